@@ -1,0 +1,1 @@
+"""The part of maskbeam that touches the world: storage, Keras, flags, the terminal."""

@@ -1,0 +1,94 @@
+"""The options of a run, parsed once: everything after this takes plain values."""
+
+from dataclasses import dataclass, field
+
+PRODUCTS = ("color", "binary", "overlay", "confidence")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How inputs are found and named."""
+
+    patterns: tuple[str, ...] = ()
+    image_key: str = "image/encoded"
+    name_key: str = "image/filename"
+    height_key: str = "image/height"
+    width_key: str = "image/width"
+    channels_key: str = "image/channels"
+    id_root: str | None = None
+    keep_extension: bool = False
+    allow_empty: bool = False
+    limit: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How bytes become pixels on a scale of 0..255."""
+
+    input_range: tuple[float, float] | None = None
+    background: tuple[int, int, int] = (0, 0, 0)
+    max_pixels: int = 200_000_000
+    fast_decode: bool = False
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, how it is fed, and how its head is to be read; None means: found out by probing."""
+
+    path: str = ""
+    engine: str = "auto"  # auto, tensorflow, openvino
+    trust: bool = False
+    custom_objects: tuple[str, ...] = ()
+    sha256: str | None = None
+    normalize: str | None = None  # 0..1, -1..1, imagenet, caffe, none, or "mean,mean,mean/std,std,std"
+    channel_order: str = "rgb"  # rgb, bgr
+    resize: str | None = None  # stretch, letterbox, native
+    resize_filter: str = "tf"  # tf, pillow, nearest
+    head: str | None = None  # logits, probabilities, ids, sigmoid, sigmoid_logits, multilabel, multilabel_logits
+    layout: str | None = None  # channels_last, channels_first, flat
+    output_name: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How logits become labels."""
+
+    classes: str | None = None
+    upsample: str = "logits"  # logits, labels, none
+    threshold: float = 0.5
+    ignore_label: int | None = None
+    confidence: str = "probability"  # probability, entropy, margin
+    min_confidence: float = 0.0
+    multilabel: str = "planes"  # planes, argmax
+    nonfinite: str = "fail"  # fail, ignore
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is written, where, and what counts as success."""
+
+    path: str = ""
+    products: frozenset[str] = frozenset()
+    binary_classes: tuple[str, ...] = ()
+    overlay_opacity: float = 0.5
+    overwrite: bool = False
+    retry_failed: bool = False
+    max_failures: str = "0.1%"
+    stop_after_failures: int = 500
+    fail_on_degenerate: bool = False
+    anonymous_ids: bool = False
+    parquet: bool = False
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """All options of `maskbeam run`; `beam` holds the flags that are Beam's own, untouched."""
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    label: LabelOptions = field(default_factory=LabelOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    beam: tuple[str, ...] = ()
+    dry_run: bool = False

@@ -1,0 +1,225 @@
+"""The elements that flow through the graph, in flow order.
+
+Elements that hold arrays compare by identity (`eq=False`) and are never pickled on the way: from reading to
+writing is one fused stage. Beam still sizes sampled elements by encoding them, so `SizedCoder` answers from the
+arrays' own sizes; it also keeps the result right where an engine breaks the fusion.
+"""
+
+import hashlib
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from apache_beam import coders
+from apache_beam.coders.typecoders import registry
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file as a listing shows it. `version` is its generation, or its size and mtime; `size` is in bytes."""
+
+    uri: str
+    size: int
+    version: str
+    image_id: str = ""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of the input's list, the only thing that is shuffled on the way in.
+
+    Either up to about 1,000 image files (`files`), or a part of one shard: its byte range `[start, end)`, or all
+    of it (`end` is None) when it is compressed. `offsets` narrows a shard to the records that start there.
+    """
+
+    files: tuple[Entry, ...] = ()
+    shard: Entry | None = None
+    start: int = 0
+    end: int | None = None
+    offsets: frozenset[int] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an image comes from and which version of it: together its identity.
+
+    `where` is a URI, or `shard-uri#offset` for a record. `version` is the file's generation, its size and mtime,
+    or the record's checksum.
+    """
+
+    where: str
+    version: str
+
+    @property
+    def place(self) -> str:
+        """A digest of `where` (32 hex digits): masks carry it in place of a path, because they are handed on."""
+        return hashlib.blake2b(self.where.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """An image before decoding; `data` is None while it still lies in the file `source.where`.
+
+    `raw_shape` and `raw_dtype` are set for records that hold a raw tensor `[H, W, C]` instead of a file's bytes.
+    """
+
+    image_id: str
+    source: Source
+    data: bytes | None = None
+    raw_shape: tuple[int, int, int] | None = None
+    raw_dtype: str = "uint8"
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A decoded image: pixels `[H, W, C]`, uint8 (0..255) or float32 on the same 0..255 scale.
+
+    `keep` holds what must survive to the output (georeference, spacing, orientation), by name.
+    """
+
+    image_id: str
+    source: Source
+    pixels: Array
+    keep: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an image lies in the model's input plane, so that results find the way back.
+
+    The image of `height` x `width` pixels was resized to fill `[top, top + box_height) x [left, left +
+    box_width)` of an input plane of `input_height` x `input_width` pixels; the rest of the plane is padding.
+    """
+
+    height: int
+    width: int
+    input_height: int
+    input_width: int
+    top: int
+    left: int
+    box_height: int
+    box_width: int
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """An image as the model takes it: `plane` `[h, w, C]`, values still 0..255.
+
+    `image` is the decoded image, kept only when a product draws on it, else None.
+    """
+
+    image_id: str
+    source: Source
+    placement: Placement
+    plane: Array
+    image: Array | None = None
+    keep: dict[str, str] = field(default_factory=dict)
+
+    def without_plane(self) -> "ModelInput":
+        """The same image once the model has seen it; frees the input plane."""
+        return ModelInput(self.image_id, self.source, self.placement, np.empty(0, np.uint8), self.image, self.keep)
+
+
+@dataclass(frozen=True, eq=False)
+class LogitsBatch:
+    """What the model said of N images.
+
+    Attributes:
+        images: The N images, their planes already freed.
+        logits: Float `[N, h, w, C]`, what the head emits; or, when the argmax is part of the model's own graph,
+            class channels as integers `[N, h, w]`.
+        confidence: Int64 `[N]`: the sum over the image's model pixels of the winning probability, in units of
+            1/65535.
+        nonfinite: Int64 `[N]`: how many pixels had a NaN among their logits.
+    """
+
+    images: tuple[ModelInput, ...]
+    logits: Array
+    confidence: Array
+    nonfinite: Array
+
+    def split(self) -> Iterator["LogitsBatch"]:
+        """The same as N batches of one; views, no copies."""
+        for i, image in enumerate(self.images):
+            yield LogitsBatch((image,), self.logits[i : i + 1], self.confidence[i : i + 1], self.nonfinite[i : i + 1])
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """Class ids of one image at the size of its output.
+
+    Attributes:
+        labels: `[H, W]` uint8, ignore label 255; uint16 and 65535 when the table has ids above 254.
+        confidence: Optional uint16 `[H, W]`, in units of 1/65535.
+        confidence_sum: Sum of the winning probability over the `confidence_pixels` pixels it was measured on, in
+            units of 1/65535; integers, so that any split of a data set sums to the same.
+        nonfinite: Number of model pixels with a NaN logit.
+        image: The decoded image `[H, W, C]` for overlays, or None.
+    """
+
+    image_id: str
+    source: Source
+    labels: Array
+    confidence: Array | None = None
+    confidence_sum: int = 0
+    confidence_pixels: int = 0
+    nonfinite: int = 0
+    image: Array | None = None
+    keep: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPlanes:
+    """What a multi-label model says of one image: `planes` `[C, H, W]` bool, classes independent of each other.
+
+    Other attributes as in `LabelMap`; `confidence` is `[C, H, W]`.
+    """
+
+    image_id: str
+    source: Source
+    planes: Array
+    confidence: Array | None = None
+    confidence_sum: int = 0
+    confidence_pixels: int = 0
+    nonfinite: int = 0
+    image: Array | None = None
+    keep: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One input that could not be done. `where` as in `Source`; `image_id` is empty where it never got one."""
+
+    image_id: str
+    source: Source
+    code: str
+    reason: str
+
+
+class SizedCoder(coders.Coder):
+    """Pickles, and sizes an element from its arrays and bytes in O(1) instead of pickling it."""
+
+    def encode(self, value: object) -> bytes:
+        return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+
+    def decode(self, encoded: bytes) -> Any:
+        return pickle.loads(encoded)  # noqa: S301 - written by encode() above, within one pipeline
+
+    def estimate_size(self, value: object) -> int:
+        return 64 + sum(_size(held) for held in vars(value).values())
+
+    def is_deterministic(self) -> bool:
+        return False
+
+
+def _size(value: object) -> int:
+    return int(getattr(value, "nbytes", 0)) or (len(value) if isinstance(value, bytes) else 16)
+
+
+for _element in (EncodedImage, Image, ModelInput, LogitsBatch, LabelMap, LabelPlanes):
+    registry.register_coder(_element, SizedCoder)
