@@ -49,11 +49,13 @@ class Source:
     """Where an image comes from and which version of it: together its identity.
 
     `where` is a URI, or `shard-uri#offset` for a record. `version` is the file's generation, its size and mtime,
-    or the record's checksum.
+    or the record's checksum. `content` is a digest of the bytes once they have been read: it tells two copies of
+    one image from two images of one name.
     """
 
     where: str
     version: str
+    content: str = ""
 
     @property
     def place(self) -> str:
@@ -211,14 +213,18 @@ class SizedCoder(coders.Coder):
         return pickle.loads(encoded)  # noqa: S301 - written by encode() above, within one pipeline
 
     def estimate_size(self, value: object) -> int:
-        return 64 + sum(_size(held) for held in vars(value).values())
+        return size_of(value)
 
     def is_deterministic(self) -> bool:
         return False
 
 
-def _size(value: object) -> int:
-    return int(getattr(value, "nbytes", 0)) or (len(value) if isinstance(value, bytes) else 16)
+def size_of(element: object) -> int:
+    """Roughly how many bytes an element holds: its arrays and byte strings, without looking into them."""
+    if isinstance(element, list | tuple):
+        return sum(map(size_of, element))
+    held = getattr(element, "__dict__", {"": element}).values()
+    return 64 + sum(getattr(value, "nbytes", 0) or (len(value) if isinstance(value, bytes) else 0) for value in held)
 
 
 for _element in (EncodedImage, Image, ModelInput, LogitsBatch, LabelMap, LabelPlanes):

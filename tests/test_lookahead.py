@@ -1,0 +1,155 @@
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms import combiners
+from apache_beam.transforms.window import FixedWindows, TimestampedValue
+
+from tests.graph import local_pipeline
+from transforms import lookahead
+from transforms.elements import Image, LogitsBatch, SizedCoder, Source
+from transforms.errors import ImageError
+from transforms.lookahead import ELEMENTS_AHEAD, InFlight, LookAhead, pool
+
+
+def image(number: int, size: int = 1) -> Image:
+    return Image(f"image-{number}", Source(f"folder/{number}.png", "1"), np.full((size, size, 1), number, np.uint8))
+
+
+def doubled(element: Image) -> Image:
+    number = int(element.pixels[0, 0, 0])
+    if number == 3:
+        raise ImageError("UNREADABLE", "it is three")
+    if number == 4:
+        return TaggedOutput("aside", element.image_id)  # type: ignore[return-value]
+    return Image(element.image_id, element.source, element.pixels * 2)
+
+
+def test_results_keep_their_order_and_failures_and_side_outputs_their_tag() -> None:
+    with local_pipeline() as root:
+        results = (
+            root
+            | beam.Create([None])
+            | beam.FlatMap(lambda _: map(image, range(100)))
+            | LookAhead(doubled, doubled, output_type=Image, tags=("aside",))
+        )
+        ids = results.main | beam.Map(lambda i: (i.image_id, int(i.pixels[0, 0, 0]))) | combiners.ToList()
+        # 3 and 4 leave in the first pass; 6 and 8 would be 3 and 4 only if the second pass saw other values.
+        expected = [(f"image-{n}", n * 4 % 256) for n in range(100) if n not in (3, 4) and n * 2 not in (3, 4)]
+        expected = [pair for pair in expected if pair[0] != "image-2"]
+        assert_that(ids, equal_to([expected]), label="main")
+        assert_that(
+            results.failed | beam.Map(lambda f: (f.image_id, f.code, f.reason)),
+            equal_to([("image-3", "UNREADABLE", "it is three")]),
+            label="failed",
+        )
+        assert_that(results.aside, equal_to(["image-4", "image-2"]), label="aside")
+
+
+def test_every_element_keeps_its_own_window() -> None:
+    with local_pipeline() as root:
+        counts = (
+            root
+            | beam.Create(range(30))
+            | beam.Map(lambda n: TimestampedValue(image(n + 10), n))
+            | beam.WindowInto(FixedWindows(10))
+            | LookAhead(lambda i: i, output_type=Image)
+        ).main | beam.CombineGlobally(combiners.CountCombineFn()).without_defaults()
+        assert_that(counts, equal_to([10, 10, 10]))
+
+
+def test_no_element_is_pickled_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    encodes: list[str] = []
+    original = SizedCoder.encode
+
+    def counted(self: SizedCoder, value: object) -> bytes:
+        encodes.append(type(value).__name__)
+        return original(self, value)
+
+    monkeypatch.setattr(SizedCoder, "encode", counted)
+    with local_pipeline() as root:
+        (
+            root
+            | beam.Create([None])
+            | beam.FlatMap(lambda _: map(image, range(10, 210))).with_output_types(Image)
+            | LookAhead(lambda i: i, output_type=Image)
+        ).main | combiners.Count.Globally()
+    assert encodes == []
+
+
+def test_the_sized_coder_answers_from_the_arrays_and_still_round_trips() -> None:
+    coder = SizedCoder()
+    element = image(7, size=100)
+    assert 10_000 <= coder.estimate_size(element) <= 10_200
+    again = coder.decode(coder.encode(element))
+    assert again.image_id == element.image_id
+    assert (again.pixels == element.pixels).all()
+
+
+def test_at_most_the_bound_is_in_flight() -> None:
+    gate, started = threading.Event(), []
+
+    def held_back(element: Image) -> Image:
+        started.append(element.image_id)
+        gate.wait()
+        return element
+
+    step = lookahead._LookAhead((held_back,))
+    step.start_bundle()
+    for n in range(ELEMENTS_AHEAD):
+        assert list(step.process(image(n), 0, "window")) == []
+    # One more has to wait for the oldest: only once the gate opens does anything come out.
+    threading.Timer(0.05, gate.set).start()
+    assert next(iter(step.process(image(99), 0, "window"))).value.image_id == "image-0"
+    assert len(list(step.finish_bundle())) >= ELEMENTS_AHEAD - len(started) + 1
+
+
+def test_bytes_are_bounded_but_one_element_always_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookahead, "BYTES_AHEAD", -1)  # others hold all there is
+    step = lookahead._LookAhead((lambda i: i,))
+    step.start_bundle()
+    out: list[Any] = []
+    for n in range(20):
+        out += step.process(image(n, size=50), 0, "window")
+        assert len(out) == n + 1
+    out += step.finish_bundle()
+    assert [w.value.image_id for w in out] == [f"image-{n}" for n in range(20)]
+
+
+def test_an_error_is_raised_and_gives_back_what_was_held() -> None:
+    before = lookahead._held.bytes
+
+    def work(n: int) -> Any:
+        if n == 0:
+            raise ValueError("broken")
+        return np.zeros(1000)
+
+    in_flight = InFlight()
+    for n in range(20):
+        in_flight.submit(pool(), None, work, n)
+    with pytest.raises(ValueError, match="broken"):
+        list(in_flight.take(leaving=0))
+    pool().submit(int).result()
+    for _ in range(1000):
+        if lookahead._held.bytes == before:
+            break
+        threading.Event().wait(0.001)
+    assert lookahead._held.bytes == before
+
+
+def test_a_batch_of_one_names_its_image_when_it_fails() -> None:
+    from transforms.elements import ModelInput, Placement
+
+    held = ModelInput("a", Source("a.png", "1"), Placement(1, 1, 1, 1, 0, 0, 1, 1), np.zeros((1, 1, 1), np.uint8))
+    batch = LogitsBatch((held,), np.zeros((1, 1, 1, 2)), np.zeros(1), np.zeros(1))
+
+    def fails(_: LogitsBatch) -> Iterator[None]:
+        raise ImageError("NONFINITE", "no number")
+
+    failure = lookahead.chain((fails,), batch)
+    assert (failure.image_id, failure.code) == ("a", "NONFINITE")

@@ -1,0 +1,166 @@
+"""Overlap inside one fused stage: functions run ahead in the process's thread pool, results come out in order.
+
+A bundle runs on one thread, so decoding, the model and encoding would take turns. Here a step hands its elements to
+a pool, keeps a bounded number of them in flight, and emits what is done in the order in which it came. Pillow, numpy
+and the engines release the interpreter's lock, so that the model computes while images are decoded and masks encoded.
+
+The bound is a count for each bundle and a number of bytes for the process. A bundle that is over the bound takes its
+own oldest result; it never waits for another bundle, so bundles that share the pool cannot block each other.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.windowed_value import WindowedValue
+
+from transforms.elements import Failure, LogitsBatch, size_of
+from transforms.errors import ImageError
+
+# Two batches of the largest size that an engine chooses: one computes while the next is made ready.
+ELEMENTS_AHEAD = 64
+# What results may hold while they wait, over all bundles of a process.
+BYTES_AHEAD = 256 * 2**20
+
+
+@cache
+def pool() -> ThreadPoolExecutor:
+    """The process's pool: more threads than cores, because some of them wait for storage."""
+    return ThreadPoolExecutor(max(8, 2 * (os.cpu_count() or 1)), thread_name_prefix="ahead")
+
+
+class _Held:
+    """How many bytes wait in this process, in elements on their way through a pool."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.bytes = 0
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self.bytes += count
+
+
+_held = _Held()
+
+
+class InFlight:
+    """What one bundle has in flight, oldest first, each with the place (timestamp, window) that it came from."""
+
+    def __init__(self) -> None:
+        self._pending: deque[tuple[Any, Future[tuple[Any, int]]]] = deque()
+
+    def submit(self, executor: ThreadPoolExecutor, place: Any, function: Callable[..., Any], *args: Any) -> None:
+        """Starts `function(*args)` in the pool."""
+        self._pending.append((place, executor.submit(_measured, function, args)))
+
+    def take(self, *, leaving: int) -> Iterator[tuple[Any, Any]]:
+        """Yields `(place, result)`, oldest first: whatever is done, and more until at most `leaving` are pending.
+
+        Waits also while the process holds too many bytes. An error cancels what has not started, and is raised.
+        """
+        while self._pending and (self._beyond(leaving) or self._pending[0][1].done()):
+            place, future = self._pending.popleft()
+            try:
+                result, size = future.result()
+            except BaseException:
+                self.cancel()
+                raise
+            _held.add(-size)
+            yield place, result
+
+    def cancel(self) -> None:
+        """Drops what is pending; what runs already ends by itself and its result is thrown away."""
+        while self._pending:
+            future = self._pending.popleft()[1]
+            if not future.cancel():
+                future.add_done_callback(_release)
+
+    def _beyond(self, leaving: int) -> bool:
+        return len(self._pending) > leaving or _held.bytes > BYTES_AHEAD
+
+
+def _measured(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, int]:
+    result = function(*args)
+    size = size_of(result)
+    _held.add(size)
+    return result, size
+
+
+def _release(future: Future[tuple[Any, int]]) -> None:
+    if future.exception() is None:
+        _held.add(-future.result()[1])
+
+
+def emit(result: Any, timestamp: Any, window: Any) -> Any:
+    """What a DoFn yields for a result: in its own window, a `Failure` under the tag `failed`."""
+    tag, value = (result.tag, result.value) if isinstance(result, TaggedOutput) else (None, result)
+    if isinstance(value, Failure):
+        tag = "failed"
+    windowed = WindowedValue(value, timestamp, (window,))
+    return windowed if tag is None else TaggedOutput(tag, windowed)
+
+
+Step = Callable[[Any], Any]
+
+
+def chain(steps: tuple[Step, ...], element: Any) -> Any:
+    """The element after all steps, or the first `TaggedOutput` on the way, or the `Failure` of an `ImageError`.
+
+    Args:
+        steps: Functions of one element, run in order.
+        element: Has `image_id` and `source`, or is a batch of one image that has.
+    """
+    image = element.images[0] if isinstance(element, LogitsBatch) else element
+    try:
+        for step in steps:
+            element = step(element)
+            if isinstance(element, TaggedOutput | Failure):
+                break
+    except ImageError as error:
+        return Failure(image.image_id, image.source, error.code, error.reason)
+    return element
+
+
+class LookAhead(beam.PTransform[Any, Any]):
+    """Maps elements through a chain of functions in the process's thread pool, in order, a bounded number ahead.
+
+    Failures go to the tag `failed`; a function sends an element to another tag by returning a `TaggedOutput`.
+    """
+
+    def __init__(self, *steps: Step, output_type: type, tags: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self._steps = steps
+        self._output_type = output_type
+        self._tags = tags
+
+    def expand(self, elements: Any) -> Any:
+        run = beam.ParDo(_LookAhead(self._steps)).with_output_types(self._output_type)
+        return elements | "Run ahead" >> run.with_outputs("failed", *self._tags, main="main")
+
+
+class _LookAhead(beam.DoFn):
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        self._steps = steps
+
+    def start_bundle(self) -> None:
+        self._in_flight = InFlight()
+
+    def process(
+        self, element: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+    ) -> Iterator[Any]:
+        self._in_flight.submit(pool(), (timestamp, window), chain, self._steps, element)
+        yield from self._results(leaving=ELEMENTS_AHEAD)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield from self._results(leaving=0)
+
+    def _results(self, *, leaving: int) -> Iterator[Any]:
+        for place, result in self._in_flight.take(leaving=leaving):
+            yield emit(result, *place)

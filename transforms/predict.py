@@ -1,0 +1,147 @@
+"""Images in, logits out: forms batches of one shape, runs the engine, and isolates what makes it fail."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, NamedTuple, Protocol
+
+import apache_beam as beam
+import numpy as np
+
+from transforms.elements import Array, Failure, LogitsBatch, ModelInput
+from transforms.errors import ImageError, RunError
+from transforms.lookahead import InFlight, emit
+
+# One batch computes while the next is filled; a third would only hold memory.
+BATCHES_IN_FLIGHT = 2
+
+
+class Scores(NamedTuple):
+    """What an engine says of N planes.
+
+    Attributes:
+        logits: Float32 `[N, h, w, C]`, channels last; or channel indices `[N, h, w]` when the argmax is part of the
+            model's own graph.
+        confidence: Int64 `[N]`: sum over model pixels of `round(winning probability * 65535)`.
+        nonfinite: Int64 `[N]`: pixels with a NaN among their logits.
+    """
+
+    logits: Array
+    confidence: Array
+    nonfinite: Array
+
+
+class Engine(Protocol):
+    """A compiled model. Takes planes `[N, h, w, C]` on a scale of 0..255 with `N <= batch_size`."""
+
+    @property
+    def batch_size(self) -> int:
+        """The largest batch that the engine takes; also the one that it was compiled for."""
+        ...
+
+    def __call__(self, planes: Array) -> Scores:
+        """Raises MemoryError when the device has no room for a batch of this size."""
+        ...
+
+
+Loader = Callable[[], Engine]
+Outcome = list[LogitsBatch | Failure]
+
+
+def predict(images: list[ModelInput], engine: Engine, *, limit: int) -> Outcome:
+    """Runs the engine over images of one plane shape, never losing one image for another's sake.
+
+    A batch that fails is halved until only the image that makes it fail is left; that one becomes a `Failure`.
+
+    Args:
+        images: At most `limit` of them.
+        engine: The compiled model.
+        limit: Largest number of images to give to the engine at once.
+
+    Returns:
+        For each image, in order, a batch of one or its `Failure`.
+    """
+    if len(images) > limit:
+        return predict(images[:limit], engine, limit=limit) + predict(images[limit:], engine, limit=limit)
+    try:
+        scores = engine(np.stack([image.plane for image in images]))
+    except RunError:
+        raise
+    except Exception as error:
+        if len(images) == 1:
+            return [_failure(images[0], error)]
+        return predict(images, engine, limit=(len(images) + 1) // 2)
+    return list(LogitsBatch(tuple(image.without_plane() for image in images), *scores).split())
+
+
+def _failure(image: ModelInput, error: Exception) -> Failure:
+    if isinstance(error, ImageError):
+        code, reason = error.code, error.reason
+    elif isinstance(error, MemoryError):
+        code, reason = (
+            "OUT_OF_MEMORY",
+            "the model ran out of memory on this image alone; a smaller model input is needed",
+        )
+    else:
+        # An engine's message can hold values of the image, so only its kind is told.
+        code, reason = "MODEL_FAILED", f"the model raised {type(error).__name__} on this image alone"
+    return Failure(image.image_id, image.source, code, reason)
+
+
+class Predict(beam.PTransform[Any, Any]):
+    """`ModelInput` -> `LogitsBatch` of one image each; failures go to the tag `failed`.
+
+    The loader is called once a process, when the first image comes: a run that has nothing to do loads no model.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        super().__init__()
+        self._loader = loader
+
+    def expand(self, images: Any) -> Any:
+        run = beam.ParDo(_Predict(self._loader)).with_output_types(LogitsBatch)
+        return images | "Run engine" >> run.with_outputs("failed", main="main")
+
+
+class _Predict(beam.DoFn):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def start_bundle(self) -> None:
+        self._in_flight = InFlight()
+        self._buckets: dict[tuple[int, ...], list[tuple[ModelInput, Any, Any]]] = {}
+
+    def process(
+        self, image: ModelInput, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+    ) -> Iterator[Any]:
+        bucket = self._buckets.setdefault(image.plane.shape, [])
+        bucket.append((image, timestamp, window))
+        if len(bucket) >= self._loader().batch_size:
+            self._submit(self._buckets.pop(image.plane.shape))
+            yield from self._results(leaving=BATCHES_IN_FLIGHT - 1)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        while self._buckets:
+            self._submit(self._buckets.popitem()[1])
+        yield from self._results(leaving=0)
+
+    def _submit(self, bucket: list[tuple[ModelInput, Any, Any]]) -> None:
+        images = [image for image, _, _ in bucket]
+        places = [(timestamp, window) for _, timestamp, window in bucket]
+        self._in_flight.submit(model_thread(), places, _run, self._loader, images)
+
+    def _results(self, *, leaving: int) -> Iterator[Any]:
+        for places, outcome in self._in_flight.take(leaving=leaving):
+            for place, result in zip(places, outcome, strict=True):
+                yield emit(result, *place)
+
+
+@cache
+def model_thread() -> ThreadPoolExecutor:
+    """The process's one thread that calls the model, so that bundles side by side do not fight for the device."""
+    return ThreadPoolExecutor(1, thread_name_prefix="model")
+
+
+def _run(loader: Loader, images: list[ModelInput]) -> Outcome:
+    engine = loader()
+    return predict(images, engine, limit=engine.batch_size)
