@@ -1,0 +1,136 @@
+"""Which input an output file belongs to and how it was made: what makes a mask a checkpoint.
+
+Every file written for an image carries its claim: in a PNG text chunk in front of the pixels, in a JPEG comment. The
+mask is written last of its image's files and carries the whole record, so that a rerun needs nothing else of an image
+that is done. Sources appear as digests, never as paths, because masks are handed on to annotators.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from transforms.elements import Source
+
+# The name of the PNG text chunk. Its value is one JSON object.
+TEXT_KEY = "maskbeam"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A file's origin.
+
+    Attributes:
+        place: Digest of where the source lies.
+        version: Digest of which version of it was read.
+        content: Digest of the bytes that were read.
+        fingerprint: Digest of the model and of all options that decide about pixels.
+        inputs: Digest of the command's input patterns: an id is contested only among the inputs of one command.
+    """
+
+    place: str
+    version: str
+    content: str
+    fingerprint: str
+    inputs: str
+
+    @classmethod
+    def of(cls, source: Source, *, fingerprint: str, inputs: str) -> "Claim":
+        """The claim of a source in a job."""
+        return cls(source.place, digest(source.version), source.content, fingerprint, inputs)
+
+    def same_work(self, other: "Claim") -> bool:
+        """Whether both stand for the same version of the same source, done in the same way."""
+        return (self.place, self.version, self.fingerprint) == (other.place, other.version, other.fingerprint)
+
+
+class Verdict(Enum):
+    """What to do with an output file that exists."""
+
+    KEEP = "it is ours and good"
+    REPLACE = "it is outdated, damaged, or of a source that comes second"
+    YIELD = "another source comes first"
+
+
+def judge(held: Claim | None, mine: Claim) -> Verdict:
+    """Who keeps an output that exists, whatever the order of work.
+
+    Args:
+        held: The claim that the existing file carries, or None when it cannot be read.
+        mine: The claim of the image at hand.
+
+    Returns:
+        `YIELD` to another source of the same command whose place has the smaller digest, and to any source that is
+        not among this command's inputs: nobody asked to overwrite that one's mask.
+    """
+    if held is None:
+        return Verdict.REPLACE
+    if held.same_work(mine):
+        return Verdict.KEEP
+    if held.place == mine.place:
+        return Verdict.REPLACE
+    if held.inputs != mine.inputs or held.place < mine.place:
+        return Verdict.YIELD
+    return Verdict.REPLACE
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a rerun needs to know of an image that is done; travels in its mask.
+
+    Attributes:
+        claim: The mask's origin.
+        height: Of the source image, in pixels.
+        width: Of the source image, in pixels.
+        statistics: The image's pixel statistics in their JSON form.
+        products: Size in bytes of every other file of this image, by path below the output.
+    """
+
+    claim: Claim
+    height: int
+    width: int
+    statistics: dict[str, Any]
+    products: dict[str, int] = field(default_factory=dict)
+
+
+def claim_text(claim: Claim) -> dict[str, str]:
+    """The text of a product."""
+    return {TEXT_KEY: _json(asdict(claim))}
+
+
+def record_text(record: Record) -> dict[str, str]:
+    """The text of a mask."""
+    return {TEXT_KEY: _json(asdict(record))}
+
+
+def parse_claim(text: str | None) -> Claim | None:
+    """The claim in a product's or a mask's text, or None when there is none that can be understood."""
+    try:
+        values = json.loads(text or "")
+        return Claim(**values.get("claim", values))
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def parse_record(text: str | None) -> Record | None:
+    """The record in a mask's text, or None when there is none that can be understood."""
+    try:
+        values = json.loads(text or "")
+        return Record(**{**values, "claim": Claim(**values["claim"])})
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def digest(text: str) -> str:
+    """A short digest (16 hex digits) of a text."""
+    return content_digest(text.encode("utf-8", "surrogateescape"))
+
+
+def content_digest(data: bytes) -> str:
+    """A short digest (16 hex digits) of bytes: BLAKE2b, so that equal means equal for all practical purposes."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,68 @@
+"""What the words after a flag may be; each raises argparse's error with the value and the fix."""
+
+import argparse
+
+from pipeline.options import PRODUCTS
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`a,b` as a tuple."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def product_names(text: str) -> frozenset[str]:
+    """`color,overlay` or `all` as a set; raises argparse's error for a word that is no product."""
+    chosen = frozenset(PRODUCTS if text.strip() == "all" else names(text))
+    for name in sorted(chosen.difference(PRODUCTS)):
+        raise argparse.ArgumentTypeError(f"{name!r} is no product; choose from {', '.join(PRODUCTS)} or all")
+    return chosen
+
+
+def number_pair(text: str) -> tuple[float, float]:
+    """`lo,hi` as two numbers, lo below hi."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range; write two numbers, as in 0,4095") from None
+    if not low < high:
+        raise argparse.ArgumentTypeError(f"{text!r} is empty; the first number must be below the second")
+    return low, high
+
+
+def color(text: str) -> tuple[int, int, int]:
+    """`r,g,b`, each 0..255."""
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdigit() and int(part) <= 255 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no colour; write three numbers of 0..255, as in 255,255,255")
+    red, green, blue = map(int, parts)
+    return red, green, blue
+
+
+def fraction(text: str) -> float:
+    """A number of 0..1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+    return int(text)
+
+
+def allowance(text: str) -> str:
+    """A count (`12`) or a share (`0.1%`)."""
+    number = text.removesuffix("%")
+    try:
+        good = float(number) >= 0 and (text.endswith("%") or number.isdigit())
+    except ValueError:
+        good = False
+    if not good:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a count such as 12 nor a share such as 0.1%")
+    return text

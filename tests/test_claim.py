@@ -1,0 +1,54 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.claim import Claim, Record, Verdict, claim_text, judge, parse_claim, parse_record, record_text
+from transforms.elements import Source
+
+MINE = Claim(place="5", version="v1", content="c", fingerprint="f", inputs="i")
+
+
+@pytest.mark.parametrize(
+    ("held", "verdict"),
+    [
+        (None, Verdict.REPLACE),
+        (MINE, Verdict.KEEP),
+        (replace(MINE, inputs="another command"), Verdict.KEEP),
+        (replace(MINE, version="v0"), Verdict.REPLACE),
+        (replace(MINE, fingerprint="another model"), Verdict.REPLACE),
+        (replace(MINE, place="4"), Verdict.YIELD),
+        (replace(MINE, place="6"), Verdict.REPLACE),
+        (replace(MINE, place="6", inputs="another command"), Verdict.YIELD),
+    ],
+)
+def test_who_keeps_an_output(held: Claim | None, verdict: Verdict) -> None:
+    assert judge(held, MINE) is verdict
+
+
+@given(st.permutations(["a", "b", "c", "d"]))
+def test_the_same_source_wins_in_any_order_of_work(order: list[str]) -> None:
+    held: Claim | None = None
+    for place in order:
+        mine = replace(MINE, place=place)
+        held = held if judge(held, mine) is Verdict.YIELD else mine
+    assert held is not None
+    assert held.place == "a"
+
+
+def test_claims_and_records_survive_their_text() -> None:
+    claim = Claim.of(Source("gs://patients/Jane Doe.png", "17", "00ff"), fingerprint="f", inputs="i")
+    record = Record(claim, 3, 4, {"pixels": [5, 7]}, {"color/a.png": 120})
+    (text,) = record_text(record).values()
+    assert parse_record(text) == record
+    assert parse_claim(text) == claim
+    assert parse_claim(*claim_text(claim).values()) == claim
+    assert "Jane" not in text
+    assert text.isascii()
+
+
+@pytest.mark.parametrize("text", [None, "", "x", "[]", "{}", '{"place": 1}', '{"claim": {}}', "1", '{"claim": 5}'])
+def test_what_cannot_be_understood_is_no_claim(text: str | None) -> None:
+    assert parse_claim(text) is None
+    assert parse_record(text) is None
