@@ -1,0 +1,43 @@
+# `make demo` and `make test` are all that a newcomer needs: each makes .venv first, once, by itself.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test clean
+
+help:
+	@echo 'make demo    install, draw sample images, segment them, and say where to look'
+	@echo 'make test    install, then lint, types and tests'
+	@echo 'make clean   remove what these made: .venv, demo and caches'
+
+demo: .venv/.installed
+	@.venv/bin/maskbeam demo --output demo
+
+test: .venv/.installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+.venv/bin/python:
+	@$(if $(PYTHON),,echo 'maskbeam needs Python 3.11 or newer, and found none; name one with PYTHON=/path/to/python' >&2; exit 1)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maskbeam needs Python 3.11 or newer, this is " \
+	    + sys.version.split()[0] + "; name another with PYTHON=/path/to/python")'
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: requirements.txt setup.py pyproject.toml | .venv/bin/python
+	@echo 'Installing into .venv: once, one to three minutes ...'
+	@$(PIP) install -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	@echo 'Installing what the tests need: once, about a minute ...'
+	@$(PIP) install -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
