@@ -1,0 +1,43 @@
+"""A storage in a dict, for tests of what is built on storage."""
+
+from io import BytesIO
+from typing import BinaryIO
+
+from pipeline.storage import Conflict, Listed, NotFound
+
+
+class MemoryStorage:
+    def __init__(self) -> None:
+        self.files: dict[str, tuple[bytes, int]] = {}
+        self._versions = 0
+
+    def list(self, pattern: str) -> "list[Listed]":
+        return [Listed(u, len(d), str(v)) for u, (d, v) in sorted(self.files.items()) if u.startswith(pattern)]
+
+    def stat(self, uri: str) -> Listed | None:
+        return next(iter(self.list(uri)), None) if uri in self.files else None
+
+    def read(self, uri: str, *, version: str | None = None, limit: int | None = None) -> bytes:
+        return self.read_versioned(uri)[0][:limit]
+
+    def read_versioned(self, uri: str) -> tuple[bytes, str]:
+        if uri not in self.files:
+            raise NotFound(uri)
+        data, version = self.files[uri]
+        return data, str(version)
+
+    def open(self, uri: str, *, start: int = 0, end: int | None = None, version: str | None = None) -> BinaryIO:
+        return BytesIO(self.read(uri)[start:end])
+
+    def write(self, uri: str, data: bytes, *, expected: str | None, metadata: object = None) -> str:
+        if (str(self.files[uri][1]) if uri in self.files else None) != expected:
+            raise Conflict(uri)
+        self._versions += 1
+        self.files[uri] = (data, self._versions)
+        return str(self._versions)
+
+    def delete(self, uri: str, *, version: str | None = None) -> None:
+        if uri in self.files:
+            if version is not None and str(self.files[uri][1]) != version:
+                raise Conflict(uri)
+            del self.files[uri]
