@@ -1,5 +1,3 @@
-from math import exp
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +5,7 @@ from hypothesis import strategies as st
 
 from transforms.elements import Array
 from transforms.errors import RunError
-from transforms.head import canonical, confidence_sum, flat_grid, make_head, to_probabilities, winning_probability
+from transforms.head import canonical, flat_grid, make_head
 
 N, H, W, C = 2, 3, 5, 4
 LOGITS = np.random.default_rng(0).normal(0, 3, (N, H, W, C)).astype(np.float32)
@@ -53,56 +51,6 @@ def test_tensorflow_gives_what_numpy_gives() -> None:
         output = LOGITS.reshape(N, H, W * C) if head.layout == "flat" else LOGITS
         found = canonical(tf.constant(output), head, xp=tf).numpy()
         np.testing.assert_array_equal(found, canonical(output, head))
-
-
-def test_softmax_against_a_plain_loop() -> None:
-    found = to_probabilities(LOGITS, LAST)
-    for place in np.ndindex(N, H, W):
-        powers = [exp(float(logit)) for logit in LOGITS[place]]
-        expected = np.array(powers) / sum(powers)
-        np.testing.assert_allclose(found[place], expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["sigmoid_logits", "multilabel_logits"])
-def test_sigmoid_is_applied_where_it_is_missing(kind: str) -> None:
-    values = LOGITS[..., :1] if kind == "sigmoid_logits" else LOGITS
-    head = make_head(kind, "channels_last", values.shape[-1])
-    expected = np.array([1 / (1 + exp(-float(x))) for x in values.ravel()])
-    np.testing.assert_allclose(to_probabilities(values, head).ravel(), expected, rtol=1e-5)
-    present = make_head(kind.removesuffix("_logits"), "channels_last", values.shape[-1])
-    np.testing.assert_array_equal(to_probabilities(values, present), values)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.floats(width=32), min_size=C, max_size=C))
-def test_any_logits_give_probabilities_or_nan(logits: list[float]) -> None:
-    found = to_probabilities(np.array([[[logits]]], np.float32), LAST)
-    if np.isnan(logits).any():
-        assert np.isnan(found).any()
-    else:
-        assert found.min() >= 0
-        np.testing.assert_allclose(found.sum(), 1, rtol=1e-5)
-        assert found.ravel()[np.argmax(logits)] == found.max()
-
-
-def test_infinities_win_and_share() -> None:
-    inf = np.inf
-    found = to_probabilities(np.array([[[[inf, 0, 0], [inf, inf, 0], [-inf, -inf, -inf]]]]), LAST)
-    np.testing.assert_allclose(found[0, 0], [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-6)
-    ends = to_probabilities(np.array([-inf, inf, 1e4, -1e4]), make_head("sigmoid_logits", "channels_last", 1))
-    np.testing.assert_array_equal(ends, [0, 1, 1, 0])
-
-
-def test_winning_probability_of_each_kind() -> None:
-    pair = np.array([[[[0.2, 0.7]]]])
-    assert winning_probability(pair, make_head("probabilities", "channels_last", 2)) == pytest.approx(0.7)
-    assert winning_probability(pair, make_head("multilabel", "channels_last", 2)) == pytest.approx(0.75)
-    assert winning_probability(pair[..., :1], make_head("sigmoid", "channels_last", 1)) == pytest.approx(0.8)
-
-
-def test_confidence_sum_rounds_each_pixel_and_skips_nan() -> None:
-    winning = np.array([[[0.5, 1.0]], [[np.nan, 1 / 65535 * 2.6]]])
-    np.testing.assert_array_equal(confidence_sum(winning), [32768 + 65535, 3])
 
 
 @settings(max_examples=50, deadline=None)

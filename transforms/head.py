@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from transforms.elements import Array
 from transforms.errors import RunError
 
 EXCLUSIVE = ("logits", "probabilities")
@@ -98,59 +97,3 @@ def flat_grid(length: int, height: int, width: int) -> tuple[int, int] | None:
         if fits and (height // factor) * (width // factor) == length:
             return height // factor, width // factor
     return None
-
-
-def to_probabilities(values: Array, head: Head) -> Array:
-    """Probabilities of a canonical output; numpy, and the oracle for what engines compute in their graph.
-
-    Infinities count as the largest finite float, so that `inf` wins and two of them share; NaN stays NaN.
-
-    Args:
-        values: `[..., C]` as `canonical` returns it; not for ids, which have no probabilities.
-        head: How to read it.
-
-    Returns:
-        Float32 `[..., C]`: softmax for logits, the logistic function where the sigmoid is missing, else the values.
-    """
-    if head.kind == "ids":
-        raise ValueError("class ids have no probabilities")
-    values = values.astype(np.float32)
-    if head.kind == "logits":
-        return _softmax(values)
-    if head.kind in ("sigmoid_logits", "multilabel_logits"):
-        return _sigmoid(values)
-    return values
-
-
-def _softmax(logits: Array) -> Array:
-    limit = np.finfo(np.float32).max
-    logits = np.clip(logits, -limit, limit)
-    with np.errstate(over="ignore"):
-        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
-
-
-def _sigmoid(logits: Array) -> Array:
-    # exp(-|x|) never overflows, whichever side x is on.
-    small = np.exp(-np.abs(logits))
-    return np.asarray(np.where(logits >= 0, 1, small) / (1 + small), np.float32)
-
-
-def winning_probability(probabilities: Array, head: Head) -> Array:
-    """How sure the model is of each pixel `[...]`, from probabilities `[..., C]`.
-
-    The largest probability; of a single channel the larger of p and 1 - p; for independent classes the mean of that
-    over classes, since each is a decision of its own.
-    """
-    if head.kind in EXCLUSIVE:
-        return np.asarray(probabilities.max(axis=-1))
-    return np.asarray(np.maximum(probabilities, 1 - probabilities).mean(axis=-1))
-
-
-def confidence_sum(winning: Array) -> Array:
-    """Int64 `[N]`: the sum of `round(p * 65535)`, halves to even, over the pixels of `[N, h, w]`; NaN counts as 0.
-
-    Integers, so that any split of a data set sums to the same.
-    """
-    units = np.rint(np.clip(np.nan_to_num(winning, nan=0.0), 0, 1) * 65535)
-    return np.asarray(units.astype(np.int64).sum(axis=(1, 2)))
