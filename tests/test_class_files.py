@@ -1,0 +1,227 @@
+"""Every kind of class file, told by its content, with errors that name file, place and value."""
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.class_files import load_class_table, parse_classes, read_class_table
+from pipeline.storage import NotFound
+from transforms.class_table import ClassTable
+from transforms.errors import RunError
+
+
+def giving(content: str | bytes) -> Callable[[str], bytes]:
+    """Storage that holds this content under any name."""
+    return lambda _: content if isinstance(content, bytes) else content.encode()
+
+
+def missing(_: str) -> bytes:
+    raise NotFound("no such file")
+
+
+def load(content: str, name: str = "classes.txt", channels: int = 3) -> ClassTable:
+    return load_class_table(name, channels=channels, read=giving(content))
+
+
+LABELMAP = """\
+# label:color_rgb:parts:actions
+background:0,0,0::
+road:128,64,128::
+a:b:::
+"""
+CVAT = json.dumps(
+    [
+        {"name": "background", "id": 4711, "color": "#000000", "attributes": [], "type": "any"},
+        {"name": "road", "id": 4712, "color": "#804080", "attributes": []},
+        {"name": "a:b", "id": 4713, "color": None},
+    ]
+)
+CONFIG = json.dumps({"model_type": "segformer", "id2label": {"1": "road", "0": "background", "2": "a:b"}})
+CLASS_INDICES = json.dumps({"road": 1, "a:b": 2, "background": 0})
+NNUNET_1 = json.dumps({"modality": {"0": "CT"}, "labels": {"0": "background", "1": "road", "2": "a:b"}})
+NNUNET_2 = json.dumps({"channel_names": {"0": "CT"}, "labels": {"background": 0, "road": 1, "a:b": [2], "ignore": 3}})
+PBTXT = """\
+# COCO's way
+item { id: 1  name: "/m/1" display_name: "road" keypoints { id: 9 label: "x" } }
+item: {
+  name: 'background', id: 0
+}
+item { id: 2 name: 'a:b' }
+"""
+NAMES = "background\nroad\na:b\n"
+CSV = "\ufeffChannel;ID;Name;Colour\r\n1;1;road;128,64,128\r\n0;0;background;#000000\r\n2;2;a:b;\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "colors"),
+    [
+        (LABELMAP, "labelmap.txt", 2),
+        (LABELMAP, "gs://bucket/some.thing", 2),
+        (CVAT, "labels.json", 2),
+        (CVAT, "labels.txt", 2),
+        (CONFIG, "config.json", 0),
+        (CLASS_INDICES, "class_indices.json", 0),
+        (NNUNET_1, "dataset.json", 0),
+        (NNUNET_2, "dataset.json", 0),
+        (json.dumps({"0": "background", "1": "road", "2": "a:b"}), "id2label.json", 0),
+        (json.dumps(["background", "road", "a:b"]), "names.json", 0),
+        (PBTXT, "label_map.pbtxt", 0),
+        (PBTXT, "label_map", 0),
+        (NAMES, "classes.txt", 0),
+        (NAMES.replace("\n", "\r\n"), "classes.names", 0),
+        (CSV, "classes.csv", 2),
+        (CSV, "classes.txt", 2),
+        ("name,r,g,b\nbackground,0,0,0\nroad,128,64,128\na:b,,,\n", "colors.csv", 2),
+        ("name\tid\nbackground\t0\nroad\t1\na:b\t2\n", "ids.tsv", 0),
+    ],
+)
+def test_every_kind_of_file_gives_the_same_table(content: str, name: str, colors: int) -> None:
+    table = load(content, name)
+    assert table.names == ("background", "road", "a:b")
+    assert table.ids == (0, 1, 2)
+    assert table.source == name
+    assert [c.color for c in table.classes[:colors]] == [(0, 0, 0), (128, 64, 128)][:colors]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (LABELMAP, "CVAT label map"),
+        (CVAT, "CVAT label list"),
+        (NAMES, "list of names"),
+        ("id,name\n0,a", "CSV table"),
+    ],
+)
+def test_an_assumed_order_is_said(content: str, kind: str) -> None:
+    notes = read_class_table("file", read=giving(content)).notes
+    assert f"the {kind} gives no channels, so its order is used: 0 " in notes[0]
+
+
+@pytest.mark.parametrize("content", [CONFIG, CLASS_INDICES, NNUNET_1, CSV])
+def test_given_channels_need_no_note(content: str) -> None:
+    assert load(content).notes == ()
+
+
+def test_ids_may_have_gaps_and_differ_from_channels() -> None:
+    table = load("id,name\n7,road\n300,sky\n0,rest\n")
+    assert table.ids == (7, 300, 0)
+
+
+def test_ids_that_look_like_channels_in_another_order_are_remarked() -> None:
+    assert "add a column `channel`" in load("id,name\n2,tree\n0,rest\n1,road\n").notes[0]
+
+
+def test_label_maps_that_begin_with_1_say_so() -> None:
+    notes = load("item { id: 1 name: 'a' } item { id: 2 name: 'b' }", channels=2).notes
+    assert "there is no id 0" in notes[0]
+
+
+def test_nnunets_ignore_label_is_no_class() -> None:
+    assert "'ignore' (3) is no class" in load(NNUNET_2).notes[0]
+
+
+def test_names_are_data_in_every_kind() -> None:
+    odd = ["../../etc/x", '=HYPERLINK("http://x")', 'a,b "c"\nd']
+    quoted = [name.replace('"', '""') for name in odd]
+    table = load('id,name\n0,"{}"\n1,"\'{}"\n2,"{}"\n'.format(*quoted), "classes.csv")
+    assert table.names == tuple(odd)
+    assert load(json.dumps(odd)).names == tuple(odd)
+    assert (
+        load(r"item { id: 0 name: 'caf\303\251 \"x\"\n' } item { id: 1 name: 'b' }", channels=2).names[0]
+        == 'café "x"'
+    )
+
+
+def test_missing_colors_differ_from_given_ones() -> None:
+    table = load("name,color\na,#0000ff\nb,\nc,#00ff00\n")
+    assert len(set(table.colors.values())) == 3
+
+
+def test_without_a_file_names_are_generated() -> None:
+    assert load_class_table(None, channels=2, read=missing).names == ("class_0", "class_1")
+    assert load_class_table(None, channels=2, read=missing, sigmoid=True).names == ("background", "foreground")
+
+
+def test_public_tables_need_no_file() -> None:
+    assert load_class_table("voc", channels=21, read=missing).names[1] == "aeroplane"
+    assert load_class_table("cityscapes_ids", channels=34, read=missing).ids == tuple(range(34))
+    assert load_class_table("cityscapes_ids", channels=19, read=missing).ids[0] == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "says"),
+    [
+        ("id,name\n0,a\n0,b\n", "t.csv", "t.csv, line 3: id 0 is already taken: line 2 has id 0"),
+        ("a\nb\nA\n", "t.txt", "t.txt, line 3: name 'A' is already taken: line 1 has name 'a'"),
+        ("name,color\na,#fff000\nb,255 240 0\n", "t.csv", "t.csv, line 3: colour #fff000 is already taken"),
+        ("id,name\n65536,a\n", "t.csv", "t.csv, line 2: id '65536' is not a whole number within 0..65535"),
+        ("id,name\n-1,a\n", "t.csv", "id '-1'"),
+        ("id,name\n1.0,a\n", "t.csv", "id '1.0'"),
+        ("name,color\na,red\n", "t.csv", "t.csv, line 2: colour 'red' is neither #rrggbb nor"),
+        ("name,color\na,\"1,2,256\"\n", "t.csv", "colour '1,2,256'"),
+        ("channel,name\n0,a\n2,b\n", "t.csv", "t.csv, line 3: channel 2 is not within 0..1"),
+        ("channel,name\n0,a\n0,b\n", "t.csv", "t.csv, line 3: channel 0 is already taken: line 2 has it"),
+        ("channel,name\n0,a\n,b\n", "t.csv", "t.csv, line 3: 'b' has no channel, but others have"),
+        ("id,name\n0,\n", "t.csv", "t.csv, line 2: the class with id 0 has no name"),
+        ("id,name\n0\n", "t.csv", "t.csv, line 2: 1 cells, fewer than the header has"),
+        ("id,name,label\n0,a,b\n", "t.csv", "'name' and 'label' both give the name"),
+        ("0,background\n1,road\n", "t.csv", "t.csv, line 1: no column `name`"),
+        ('id,name\n0,"a\n', "t.csv", "t.csv, line 2: not CSV"),
+        ("id,name\n", "t.csv", "t.csv: this CSV table lists no class"),
+        ("a\n\nb\n", "t.txt", "t.txt, line 2: the line is empty"),
+        ("0 background\n1 road\n", "t.txt", "t.txt, line 1: '0 background' begins with a number"),
+        ("", "t.txt", "t.txt, line 1: the line is empty"),
+        ("{", "t.json", "t.json, line 1: not JSON"),
+        ("{}", "t.json", "t.json: this JSON is none of Hugging Face's id2label"),
+        ('{"model_type": "x"}', "t.json", "key 'model_type' is not a whole number"),
+        ('{"a": 0, "a": 1}', "t.json", "key 'a' stands twice"),
+        ('{"a": true, "b": 1}', "t.json", "t.json: this JSON is none of"),
+        ('{"id2label": {"0": "a", "2": "b"}}', "t.json", "t.json, key '2': channel 2 is not within 0..1"),
+        ('{"id2label": {"0": 5}}', "t.json", "t.json, key '0': '5' is no name"),
+        ('{"labels": {"background": 0, "a": [1, 2]}}', "d.json", "d.json, key 'a': [1, 2] is a region"),
+        ('{"labels": {"background": 0, "a": "1"}}', "d.json", "d.json, key 'a': '1' is no whole number"),
+        ('[{"color": "#000000"}]', "t.json", "t.json, entry 0: \"{'color': '#000000'}\" has no `name`"),
+        ('[{"name": "a", "color": 5}]', "t.json", "t.json, entry 0: colour '5' is no text"),
+        ('["a", 5]', "t.json", "t.json, entry 1: '5' is no name"),
+        ("[]", "t.json", "t.json: this list of names lists no class"),
+        ("[" * 100_000, "t.json", "t.json"),
+        ("item { id: 1 }", "t.pbtxt", "t.pbtxt, line 1: an item needs `id` and `name`; it has ['id']"),
+        ("\nitem { id: 1 name: 'a'", "t.pbtxt", "t.pbtxt, line 2: the item that begins here is not closed"),
+        ("item { id: 1 name: 'a' } }", "t.pbtxt", "t.pbtxt, line 1: '}' stands where `item {` should"),
+        ("entry { id: 1 name: 'a' }", "t.pbtxt", "'entry' stands where"),
+        ("item { id: 1 name: a }", "t.pbtxt", "t.pbtxt, line 1: name 'a' is not in quotes"),
+        ("item { id: 1 name: '\\377' }", "t.pbtxt", "is not UTF-8"),
+        ("item { id: 1 name: 'a }", "t.pbtxt", 'line 1: "\'a }" does not belong'),
+        ("item { id: 1 name: 'a' }\nitem { id: 1 name: 'b' }", "t.pbtxt", "t.pbtxt, line 2: id 1 is already taken"),
+        ("a:0,0,0::\nb:0,0::\n", "t.txt", "t.txt, line 2: colour '0,0'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_its_place(content: str, name: str, says: str) -> None:
+    with pytest.raises(RunError, match=re.escape(says)):
+        load(content, name)
+
+
+def test_another_count_than_the_models_is_refused() -> None:
+    with pytest.raises(
+        RunError, match=r"classes\.txt lists 2 classes, but the model has 3 classes; probably the back"
+    ):
+        load("road\nsky\n", channels=3)
+
+
+def test_text_that_is_not_utf8_is_told_by_line() -> None:
+    with pytest.raises(RunError, match=r"names\.txt, line 2: not UTF-8 text"):
+        load_class_table("names.txt", channels=2, read=giving(b"road\nm\xfcll\n"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"), [("vocc", "did you mean 'voc'"), ("x.csv", "known by name: ade20k, ade20k_ids")]
+)
+def test_a_missing_file_says_what_there_is(spec: str, says: str) -> None:
+    with pytest.raises(RunError, match=re.escape(says)):
+        load_class_table(spec, channels=2, read=missing)
+
+
+def test_the_kind_is_named() -> None:
+    assert parse_classes(NNUNET_1, "dataset.json").kind == "dataset.json of nnU-Net 1"
