@@ -1,0 +1,87 @@
+"""Runs a pipeline on its engine, and turns what the engine says into what a person can use."""
+
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from transforms.errors import RunError
+
+# Beam's own name `DirectRunner` first tries to download another runner; this is the one it falls back to.
+LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_RUN_ERROR = re.compile(r"^[\w.]*\b(?:RunError|Denied|Unavailable): (.*?)(?: \[while running .*)?$", re.MULTILINE)
+
+
+class ExecutionError(Exception):
+    """The run ended early, after work had started; exit code 1."""
+
+
+def execute(flags: Sequence[str], build: Callable[[beam.Pipeline], Any]) -> None:
+    """Builds the graph and runs it to its end.
+
+    Args:
+        flags: Beam's own flags.
+        build: Adds the graph to a pipeline.
+
+    Raises:
+        ExecutionError: It did not get to its end; the message is the first cause, without the engine's traceback.
+    """
+    options = PipelineOptions(list(flags))
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+        standard.runner = LOCAL_RUNNER
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline)
+    try:
+        pipeline.run().wait_until_finish()
+    except Exception as error:
+        logging.getLogger(__name__).debug("the engine's own account", exc_info=True)
+        raise ExecutionError(cause_of(error)) from error
+
+
+def is_local(flags: Sequence[str]) -> bool:
+    """Whether the run's workers are threads of this process."""
+    runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
+    return runner in (None, "DirectRunner", LOCAL_RUNNER)
+
+
+def cause_of(error: BaseException) -> str:
+    """What went wrong, out of an engine's error: the message of our own error if there is one in it."""
+    ours = _RUN_ERROR.search(str(error))
+    if isinstance(error, RunError):
+        return str(error).partition(" [while running")[0]
+    if ours:
+        return ours[1]
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[-1].strip()
+
+
+@contextmanager
+def stopping_on_signals(say: Callable[[str], None], clean_up: Callable[[], None]) -> Iterator[None]:
+    """Within this context SIGINT and SIGTERM end the process at once, with exit code 130 or 143.
+
+    Files are complete or absent at any moment, so there is nothing to wait for; an engine's threads could not be
+    stopped anyway.
+    """
+
+    def stop(number: int, _: FrameType | None) -> None:
+        say(f"stopped by {signal.Signals(number).name}; the same command goes on where this one stopped")
+        clean_up()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
