@@ -1,0 +1,103 @@
+"""The one Google Cloud Storage client of a process, and whose credentials it carries."""
+
+import os
+import re
+import socket
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.storage import Denied
+from transforms.errors import RunError
+
+# One connection for every thread that may be reading or writing; more than a worker's pools have threads.
+CONNECTIONS = 64
+
+_METADATA_SECONDS = 2.0
+_URI = re.compile(r"gs://([^/]+)/?(.*)", re.DOTALL)
+_lock = threading.Lock()
+
+
+def client() -> Any:
+    """The `google.cloud.storage.Client` that all threads of this process share.
+
+    Raises:
+        Denied: The credentials that were found cannot be used.
+    """
+    with _lock:
+        return _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST", ""))
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """The bucket and the object's name of a `gs://` URI; the name may be empty.
+
+    Raises:
+        RunError: The URI has no bucket.
+    """
+    match = _URI.fullmatch(uri)
+    if not match:
+        raise RunError(f"{uri!r} names no bucket; write gs://bucket/path")
+    return match[1], match[2]
+
+
+def blob_of(uri: str, *, generation: int | None = None) -> Any:
+    """A handle on an object, or on one generation of it; sends nothing."""
+    bucket, name = split_uri(uri)
+    return client().bucket(bucket).blob(name, generation=generation)
+
+
+def forget_client() -> None:
+    """Has the next call look for credentials again."""
+    with _lock:
+        _client.cache_clear()
+
+
+def is_anonymous() -> bool:
+    """Whether this process found no credentials, so that only public buckets answer."""
+    from google.auth.credentials import AnonymousCredentials
+
+    return isinstance(client()._credentials, AnonymousCredentials)
+
+
+# The process is part of the key because connections must not cross a fork.
+@cache
+def _client(process: int, emulator: str) -> Any:
+    from google.cloud import storage
+    from requests.adapters import HTTPAdapter
+
+    made = storage.Client(project=None, credentials=_credentials(emulator))
+    session = made._http
+    if not session.is_mtls:
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+    return made
+
+
+def _credentials(emulator: str) -> Any:
+    from google import auth
+    from google.auth.credentials import AnonymousCredentials
+    from google.auth.exceptions import GoogleAuthError
+
+    # Google's own search waits half a minute for a metadata server that is not there, then gives up.
+    if emulator or not (_configured() or _metadata_answers()):
+        return AnonymousCredentials()  # type: ignore[no-untyped-call]
+    try:
+        return auth.default(scopes=["https://www.googleapis.com/auth/devstorage.read_write"])[0]
+    except GoogleAuthError as error:
+        raise Denied(f"The Google Cloud credentials cannot be used: {error}") from None
+
+
+def _configured() -> bool:
+    folder = os.environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud"
+    found = (Path(folder) / "application_default_credentials.json").exists()
+    return found or "GOOGLE_APPLICATION_CREDENTIALS" in os.environ
+
+
+def _metadata_answers() -> bool:
+    host, _, port = os.environ.get("GCE_METADATA_HOST", "169.254.169.254").partition(":")
+    try:
+        socket.create_connection((host, int(port or 80)), timeout=_METADATA_SECONDS).close()
+    except OSError:
+        return False
+    return True
