@@ -81,13 +81,15 @@ class EncodedImage:
 class Image:
     """A decoded image: pixels `[H, W, C]`, uint8 (0..255) or float32 on the same 0..255 scale.
 
-    `keep` holds what must survive to the output (georeference, spacing, orientation), by name.
+    `keep` holds what must survive to the output (georeference, spacing, orientation), by name. `full_size` is the
+    height and width of the image itself where the pixels were decoded at a reduced scale, else None.
     """
 
     image_id: str
     source: Source
     pixels: Array
     keep: dict[str, str] = field(default_factory=dict)
+    full_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,110 @@
+"""Bytes become pixels."""
+
+from functools import partial
+from math import prod
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from PIL import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+
+from transforms.elements import EncodedImage, Image
+from transforms.errors import ImageError
+from transforms.image_formats import as_image_errors, opener, too_large
+from transforms.lookahead import LookAhead
+from transforms.samples import Samples, orientation, read_samples
+from transforms.value_range import on_background, to_byte_scale
+
+MAX_PIXELS = 200_000_000
+Size = tuple[int, int]
+
+
+def decode(
+    encoded: EncodedImage,
+    *,
+    input_range: tuple[float, float] | None = None,
+    background: tuple[int, int, int] = (0, 0, 0),
+    max_pixels: int = MAX_PIXELS,
+    fast_scale: Size | None = None,
+    tf_jpeg: bool = True,
+) -> Image:
+    """Decodes a JPEG, PNG, TIFF, WebP, BMP or GIF file, or a raw tensor.
+
+    The rules, apart from those of `to_byte_scale`, `on_background` and `read_samples`: a damaged or truncated file
+    fails, with one exception: a flipped bit in a JPEG, which has no checksum, may decode to other pixels. Pixels lie
+    as they are stored; an EXIF orientation other than 1 is handed on in `keep["orientation"]`.
+
+    JPEGs come out as from `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")`, every pixel. With `tf_jpeg` those whose
+    colours are not subsampled come out as from `tf.io.decode_jpeg` as it is, which uses a faster transform.
+
+    Args:
+        encoded: `data` is the file's bytes, or with `raw_shape` the tensor's.
+        input_range: Low and high of samples that are not 8-bit.
+        background: Red, green, blue behind what is transparent.
+        max_pixels: The cap on height times width, checked before decoding.
+        fast_scale: Height and width of the model's input. JPEGs are then decoded at the smallest of 1, 1/2, 1/4, 1/8
+            of their size that still covers it, and `full_size` tells the true size.
+        tf_jpeg: False where training read its images with Pillow.
+
+    Returns:
+        Pixels `[H, W, C]`, uint8 for 8-bit sources, else float32; C is 1 for grey, 3 for colour, or the tensor's own.
+
+    Raises:
+        ImageError: UNREADABLE, TOO_LARGE, UNSUPPORTED_FORMAT or BAD_VALUE_RANGE.
+    """
+    if encoded.data is None:
+        raise ValueError("the image has to be fetched before it is decoded")
+    keep: dict[str, str] = {}
+    full_size = None
+    with as_image_errors():
+        if encoded.raw_shape is not None:
+            samples = _raw_samples(encoded.data, encoded.raw_shape, encoded.raw_dtype, max_pixels)
+        else:
+            samples, keep, full_size = _file_samples(encoded.data, max_pixels, fast_scale, tf_jpeg)
+        pixels = on_background(to_byte_scale(samples.values, input_range), samples.alpha, background)
+    return Image(encoded.image_id, encoded.source, pixels, keep, full_size)
+
+
+def _file_samples(
+    data: bytes, max_pixels: int, fast_scale: Size | None, tf_jpeg: bool
+) -> tuple[Samples, dict[str, str], Size | None]:
+    # Anyone in this process may have allowed half-decoded images, with grey where the rest should be.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    open_image = opener(data, max_pixels=max_pixels)
+    image = open_image()
+    width, height = image.size
+    if isinstance(image, JpegImageFile):
+        _configure_jpeg(image, fast_scale, tf_jpeg)
+    full_size = None if image.size == (width, height) else (height, width)
+    turned = orientation(image)
+    keep = {} if turned == 1 else {"orientation": str(turned)}
+    return read_samples(image, open_image), keep, full_size
+
+
+def _configure_jpeg(image: JpegImageFile, fast_scale: Size | None, tf_jpeg: bool) -> None:
+    if fast_scale is not None:
+        image.draft(None, (fast_scale[1], fast_scale[0]))
+    elif tf_jpeg and len({sampling for _, *sampling, _ in image.layer}) == 1:
+        # Pillow's only way to the faster transform also coarsens the upsampling of colours; here there is none to do.
+        image.decoderconfig = (1, 1)
+
+
+def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixels: int) -> Samples:
+    if shape[0] * shape[1] > max_pixels:
+        raise too_large(shape[0] * shape[1], max_pixels)
+    kind = np.dtype(dtype)
+    if kind.kind not in "uif" or min(shape) < 1 or len(data) != prod(shape) * kind.itemsize:
+        raise ImageError("UNREADABLE", f"its {len(data)} bytes are not a tensor of {shape} {kind.name}")
+    return Samples(np.frombuffer(data, kind).reshape(shape))
+
+
+class Decode(beam.PTransform[Any, Any]):
+    """`EncodedImage` to `Image` by `decode`, with its options; failures go to the tag `failed`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self._decode = partial(decode, **options)
+
+    def expand(self, images: Any) -> Any:
+        return images | LookAhead(self._decode, output_type=Image)

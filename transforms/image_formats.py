@@ -1,0 +1,134 @@
+"""From a file's bytes to an opened Pillow image: which formats are let in, how large they may be, what damage is.
+
+The format is told by content, never by name, and its Pillow class is called directly: `PIL.Image.open` would offer
+the bytes to every plugin that is installed, and complains of large images through process-wide warnings.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import PIL.Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import PREFIXES as TIFF_SIGNATURES
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from transforms.errors import ImageError
+
+# Our cap is read from the header before anything is decoded. Pillow's own would warn, or refuse, on top of it.
+PIL.Image.MAX_IMAGE_PIXELS = None
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES: tuple[tuple[int, bytes, type[ImageFile]], ...] = (
+    (0, b"\xff\xd8\xff", JpegImageFile),
+    (0, _PNG_SIGNATURE, PngImageFile),
+    *((0, prefix, TiffImageFile) for prefix in TIFF_SIGNATURES),
+    (8, b"WEBP", WebPImageFile),
+    (0, b"GIF87a", GifImageFile),
+    (0, b"GIF89a", GifImageFile),
+    (0, b"BM", BmpImageFile),
+)
+# Told apart only to be named to the user; none of these is opened.
+_FOREIGN = (
+    (0, b"%!PS", "PostScript"),
+    (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (0, b"%PDF", "PDF"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"SIMPLE  =", "FITS"),
+    (0, b"\x00\x00\x00\x0cjP", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (4, b"ftyp", "HEIC or AVIF"),
+    (0, b"\x93NUMPY", "NumPy"),
+    (0, b"\x89HDF", "HDF5"),
+    (128, b"DICM", "DICOM"),
+)
+# What Pillow says of a TIFF that is whole but organised in a way that it has no reader for.
+_TIFF_UNKNOWN = ("unknown pixel mode", "unknown data organization", "Invalid value for samples per pixel")
+
+Opener = Callable[[], ImageFile]
+
+
+def opener(data: bytes, *, max_pixels: int) -> Opener:
+    """A function that opens the image in `data`; each call gives a new image whose pixels are not decoded yet.
+
+    Args:
+        data: A whole JPEG, PNG, TIFF, WebP, BMP or GIF file.
+        max_pixels: Images with more than this, height times width, are refused before anything is decoded.
+
+    Raises:
+        ImageError: UNREADABLE, UNSUPPORTED_FORMAT or TOO_LARGE.
+    """
+    image_class = _image_class(data)
+
+    def open_image() -> ImageFile:
+        image = image_class(BytesIO(data))
+        if image.width * image.height > max_pixels:
+            raise too_large(image.width * image.height, max_pixels)
+        return image
+
+    return open_image
+
+
+def too_large(pixels: int, max_pixels: int) -> ImageError:
+    """What an image of so many pixels is refused with."""
+    return ImageError("TOO_LARGE", f"it has {pixels} pixels and --max_pixels is {max_pixels}")
+
+
+def _image_class(data: bytes) -> type[ImageFile]:
+    if not data:
+        raise ImageError("UNREADABLE", "it holds no bytes at all")
+    for offset, signature, image_class in _SIGNATURES:
+        if data.startswith(signature, offset):
+            if image_class is PngImageFile:
+                _check_png(data)
+            return image_class
+    for offset, signature, name in _FOREIGN:
+        if data.startswith(signature, offset):
+            raise ImageError(
+                "UNSUPPORTED_FORMAT", f"it is a {name} file; JPEG, PNG, TIFF, WebP, BMP and GIF are read"
+            )
+    raise ImageError("UNREADABLE", "its bytes are not those of a JPEG, PNG, TIFF, WebP, BMP or GIF file")
+
+
+def _check_png(data: bytes) -> None:
+    """Checks every chunk's CRC up to IEND: Pillow skips those of the pixels, and does not miss the end."""
+    view, at = memoryview(data), len(_PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if end > len(data) or zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
+            break
+        if kind == b"IEND":
+            return
+        at = end
+    raise ImageError(
+        "UNREADABLE", "the PNG data is damaged or cut short: a checksum does not fit, or the end is missing"
+    )
+
+
+@contextmanager
+def as_image_errors() -> Iterator[None]:
+    """Turns whatever a decoder raises into an `ImageError` that repeats nothing of what the decoder said.
+
+    Decoders fail with a dozen kinds of exceptions, and quote header values in them.
+    """
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError("TOO_LARGE", "there was not enough memory to decode it") from None
+    except Exception as error:
+        if str(error) in _TIFF_UNKNOWN:
+            reason = "its combination of bands, bits and colours is one that Pillow cannot read from a TIFF"
+            raise ImageError(
+                "UNSUPPORTED_FORMAT", f"{reason}; raw tensors in TFRecords may have any number"
+            ) from None
+        raise ImageError("UNREADABLE", "its data is damaged or cut short") from None

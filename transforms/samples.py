@@ -1,0 +1,142 @@
+"""From an opened Pillow image to the samples that its file holds, colours expanded, at their full depth.
+
+Pillow keeps colour images at 8 bits and reads 16-bit ones by dropping the lower byte. Its unpackers are named by
+byte order, so the file is read a second time with the other order, which drops the upper byte instead.
+"""
+
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL.Image import Image as PilImage
+from PIL.Image import Transpose
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from transforms.elements import Array
+from transforms.errors import ImageError
+from transforms.image_formats import Opener
+
+_BITS, _PHOTOMETRIC, _ORIENTATION, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 258, 262, 274, 284, 338, 339
+# What must be asked for so that a tile gives the lower bytes where it would give the upper ones.
+_OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_LOWER = {f"{bands};16{order}": f"{bands};16{_OTHER[order]}" for bands in ("RGB", "RGBA", "RGBX") for order in _OTHER}
+# No unpacker gives the lower bytes of grey with alpha; taken for 8-bit RGBA its four bytes come out as they lie.
+_GREY_ALPHA = "LA;16B"
+
+_EXPANDED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
+_TRANSPARENT = {"1": "LA", "L": "LA", "P": "RGBA", "RGB": "RGBA"}
+_AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "I", "F")
+# Pillow turns TIFFs as their orientation says; the mask must lie as the file does, so they are turned back.
+_BACK = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_90,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_270,
+}
+
+
+class Samples(NamedTuple):
+    """What a file holds: `values` `[H, W, C]` of any real type, and `alpha` `[H, W, 1]` or None.
+
+    Alpha is uint8 (255 = opaque) beside uint8 values and float32 (1 = opaque) beside others.
+    """
+
+    values: Array
+    alpha: Array | None = None
+
+
+def read_samples(image: ImageFile, reopen: Opener) -> Samples:
+    """Decodes an opened image; `reopen` opens it once more where one pass cannot give all bits.
+
+    Of several frames or pages the first is read. Palettes are expanded, CMYK and YCbCr become RGB by Pillow's rule
+    (colour profiles are not applied), 2- and 4-bit grey is spread over 0..255, bands of a TIFF that are neither
+    colour nor alpha are left out. Samples lie as they are stored: an orientation in the header is not applied.
+
+    Raises:
+        ImageError: UNSUPPORTED_FORMAT for a colour space without a rule.
+    """
+    if isinstance(image, TiffImageFile):
+        return _tiff_samples(image, reopen)
+    return _all_bits(image, reopen, None)
+
+
+def orientation(image: PilImage) -> int:
+    """The EXIF orientation, 1 to 8; 1 (as stored) when there is none, or none that can be read."""
+    try:
+        found = PilImage.getexif(image).get(_ORIENTATION, 1)  # that of PNG's own class would decode the pixels
+    except Exception:  # a header without meaning must not cost an image whose pixels are sound
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
+    """Mends what Pillow reads wrongly without a word: signed bytes, 16 bits with white as zero, bands in a row."""
+    tags = image.tag_v2
+    if tags.get(_PLANAR) == 2 and (set(tags.get(_BITS, ())) != {8} or _EXTRA in tags):
+        reason = "Pillow reads TIFFs that store one band after another only in 8 bits and without extra bands"
+        raise ImageError("UNSUPPORTED_FORMAT", reason)
+    signed = image.mode == "L" and set(tags.get(_SAMPLE_FORMAT, ())) == {2}
+    inverted = image.mode == "I;16" and tags.get(_PHOTOMETRIC) == 0
+    values, alpha = _all_bits(image, reopen, _BACK.get(orientation(image)))
+    if signed:
+        return Samples(values.view(np.int8), alpha)
+    return Samples(65535 - values if inverted else values, alpha)
+
+
+def _all_bits(image: ImageFile, reopen: Opener, turned: Transpose | None) -> Samples:
+    args: Any = image.tile[0].args if image.tile else ""
+    rawmode = args[0] if isinstance(args, tuple) and args else args
+    if rawmode == _GREY_ALPHA or rawmode in _LOWER:
+        return _sixteen_bit(image, reopen, rawmode, turned)
+    image.load()
+    return _expanded(image if turned is None else image.transpose(turned))
+
+
+def _expanded(image: PilImage) -> Samples:
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image)[..., np.newaxis].astype(np.uint16, copy=False)
+        return Samples(values, _color_key(values, image.info.get("transparency")))
+    wanted = (_TRANSPARENT if "transparency" in image.info else _EXPANDED).get(image.mode, image.mode)
+    if wanted not in _AS_THEY_ARE:
+        raise ImageError("UNSUPPORTED_FORMAT", f"there is no rule for images in {wanted} colours")
+    values = np.asarray(image if wanted == image.mode else image.convert(wanted))
+    values = values.reshape(*values.shape[:2], -1)
+    if wanted.endswith("A"):
+        return Samples(values[..., :-1], values[..., -1:])
+    return Samples(values)
+
+
+def _sixteen_bit(image: ImageFile, reopen: Opener, rawmode: str, turned: Transpose | None) -> Samples:
+    key = image.info.get("transparency")
+    if rawmode == _GREY_ALPHA:
+        values: Array = _bytes_of(image, {rawmode: "RGBA"}, None).view(">u2").astype(np.uint16)
+    else:
+        upper = _bytes_of(image, {}, turned)
+        values = upper.astype(np.uint16) << 8 | _bytes_of(reopen(), _LOWER, turned)
+    if values.shape[2] in (2, 4):
+        return Samples(values[..., :-1], values[..., -1:] / np.float32(65535))
+    return Samples(values, _color_key(values, key))
+
+
+def _bytes_of(image: ImageFile, rawmodes: dict[str, str], turned: Transpose | None) -> Array:
+    image.tile = [tile._replace(args=_renamed(tile.args, rawmodes)) for tile in image.tile]
+    image.load()
+    return np.asarray(image if turned is None else image.transpose(turned))
+
+
+def _renamed(args: Any, rawmodes: dict[str, str]) -> Any:
+    if isinstance(args, tuple):
+        return (rawmodes.get(args[0], args[0]), *args[1:])
+    return rawmodes.get(args, args)
+
+
+def _color_key(values: Array, key: Any) -> Array | None:
+    """Alpha `[H, W, 1]` of an image in which one value, or one colour, stands for transparent."""
+    if key is None:
+        return None
+    opaque: Array = (values != np.asarray(key)).any(-1, keepdims=True).astype(np.float32)
+    return opaque
