@@ -57,7 +57,8 @@ def effective_number_weights(pixels: Sequence[int]) -> Weights:
         # log1p and expm1, because beta is so near to 1 that its power would lose all digits.
         with np.errstate(divide="ignore"):
             inverse: NDArray[np.float64] = 1 / -np.expm1(seen * np.log1p(-1 / total))
-        return inverse / inverse.mean()
+        weights: NDArray[np.float64] = inverse / inverse.mean()
+        return weights
 
     return _where_seen(counts, weigh)
 

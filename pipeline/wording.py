@@ -1,0 +1,33 @@
+"""Numbers the way people read them."""
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 image`, `12,345 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units: `45 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def rate(number: int, seconds: float) -> str:
+    """How many a second, with three digits or so: `0.25/s`, `61.7/s`, `1,234/s`."""
+    per_second = number / seconds if seconds > 0 else 0.0
+    decimals = 2 if per_second < 10 else 1 if per_second < 100 else 0
+    return f"{per_second:,.{decimals}f}/s"
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent: what is there is never shown as 0%, what is missing never as 100%."""
+    shown = f"{100 * share:.1f}%"
+    if share > 0 and shown == "0.0%":
+        return "<0.1%"
+    return ">99.9%" if share < 1 and shown == "100.0%" else shown

@@ -1,0 +1,113 @@
+"""The progress line, with a clock and a terminal of the test's own."""
+
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipeline import progress
+from pipeline.progress import Counts, Tally, Ticker, format_progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((0, 0, 0, 0, 0.0), "0 images, 0.00/s"),
+        ((1, 0, 0, 0, 2.0), "1 image, 0.50/s"),
+        ((0, 0, 100, 0, 60.0), "0 images, 0.00/s, 0.0%"),
+        ((1234, 3, 1000, 250, 20.0), "1,234 images, 61.9/s, 25.0%, 1 min 0 s left, 3 failed"),
+        ((5, 0, 1000, 250, 1.0), "5 images, 5.00/s, 25.0%"),
+        ((10, 0, 1000, 1200, 5.0), "10 images, 2.00/s, 100.0%"),
+    ],
+)
+def test_progress_line(arguments: tuple[int, int, int, int, float], line: str) -> None:
+    assert format_progress(*arguments) == line
+
+
+def test_images_found_done_are_told() -> None:
+    assert format_progress(10, 0, 0, 0, 5.0, skipped=7) == "10 images, 2.00/s, 7 already done"
+
+
+def test_tally_loses_nothing_between_threads() -> None:
+    tally = Tally()
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(8):
+            pool.submit(lambda: [tally.add(done=1, failed=2, skipped=1, bytes=10) for _ in range(500)])
+    assert tally.read() == Counts(4000, 8000, 4000, 40000)
+    tally.reset()
+    assert tally.read() == Counts()
+
+
+def test_a_terminal_has_one_line_that_is_gone_at_the_end() -> None:
+    stream, tally, clock = Terminal(), Tally(), Clock()
+    ticker = Ticker(stream, source=tally, clock=clock)
+    tally.add(done=1000)
+    clock.now += 10
+    ticker.tick()
+    tally.reset()
+    ticker.tick()
+    ticker.stop()
+    first, second = "1,000 images, 100/s", "0 images, 0.00/s"
+    assert stream.getvalue() == f"\r{first}\r{second.ljust(len(first))}\r{' ' * len(second)}\r"
+
+
+def test_a_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "11")
+    stream = Terminal()
+    Ticker(stream, source=Tally()).tick()
+    assert stream.getvalue() == "\r0 images, "
+
+
+def test_elsewhere_there_are_plain_lines() -> None:
+    stream, tally = io.StringIO(), Tally()
+    ticker = Ticker(stream, source=tally, clock=Clock(), total_bytes=10)
+    tally.add(done=1, bytes=5)
+    ticker.tick()
+    ticker.stop()
+    assert stream.getvalue() == "1 image, 0.00/s, 50.0%\n"
+
+
+def test_nothing_is_shown_after_the_end() -> None:
+    stream = io.StringIO()
+    ticker = Ticker(stream, source=Tally())
+    ticker.stop()
+    ticker.stop()
+    ticker.tick()
+    assert stream.getvalue() == ""
+
+
+def test_it_ticks_by_itself_and_its_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.001)
+    ticked = threading.Event()
+
+    class Stream(io.StringIO):
+        def flush(self) -> None:
+            ticked.set()
+
+    with Ticker(Stream(), source=Tally()):
+        assert ticked.wait(30)
+    assert "progress" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_terminal_that_is_gone_does_not_end_the_run() -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    ticker = Ticker(Gone(), source=Tally())
+    ticker.tick()
+    ticker.stop()
