@@ -163,6 +163,7 @@ class LabelMap:
         confidence_sum: Sum of the winning probability over the `confidence_pixels` pixels it was measured on, in
             units of 1/65535; integers, so that any split of a data set sums to the same.
         nonfinite: Number of model pixels with a NaN logit.
+        size: Height and width of the source image in pixels.
         image: The decoded image `[H, W, C]` for overlays, or None.
     """
 
@@ -173,6 +174,7 @@ class LabelMap:
     confidence_sum: int = 0
     confidence_pixels: int = 0
     nonfinite: int = 0
+    size: tuple[int, int] = (0, 0)
     image: Array | None = None
     keep: dict[str, str] = field(default_factory=dict)
 
@@ -191,6 +193,7 @@ class LabelPlanes:
     confidence_sum: int = 0
     confidence_pixels: int = 0
     nonfinite: int = 0
+    size: tuple[int, int] = (0, 0)
     image: Array | None = None
     keep: dict[str, str] = field(default_factory=dict)
 
