@@ -236,3 +236,8 @@ def _class_kind(values: Array, activation: str | None) -> tuple[str, str]:
         f"{activation or 'an operation that cannot be told'}. Say what they are with --head logits, --head "
         "probabilities or --head multilabel, or where the classes are with --layout."
     )
+
+
+def is_map(shape: tuple[int, ...], height: int, width: int) -> bool:
+    """Whether an output of this shape is a map of classes that an input of height x width shrinks to exactly."""
+    return bool(_candidates(shape, height, width, exactly=True))
