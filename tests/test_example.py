@@ -1,0 +1,139 @@
+"""Examples on the wire, against TensorFlow's own messages."""
+
+import random
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+
+import pytest
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.example import Features, Value, parse_example, make_example
+from transforms.errors import ImageError
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+FLOAT = st.floats(width=32, allow_nan=False)
+VALUES = st.lists(st.binary(max_size=200), max_size=3) | st.lists(INT64, max_size=4) | st.lists(FLOAT, max_size=4)
+FEATURES = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), VALUES, max_size=5)
+
+
+def truth(data: bytes) -> dict[str, tuple[str | None, Sequence[Value]]]:
+    example = tf.train.Example.FromString(data)
+    kinds = {key: feature.WhichOneof("kind") for key, feature in example.features.feature.items()}
+    return {
+        key: (kind, list(getattr(example.features.feature[key], kind).value) if kind else [])
+        for key, kind in kinds.items()
+    }
+
+
+def ours(data: bytes) -> dict[str, tuple[str | None, Sequence[Value]]]:
+    names = parse_example(data, ()).names
+    found = parse_example(data, names)._found
+    kinds = {0: None, 1: "bytes_list", 2: "float_list", 3: "int64_list"}
+    return {key: (kinds[kind], values) for key, (kind, values) in found.items()}
+
+
+def tensorflow_example(features: dict[str, list[bytes] | list[float] | list[int]]) -> tf.train.Example:
+    example = tf.train.Example()
+    for key, values in features.items():
+        feature = example.features.feature[key]
+        kind = {bytes: "bytes_list", float: "float_list", int: "int64_list"}[type(values[0]) if values else int]
+        getattr(feature, kind).value.extend(values)
+    return example
+
+
+@given(FEATURES)
+@settings(max_examples=100, deadline=None)
+def test_we_read_what_tensorflow_writes(features: dict[str, list[bytes] | list[float] | list[int]]) -> None:
+    data = tensorflow_example(features).SerializeToString()
+    assert ours(data) == truth(data)
+
+
+@given(FEATURES)
+@settings(max_examples=100, deadline=None)
+def test_tensorflow_reads_what_we_write(features: dict[str, list[bytes] | list[float] | list[int]]) -> None:
+    read = truth(make_example(features))
+    assert {key: values for key, (_, values) in read.items()} == features
+    assert make_example(features) == make_example(dict(reversed(features.items())))
+
+
+@given(FEATURES, st.randoms(use_true_random=False))
+@settings(max_examples=300, deadline=None)
+def test_whatever_tensorflow_still_reads_we_read_the_same(
+    features: dict[str, list[bytes] | list[float] | list[int]], dice: random.Random
+) -> None:
+    data = bytearray(tensorflow_example(features).SerializeToString())
+    for _ in range(dice.randint(1, 3)):
+        at = dice.randint(0, len(data))
+        data[at : at + dice.randint(0, 3)] = dice.randbytes(dice.randint(0, 3))
+    try:
+        expected = truth(bytes(data))
+    except DecodeError:
+        with suppress(ImageError):
+            parse_example(bytes(data), ())
+    else:
+        # TensorFlow's parser drops whole map entries that hold a field it does not know; we keep them.
+        mine = ours(bytes(data))
+        assert repr({key: mine[key] for key in expected}) == repr(expected)
+
+
+def test_numbers_that_are_not_packed_and_messages_in_parts() -> None:
+    def field(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    unpacked = field(3, b"\x08\x05\x08\x06")
+    floats = field(2, b"\x0d" + struct.pack("<f", 1.5))
+    entry = field(1, b"k") + field(2, floats) + field(2, unpacked) + field(2, field(3, b"\x08\x07"))
+    data = field(1, field(1, entry)) + field(1, field(1, field(2, unpacked) + field(1, b"z")))
+    assert ours(data) == truth(data) == {"k": ("int64_list", [5, 6, 7]), "z": ("int64_list", [5, 6])}
+
+
+def test_only_wanted_features_are_decoded() -> None:
+    features = parse_example(make_example({"a": b"x", "b": 7}), {"a", "c"})
+    assert "a" in features
+    assert "b" not in features
+    assert sorted(features.names) == ["a", "b"]
+
+
+@pytest.fixture
+def features() -> Features:
+    data = make_example({"img": b"secret", "n": 7, "two": [1, 2], "f": 1.5, "none": [], "bad": b"\xff"})
+    return parse_example(data, {"img", "n", "two", "f", "none", "bad"})
+
+
+def test_values_by_type(features: Features) -> None:
+    assert features.bytes_of("img") == b"secret"
+    assert features.int_of("n") == 7
+    assert features.text_of("n") == "7"
+    assert features.text_of("img") == "secret"
+    assert features.text_of("bad") == "\udcff"
+
+
+@pytest.mark.parametrize("key", ["absent", "n", "two", "f", "none"])
+def test_a_missing_or_wrong_feature_names_keys_and_no_values(features: Features, key: str) -> None:
+    with pytest.raises(ImageError, match=f"bytes.*{key}") as caught:
+        features.bytes_of(key)
+    assert caught.value.code == "MISSING_KEY"
+    assert "secret" not in caught.value.reason
+    assert ("'img'" in caught.value.reason) == (key == "absent")
+
+
+def test_a_thousand_keys_are_not_all_named() -> None:
+    features = parse_example(make_example({f"{i:0100}": i for i in range(1000)}), {"x"})
+    with pytest.raises(ImageError, match="and 980 more") as caught:
+        features.int_of("x")
+    assert len(caught.value.reason) < 2000
+
+
+@pytest.mark.parametrize("data", [b"garbage", b"\x0a\x05a", b"\x0a", b"\xff" * 20, b"\x0b", b"\x02\x00"])
+def test_what_is_no_example_says_so(data: bytes) -> None:
+    with pytest.raises(ImageError, match="BAD_EXAMPLE"):
+        parse_example(data, {"a"})
+
+
+def test_an_empty_payload_is_an_example_without_keys() -> None:
+    with pytest.raises(ImageError, match="no keys"):
+        parse_example(b"", {"a"}).bytes_of("a")
