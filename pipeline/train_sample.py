@@ -16,11 +16,11 @@ import tensorflow as tf
 from keras import layers
 from PIL import Image as Pillow
 
+from pipeline.sample_input import SAMPLE_MODEL
 from pipeline.scene_plan import Array
 from pipeline.scenes import CLASSES, draw_scene
 from transforms.compare import confusion_matrix, iou
 
-SAMPLE_MODEL = Path(__file__).parent / "sample_model" / "unet.keras"
 _TRAINING_SEEDS = range(1_000_000, 1_000_400)
 _HELD_OUT_SEEDS = range(2_000_000, 2_000_040)
 _CROP = 128

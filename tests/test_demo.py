@@ -1,0 +1,127 @@
+"""The demo: its input, its measure and its picture; the run itself is the same as anybody's."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image as Pillow
+
+from pipeline import demo as demo_module
+from pipeline.class_files import read_class_table
+from pipeline.demo import demo, measure
+from pipeline.sample_input import SAMPLE_CLASSES, SAMPLE_MODEL, draw_sample, scene_id, write_sample
+from pipeline.scenes import CLASSES, draw_scene
+from transforms.compare import confusion_matrix, iou
+
+SCENES = 4
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("demo")
+    write_sample(root / "input", root / "truth", scenes=SCENES)
+    return root
+
+
+def fake_result(root: Path, share_wrong: float = 0) -> None:
+    """Products as a run leaves them: the true masks, of which the upper part is made wrong."""
+    for folder in ("masks", "color", "overlay"):
+        (root / "result" / folder).mkdir(parents=True, exist_ok=True)
+    for number in range(SCENES):
+        rgb, labels = draw_sample(number)
+        labels[: int(share_wrong * len(labels))] = (labels[: int(share_wrong * len(labels))] + 1) % len(CLASSES)
+        Pillow.fromarray(labels).save(root / "result" / "masks" / f"{scene_id(number)}.png")
+        Pillow.fromarray(labels).save(root / "result" / "color" / f"{scene_id(number)}.png")
+        Pillow.fromarray(rgb).save(root / "result" / "overlay" / f"{scene_id(number)}.jpg")
+
+
+def test_tensorflow_reads_the_shards_and_they_fit_the_true_masks(sample: Path) -> None:
+    files = sorted(str(path) for path in (sample / "input").glob("*.tfrecord"))
+    spec = {key: tf.io.FixedLenFeature((), tf.string) for key in ("image/encoded", "image/filename")}
+    names = set()
+    for record in tf.data.TFRecordDataset(files):
+        example = tf.io.parse_single_example(record, spec)
+        name = example["image/filename"].numpy().decode()
+        image = tf.io.decode_image(example["image/encoded"]).numpy()
+        number = int(Path(name).stem.split("-")[1])
+        rgb, labels = draw_sample(number)
+        truth = np.asarray(Pillow.open(sample / "truth" / f"{Path(name).stem}.png"))
+        assert np.array_equal(truth, labels)
+        assert np.abs(image.astype(int) - rgb).mean() < (5 if name.endswith(".jpg") else 1e-9)
+        names.add(name)
+    assert names == {"scene-000.png", "scene-001.jpg", "scene-002.png", "scene-003.jpg"}
+
+
+def test_writing_the_sample_again_changes_no_byte_and_elsewhere_gives_the_same(sample: Path, tmp_path: Path) -> None:
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in sample.glob("*/*.*")}
+    write_sample(sample / "input", sample / "truth", scenes=SCENES)
+    assert before == {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in sample.glob("*/*.*")}
+    write_sample(tmp_path / "input", tmp_path / "truth", scenes=SCENES)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*/*.*")} == {k: v[0] for k, v in before.items()}
+
+
+def test_a_true_mask_measures_1_and_a_wrong_one_less(sample: Path) -> None:
+    fake_result(sample)
+    assert measure(sample, SCENES).tolist() == [1.0] * len(CLASSES)
+    fake_result(sample, share_wrong=0.5)
+    assert measure(sample, SCENES).mean() < 0.6
+
+
+@pytest.mark.parametrize(("share_wrong", "code"), [(0.0, 0), (0.5, 1)])
+def test_the_demo_fails_when_its_masks_are_wrong(
+    sample: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], share_wrong: float, code: int
+) -> None:
+    seen: list[Sequence[str]] = []
+
+    def fake_run(argv: Sequence[str]) -> int:
+        seen.append(argv)
+        fake_result(sample, share_wrong)
+        return 0
+
+    monkeypatch.setattr(demo_module, "main", fake_run)
+    assert demo(str(sample), scenes=SCENES) == code
+    assert seen[0][:3] == ["run", "--input", str(sample / "input" / "*.tfrecord")]
+    said = capsys.readouterr().out
+    assert "maskbeam run --input" in said
+    assert ("TOO LOW" in said) == bool(code)
+    with Pillow.open(sample / "demo.png") as sheet:
+        assert sheet.width > 1000
+
+
+def test_the_demo_ends_with_the_runs_code_when_that_fails(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_module, "main", lambda _: 3)
+    assert demo(str(sample), scenes=SCENES) == 3
+
+
+def test_sample_model_is_small_and_right_on_scenes_it_never_saw() -> None:
+    assert SAMPLE_MODEL.stat().st_size < 2_000_000
+    model = keras.saving.load_model(SAMPLE_MODEL, compile=False)
+    confusion = np.zeros((len(CLASSES), len(CLASSES) + 1), np.int64)
+    for seed in range(3_000_000, 3_000_006):
+        rgb, truth = draw_scene(seed, 192, 256)
+        logits = model.predict_on_batch(rgb[None])
+        confusion += confusion_matrix(truth, logits[0].argmax(axis=-1), len(CLASSES))
+    assert iou(confusion).mean() > 0.85
+
+
+def test_sample_classes_are_those_of_the_scenes() -> None:
+    table = read_class_table(str(SAMPLE_CLASSES), read=lambda path: Path(path).read_bytes())
+    assert table.names == CLASSES
+    assert table.ids == tuple(range(len(CLASSES)))
+
+
+def test_the_real_demo_works_and_the_second_time_has_nothing_left_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo(str(tmp_path), scenes=SCENES) == 0
+    summary = json.loads((tmp_path / "result" / "reports" / "summary.json").read_text())
+    masks = {path.name: path.read_bytes() for path in (tmp_path / "result" / "masks").iterdir()}
+    assert len(masks) == SCENES
+    capsys.readouterr()
+    assert demo(str(tmp_path), scenes=SCENES) == 0
+    assert masks == {path.name: path.read_bytes() for path in (tmp_path / "result" / "masks").iterdir()}
+    assert json.loads((tmp_path / "result" / "reports" / "summary.json").read_text()) == summary
