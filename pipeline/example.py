@@ -69,11 +69,10 @@ def parse_example(data: bytes, wanted: Collection[str]) -> Features:
     try:
         for start, end in _messages(data, (0, len(data)), 1):
             for entry in _messages(data, (start, end), 1):
-                key = b"".join(data[a:b] for a, b in list(_messages(data, entry, 1))[-1:])
-                name = key.decode("utf-8", "replace")
+                name, parts = _entry(data, entry)
                 names.append(name)
                 if name in wanted:
-                    found[name] = _feature(data, entry)
+                    found[name] = _feature(data, parts)
     except (IndexError, ValueError, struct.error):
         raise ImageError("BAD_EXAMPLE", "the record's payload is no tf.train.Example") from None
     return Features(names, found)
@@ -108,7 +107,7 @@ def _fields(data: bytes, span: Span) -> Iterator[tuple[int, int, int, int]]:
     """Number, wire type, start and end of every field in a message."""
     at, end = span
     while at < end:
-        tag, at = _varint(data, at)
+        tag, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at)
         wire = tag & 7
         if wire == _DELIMITED:
             size, at = _varint(data, at)
@@ -129,10 +128,21 @@ def _messages(data: bytes, span: Span, wanted: int) -> Iterator[Span]:
     return ((at, stop) for number, wire, at, stop in _fields(data, span) if number == wanted and wire == _DELIMITED)
 
 
-def _feature(data: bytes, entry: Span) -> tuple[int, Values]:
+def _entry(data: bytes, span: Span) -> tuple[str, list[Span]]:
+    """Key of a map's entry, and where its value lies (in parts, if somebody wrote it so)."""
+    key, parts = b"", []
+    for number, wire, at, stop in _fields(data, span):
+        if wire == _DELIMITED and number == 1:
+            key = data[at:stop]
+        elif wire == _DELIMITED and number == 2:
+            parts.append((at, stop))
+    return key.decode("utf-8", "replace"), parts
+
+
+def _feature(data: bytes, parts: list[Span]) -> tuple[int, Values]:
     kind, values = 0, Values()
-    for feature in _messages(data, entry, 2):
-        for number, wire, at, stop in _fields(data, feature):
+    for part in parts:
+        for number, wire, at, stop in _fields(data, part):
             if number not in _KIND_NAMES or wire != _DELIMITED:
                 continue
             if number != kind:  # of a oneof the last one holds
