@@ -66,9 +66,9 @@ class Labeling:
         self._check_ids()
 
     def _check_ids(self) -> None:
-        wrong = [i for i in self.channel_ids if not 0 <= i < UNIT]
+        wrong = [i for i in self.channel_ids if not 0 <= i <= UNIT]
         if wrong:
-            raise RunError(f"Class id {wrong[0]} is out of range; a mask holds ids from 0 to 65534.")
+            raise RunError(f"Class id {wrong[0]} is out of range; a mask holds ids from 0 to 65535.")
         if self.ignore in self.channel_ids:
             raise RunError(f"--ignore_label {self.ignore} is the id of a class; choose one that is free.")
         if not 0 <= self.ignore <= UNIT:
@@ -178,6 +178,7 @@ def label_map(batch: LogitsBatch, labeling: Labeling) -> LabelMap | LabelPlanes:
         confidence_sum=int(batch.confidence[0]) if pixels else 0,
         confidence_pixels=pixels,
         nonfinite=int(batch.nonfinite[0]),
+        size=(image.placement.height, image.placement.width),
         image=image.image,
         keep=image.keep,
     )

@@ -1,0 +1,171 @@
+"""How many pixels each class has: a monoid of integers, so that any split of the images sums to the same."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+from transforms.elements import Array, LabelMap, LabelPlanes
+
+# Shares of one image are summed in units of 1e-9.
+SHARE = 10**9
+# One comparison a class beats a histogram of all values up to here.
+_FEW_CLASSES = 24
+_BLOCK = 2**18
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Counts over any number of images. A class that is not held counts as 0, also when two of these are compared.
+
+    Attributes:
+        pixels: Pixels of each class, by id.
+        images_with: Images that each class appears in.
+        shares: Sum over images of a class's share of the labelled pixels, rounded down, in units of 1e-9.
+        images: Number of images.
+        total: Number of pixels.
+        ignored: Pixels that no class owns; `total - ignored` are the labelled pixels.
+        confidence_sum: Sum of the winning probability over `confidence_pixels` model pixels, in units of 1/65535.
+        confidence_pixels: Model pixels that the confidence was measured on.
+        nonfinite: Model pixels with a NaN among their scores.
+        independent: Whether classes are independent of each other, so that shares may add up to more than 1.
+    """
+
+    pixels: Counter[int] = field(default_factory=Counter)
+    images_with: Counter[int] = field(default_factory=Counter)
+    shares: Counter[int] = field(default_factory=Counter)
+    images: int = 0
+    total: int = 0
+    ignored: int = 0
+    confidence_sum: int = 0
+    confidence_pixels: int = 0
+    nonfinite: int = 0
+    independent: bool = False
+
+    @classmethod
+    def zero(cls, ids: Iterable[int] = ()) -> "PixelStatistics":
+        """Of no images; classes `ids` are listed in this order in whatever is added to it."""
+        return cls(pixels=Counter(dict.fromkeys(ids, 0)))
+
+    @classmethod
+    def of(cls, labels: LabelMap | LabelPlanes, ids: Sequence[int]) -> "PixelStatistics":
+        """Of one image.
+
+        Args:
+            labels: Label map `[H, W]`, or planes `[C, H, W]` in the order of `ids`.
+            ids: The id of each class; any other id is ignored.
+        """
+        independent = isinstance(labels, LabelPlanes)
+        if isinstance(labels, LabelPlanes):
+            counts, total = [int(np.count_nonzero(plane)) for plane in labels.planes], labels.planes[0].size
+        else:
+            counts, total = count_pixels(labels.labels, ids), labels.labels.size
+        ignored = 0 if independent else total - sum(counts)
+        labelled = max(total - ignored, 1)
+        pixels = Counter(dict(zip(ids, counts, strict=True)))
+        return cls(
+            pixels,
+            Counter({i: int(n > 0) for i, n in pixels.items()}),
+            Counter({i: n * SHARE // labelled for i, n in pixels.items()}),
+            images=1,
+            total=total,
+            ignored=ignored,
+            confidence_sum=labels.confidence_sum,
+            confidence_pixels=labels.confidence_pixels,
+            nonfinite=labels.nonfinite,
+            independent=independent,
+        )
+
+    def __add__(self, other: "PixelStatistics") -> "PixelStatistics":
+        return PixelStatistics(
+            _added(self.pixels, other.pixels),
+            _added(self.images_with, other.images_with),
+            _added(self.shares, other.shares),
+            self.images + other.images,
+            self.total + other.total,
+            self.ignored + other.ignored,
+            self.confidence_sum + other.confidence_sum,
+            self.confidence_pixels + other.confidence_pixels,
+            self.nonfinite + other.nonfinite,
+            self.independent or other.independent,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; classes without pixels and numbers that are 0 are left out."""
+        plain = {name: int(value) for name in _NUMBERS if (value := getattr(self, name))}
+        classes = {str(i): [n, self.images_with[i], self.shares[i]] for i, n in sorted(self.pixels.items()) if n}
+        return {**plain, "classes": classes}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "PixelStatistics":
+        """What `to_json` gave; ValueError when it is something else."""
+        try:
+            numbers = {name: int(values.get(name, 0)) for name in _NUMBERS}
+            rows = {int(i): (int(n), int(images), int(share)) for i, (n, images, share) in values["classes"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("these are no pixel statistics") from error
+        pixels, images_with, shares = (Counter({i: row[k] for i, row in rows.items()}) for k in range(3))
+        independent = bool(numbers.pop("independent"))
+        return cls(pixels, images_with, shares, **numbers, independent=independent)
+
+
+_NUMBERS = ("images", "total", "ignored", "confidence_sum", "confidence_pixels", "nonfinite", "independent")
+
+
+def _added(one: Counter[int], other: Counter[int]) -> Counter[int]:
+    return Counter({i: one[i] + other[i] for i in {**one, **other}})
+
+
+def count_pixels(labels: Array, ids: Sequence[int]) -> list[int]:
+    """Counts the pixels of each class, in the order of `ids`.
+
+    Args:
+        labels: Class ids uint8 or uint16, any shape.
+        ids: The ids to count.
+    """
+    if len(ids) <= _FEW_CLASSES:
+        return [int(np.count_nonzero(labels == i)) for i in ids]
+    values = int(np.iinfo(labels.dtype).max) + 1
+    flat, histogram = labels.reshape(-1), np.zeros(values, np.int64)
+    # bincount widens what it counts to 64 bits, hence block by block.
+    for start in range(0, flat.size, _BLOCK):
+        histogram += np.bincount(flat[start : start + _BLOCK], minlength=values)
+    return [int(n) for n in histogram[list(ids)]]
+
+
+def statistics(images: Iterable[LabelMap | LabelPlanes], ids: Sequence[int]) -> PixelStatistics:
+    """Sums over label maps `[H, W]` or planes `[C, H, W]` of classes `ids`."""
+    return sum((PixelStatistics.of(labels, ids) for labels in images), PixelStatistics.zero(ids))
+
+
+class SumStatistics(beam.CombineFn):
+    """`LabelMap` or `LabelPlanes` of many images -> their `PixelStatistics`."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self._ids = tuple(ids)
+
+    def create_accumulator(self) -> PixelStatistics:
+        return PixelStatistics.zero(self._ids)
+
+    def add_input(self, accumulator: PixelStatistics, element: LabelMap | LabelPlanes) -> PixelStatistics:
+        return accumulator + PixelStatistics.of(element, self._ids)
+
+    def merge_accumulators(self, accumulators: Iterable[PixelStatistics]) -> PixelStatistics:
+        return sum(accumulators, self.create_accumulator())
+
+    def extract_output(self, accumulator: PixelStatistics) -> PixelStatistics:
+        return accumulator
+
+
+class Statistics(beam.PTransform[Any, Any]):
+    """`LabelMap` or `LabelPlanes` of many images -> one `PixelStatistics`; of none, all zero."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        super().__init__()
+        self._ids = tuple(ids)
+
+    def expand(self, labels: Any) -> Any:
+        return labels | "Sum statistics" >> beam.CombineGlobally(SumStatistics(self._ids))
