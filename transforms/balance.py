@@ -28,18 +28,18 @@ def inverse_frequency_weights(pixels: Sequence[int]) -> Weights:
     return _where_seen(counts, lambda seen: seen.sum() / (len(seen) * seen))
 
 
-def median_frequency_weights(pixels: Sequence[int], pixels_where_present: Sequence[int]) -> Weights:
+def median_frequency_weights(pixels: Sequence[int], pixels_around: Sequence[int]) -> Weights:
     """Weights `median(f) / f_c`, where `f_c` is the share of class c in the images that hold it.
 
     Normalisation: the class of median frequency weighs 1. Eigen and Fergus, "Predicting Depth, Surface Normals and
-    Semantic Labels with a Common Multi-Scale Convolutional Architecture", ICCV 2015, section 4.3.2.
+    Semantic Labels with a Common Multi-Scale Convolutional Architecture", ICCV 2015.
 
     Args:
         pixels: Pixels of each class.
-        pixels_where_present: All labelled pixels of the images that hold the class, by class.
+        pixels_around: All labelled pixels of the images that hold the class, by class.
     """
     counts = np.asarray(pixels, np.float64)
-    frequencies = np.divide(counts, pixels_where_present, out=np.zeros_like(counts), where=counts > 0)
+    frequencies = np.divide(counts, pixels_around, out=np.zeros_like(counts), where=counts > 0)
     return _where_seen(frequencies, lambda seen: np.median(seen) / seen)
 
 

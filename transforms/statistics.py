@@ -25,6 +25,7 @@ class PixelStatistics:
         pixels: Pixels of each class, by id.
         images_with: Images that each class appears in.
         shares: Sum over images of a class's share of the labelled pixels, rounded down, in units of 1e-9.
+        around: Labelled pixels of the images that each class appears in.
         images: Number of images.
         total: Number of pixels.
         ignored: Pixels that no class owns; `total - ignored` are the labelled pixels.
@@ -37,6 +38,7 @@ class PixelStatistics:
     pixels: Counter[int] = field(default_factory=Counter)
     images_with: Counter[int] = field(default_factory=Counter)
     shares: Counter[int] = field(default_factory=Counter)
+    around: Counter[int] = field(default_factory=Counter)
     images: int = 0
     total: int = 0
     ignored: int = 0
@@ -70,6 +72,7 @@ class PixelStatistics:
             pixels,
             Counter({i: int(n > 0) for i, n in pixels.items()}),
             Counter({i: n * SHARE // labelled for i, n in pixels.items()}),
+            Counter({i: labelled * (n > 0) for i, n in pixels.items()}),
             images=1,
             total=total,
             ignored=ignored,
@@ -84,6 +87,7 @@ class PixelStatistics:
             _added(self.pixels, other.pixels),
             _added(self.images_with, other.images_with),
             _added(self.shares, other.shares),
+            _added(self.around, other.around),
             self.images + other.images,
             self.total + other.total,
             self.ignored + other.ignored,
@@ -96,7 +100,8 @@ class PixelStatistics:
     def to_json(self) -> dict[str, Any]:
         """As JSON values; classes without pixels and numbers that are 0 are left out."""
         plain = {name: int(value) for name in _NUMBERS if (value := getattr(self, name))}
-        classes = {str(i): [n, self.images_with[i], self.shares[i]] for i, n in sorted(self.pixels.items()) if n}
+        columns = (self.pixels, self.images_with, self.shares, self.around)
+        classes = {str(i): [column[i] for column in columns] for i in sorted(self.pixels) if self.pixels[i]}
         return {**plain, "classes": classes}
 
     @classmethod
@@ -104,12 +109,12 @@ class PixelStatistics:
         """What `to_json` gave; ValueError when it is something else."""
         try:
             numbers = {name: int(values.get(name, 0)) for name in _NUMBERS}
-            rows = {int(i): (int(n), int(images), int(share)) for i, (n, images, share) in values["classes"].items()}
+            rows = {int(i): (int(n), int(m), int(s), int(a)) for i, (n, m, s, a) in values["classes"].items()}
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("these are no pixel statistics") from error
-        pixels, images_with, shares = (Counter({i: row[k] for i, row in rows.items()}) for k in range(3))
+        pixels, images_with, shares, around = (Counter({i: row[k] for i, row in rows.items()}) for k in range(4))
         independent = bool(numbers.pop("independent"))
-        return cls(pixels, images_with, shares, **numbers, independent=independent)
+        return cls(pixels, images_with, shares, around, **numbers, independent=independent)
 
 
 _NUMBERS = ("images", "total", "ignored", "confidence_sum", "confidence_pixels", "nonfinite", "independent")
