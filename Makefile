@@ -25,7 +25,7 @@ test: .venv/.installed-dev
 	@$(if $(PYTHON),,echo 'maskbeam needs Python 3.11 or newer, and found none; name one with PYTHON=/path/to/python' >&2; exit 1)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maskbeam needs Python 3.11 or newer, this is " \
 	    + sys.version.split()[0] + "; name another with PYTHON=/path/to/python")'
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/.installed: requirements.txt setup.py pyproject.toml | .venv/bin/python
 	@echo 'Installing into .venv: once, one to three minutes ...'
