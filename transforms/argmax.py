@@ -139,7 +139,7 @@ def argmax(scores: Array) -> tuple[Array, Array]:
 
 def winners(planes: Array) -> tuple[Array, Array]:
     """Finds the largest of scores `[C, ...]`: its channel uint8 or uint16 `[...]`, and itself, NaN if any is."""
-    best = planes[0].copy()
+    best = np.array(planes[0])
     channels = np.zeros(best.shape, np.uint8 if len(planes) <= 256 else np.uint16)
     for channel in range(1, len(planes)):
         wins = (planes[channel] > best).view(np.uint8)
