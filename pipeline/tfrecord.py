@@ -92,7 +92,9 @@ def find_headers(block: bytes) -> NDArray[np.intp]:
     return np.compress(masked == stored, at)
 
 
-def read_records(stream: Readable, *, start: int = 0, end: int | None = None) -> Iterator[Record | Damage]:
+def read_records(
+    stream: Readable, *, start: int = 0, end: int | None = None, aligned: bool = False
+) -> Iterator[Record | Damage]:
     """The records that start in `[start, end)`, and the damaged places that belong to them, in order.
 
     Args:
@@ -101,10 +103,11 @@ def read_records(stream: Readable, *, start: int = 0, end: int | None = None) ->
         start: Byte offset of the stream in the shard. Above 0, reading begins at the next intact record, and
             what is damaged before it belongs to whoever reads the bytes before `start`.
         end: Byte offset where other readers take over; None: the shard's end.
+        aligned: `start` is known to lie where a record begins, so what is damaged there belongs here.
     """
     window = _Window(stream, start)
     position: int | None = start
-    if start > 0:
+    if start > 0 and not aligned:
         position = next((at for at in _headers(window, start, end) if window.record(at)), None)
     while position is not None:
         record = window.record(position)

@@ -210,3 +210,12 @@ def test_headers_made_to_waste_time_are_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tfrecord, "masked_crc", counting)
     assert payloads_of(read(data)) == [b"kept"]
     assert checked < 40 << 20
+
+
+def test_reading_on_from_a_known_boundary_reports_the_damage_there() -> None:
+    data, starts = shard_of([b"a" * 50, b"b" * 50, b"c" * 50])
+    damaged = bytearray(data)
+    damaged[starts[1] + 20] ^= 1
+    found = list(read_records(io.BytesIO(bytes(damaged[starts[1] :])), start=starts[1], aligned=True))
+    assert damage_of(found) == [starts[1]]
+    assert payloads_of(found) == [b"c" * 50]
