@@ -1,8 +1,11 @@
 """Compares label maps with the truth: confusion matrix and intersection over union."""
 
-import numpy as np
+from typing import Any
 
-from transforms.elements import Array
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 
 def confusion_matrix(truth: Array, labels: Array, classes: int) -> Array:
