@@ -4,8 +4,9 @@ import logging
 import os
 from collections.abc import Iterator
 
+from pipeline.local_errors import reading
 from pipeline.patterns import Glob
-from pipeline.storage import Listed
+from pipeline.storage import Listed, NotFound
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def walk(glob: Glob) -> Iterator[Listed]:
     A broken link is listed with size 0 and can then not be read: an input that is lost must show up.
 
     Raises:
-        OSError: A folder cannot be listed.
+        RunError: A folder cannot be listed.
     """
     root = glob.fixed + "/"
     links = _Links(root)
@@ -49,9 +50,9 @@ def walk(glob: Glob) -> Iterator[Listed]:
 def _names(folder: str) -> list[str]:
     """What may be listed of a folder, folders with a trailing slash, in reverse: the first is popped first."""
     try:
-        with os.scandir(folder) as entries:
+        with reading(folder), os.scandir(folder) as entries:
             names = [_name(entry) for entry in entries if not entry.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
+    except NotFound:
         return []
     # Folders sort with their slash, so that the walk's order is that of whole names, as in object storage.
     return sorted(filter(None, names), reverse=True)

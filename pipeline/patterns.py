@@ -44,7 +44,11 @@ class Glob:
 
 
 def split(pattern: str, exists: Callable[[str], bool]) -> Glob:
-    """Takes a pattern apart at its first component that is a glob and not a name that `exists` as it is."""
+    """Takes a pattern apart at its first glob.
+
+    A component such as `b[1]` that `exists` as a name and does not match itself is that name; `*.png` stays a glob
+    even where a file has this very name, because that file is among its matches and others are not lost.
+    """
     parts = pattern.split("/")
     count = next((i for i, part in enumerate(parts) if _is_glob(part, "/".join(parts[: i + 1]), exists)), len(parts))
     fixed, rest = "/".join(parts[:count]).removesuffix("/"), parts[count:]
@@ -54,7 +58,7 @@ def split(pattern: str, exists: Callable[[str], bool]) -> Glob:
 
 
 def _is_glob(part: str, path: str, exists: Callable[[str], bool]) -> bool:
-    return bool(_MAGIC.search(part)) and not exists(path)
+    return bool(_MAGIC.search(part)) and (fnmatchcase(part, part) or not exists(path))
 
 
 def _match(names: Sequence[str], parts: Sequence[str]) -> bool:

@@ -62,8 +62,9 @@ class Storage(Protocol):
     def list(self, pattern: str) -> Iterator[Listed]:
         """All files of a folder (recursive), of a glob (`*`, `?`, `[..]`, `**`), or one file; sorted by name.
 
-        What exists literally under a name with glob characters wins. Below the part before the first glob, hidden
-        files and folders (leading dot) are skipped. A pattern that matches nothing gives an empty listing.
+        What exists under a name such as `b[1]`, which as a glob would not match itself, is taken as a name. Below the
+        part before the first glob, hidden files and folders (leading dot) are skipped. A pattern that matches
+        nothing gives an empty listing.
         """
 
     def stat(self, uri: str) -> Listed | None:

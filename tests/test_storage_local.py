@@ -1,0 +1,256 @@
+import errno
+import glob
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import local_storage
+from pipeline.local_storage import LocalStorage
+from pipeline.storage import Conflict, Denied, NotFound, SourceChanged, Unavailable
+from transforms.errors import ImageError, RunError
+
+STORAGE = LocalStorage()
+
+
+def names(root: Path, pattern: str = "") -> list[str]:
+    return [found.uri.removeprefix(f"{root}/") for found in STORAGE.list(f"{root}{pattern}")]
+
+
+def failing(number: int) -> Callable[..., Any]:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(number, os.strerror(number), args[0] if args and isinstance(args[0], str) else None)
+
+    return fail
+
+
+PARTS = st.sampled_from(["a", "b", "ab", "a.png", "b.png", ".h", "[a]", "*"])
+GLOBS = st.sampled_from(["a", "b", "*", "?", "[ab]", "[!a]", "*.png", "**", "a*", "nothing"])
+
+
+@given(
+    st.sets(st.lists(PARTS, min_size=1, max_size=4).map("/".join), max_size=12),
+    st.lists(GLOBS, min_size=1, max_size=4),
+)
+@settings(max_examples=60, deadline=None)
+def test_globs_mean_what_they_mean_to_python(paths: set[str], pattern: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        for path in sorted(paths):
+            if not any(other.startswith(path + "/") for other in paths):
+                Path(root, path).parent.mkdir(parents=True, exist_ok=True)
+                Path(root, path).touch()
+        wanted = {path for path in glob.glob(f"{root}/{'/'.join(pattern)}", recursive=True) if os.path.isfile(path)}
+        found = [item.uri for item in STORAGE.list(f"{root}/{'/'.join(pattern)}")]
+        folder = all(part in ("a", "b") for part in pattern)  # to us a plain folder means all that is in it
+        assert found == sorted(wanted) or folder
+
+
+def test_the_order_is_that_of_whole_names(tmp_path: Path) -> None:
+    created = ["a/b", "a-b", "a.b", "a0", "a/b-c/d", "a/b.c", "ü", "Z", "😀", "\uffee"]
+    for name in created:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+        assert names(tmp_path)
+    (tmp_path / "a" / "b").unlink()
+    assert names(tmp_path) == sorted(set(created) - {"a/b"}, key=str.encode)
+
+
+def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "real" / "deep" / "a.png").write_bytes(b"1")
+    (tmp_path / "real" / "deep" / "up").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "top").symlink_to(tmp_path)
+    (tmp_path / "x1").symlink_to(tmp_path / "real")
+    (tmp_path / "x2").symlink_to(tmp_path / "real")
+    (tmp_path / "link.png").symlink_to(tmp_path / "real" / "deep" / "a.png")
+    assert names(tmp_path) == ["link.png", "real/deep/a.png", "x1/deep/a.png"]
+
+
+def test_a_ladder_of_links_does_not_double_with_every_rung(tmp_path: Path) -> None:
+    for rung in range(30):
+        (tmp_path / "hidden" / f"{rung}").mkdir(parents=True)
+        for side in "ab":
+            (tmp_path / "hidden" / f"{rung}" / side).symlink_to(tmp_path / "hidden" / f"{rung + 1}")
+    (tmp_path / "hidden" / "30").mkdir()
+    (tmp_path / "hidden" / "30" / "x.png").write_bytes(b"1")
+    assert len(names(tmp_path / "hidden" / "0")) == 1
+
+
+def test_broken_links_are_listed_and_then_not_found(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
+    (tmp_path / "self.png").symlink_to("self.png")
+    found = list(STORAGE.list(str(tmp_path)))
+    assert [os.path.basename(item.uri) for item in found] == ["gone.png", "self.png"]
+    for item in found:
+        with pytest.raises(NotFound):
+            STORAGE.read(item.uri, version=item.version)
+
+
+def test_pipes_neither_hang_nor_show_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    assert names(tmp_path) == []
+    assert STORAGE.stat(f"{tmp_path}/pipe.png") is None
+    for call in (STORAGE.read, STORAGE.open):
+        with pytest.raises(NotFound):
+            call(f"{tmp_path}/pipe.png")
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    assert STORAGE.stat(str(tmp_path)) is None
+    with pytest.raises(NotFound):
+        STORAGE.read(str(tmp_path))
+
+
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    for name in ("a\0b", "x" * 300, "y/" * 3000):
+        assert STORAGE.stat(f"{tmp_path}/{name}") is None
+        with pytest.raises(NotFound):
+            STORAGE.read(f"{tmp_path}/{name}")
+    with pytest.raises(ImageError, match="BAD_ID"):
+        STORAGE.write(f"{tmp_path}/{'x' * 300}", b"", expected=None)
+
+
+def test_a_million_names_do_not_need_a_million_stats_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(50):
+        (tmp_path / f"{i:02d}.png").write_bytes(b"")
+    listing = STORAGE.list(str(tmp_path))
+    assert next(iter(listing)).uri.endswith("00.png")
+    (tmp_path / "01.png").unlink()
+    assert next(iter(listing)).uri.endswith("02.png")
+
+
+def test_a_file_altered_while_it_is_read_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "shard"
+    path.write_bytes(b"o" * (3 << 20))
+    with STORAGE.open(str(path)) as stream:
+        assert stream.read(1) == b"o"
+        path.write_bytes(b"n" * (4 << 20))
+        with pytest.raises(SourceChanged):
+            stream.read()
+
+
+def test_writing_never_shows_a_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, target = LocalStorage(str(tmp_path / ".tmp")), tmp_path / "masks" / "a.png"
+    synced: list[int] = []
+
+    def sync(descriptor: int) -> None:
+        assert not target.exists()
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    storage.write(str(target), b"12345", expected=None)
+    assert synced == [5]
+    assert target.read_bytes() == b"12345"
+    assert stat.S_IMODE(target.stat().st_mode) & 0o600 == 0o600
+    assert target.stat().st_nlink == 1
+    assert os.listdir(tmp_path / ".tmp") == []
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EMLINK])
+def test_file_systems_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(os, "link", failing(number))
+    path = str(tmp_path / "new" / "a.png")
+    version = STORAGE.write(path, b"1", expected=None)
+    assert STORAGE.read(path, version=version) == b"1"
+    with pytest.raises(Conflict):
+        STORAGE.write(path, b"2", expected=None)
+    assert STORAGE.read(path) == b"1"
+    assert os.listdir(tmp_path / "new") == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "number", "error", "text"),
+    [
+        ("fsync", errno.ENOSPC, RunError, "No space left"),
+        ("fsync", errno.EDQUOT, RunError, "No space left"),
+        ("link", errno.ENOSPC, RunError, "No space left"),
+        ("link", errno.EXDEV, RunError, "another file system"),
+        ("link", errno.EACCES, Denied, "No access"),
+        ("open", errno.EACCES, Denied, "No access"),
+        ("open", errno.EROFS, Denied, "No access"),
+        ("makedirs", errno.EACCES, Denied, "No access"),
+        ("fsync", errno.EIO, Unavailable, "The file system failed"),
+        ("open", errno.EMFILE, Unavailable, "The file system failed"),
+    ],
+)
+def test_what_must_stop_the_run_is_loud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, number: int, error: type[Exception], text: str
+) -> None:
+    folder = tmp_path / "masks"
+    monkeypatch.setattr(os, broken, failing(number))
+    with pytest.raises(error, match=text) as raised:
+        STORAGE.write(f"{folder}/Jane Doe.png", b"1", expected=None)
+    monkeypatch.undo()
+    assert str(folder) in str(raised.value)
+    assert "Jane" not in str(raised.value)
+    assert list(folder.iterdir() if folder.exists() else ()) == []
+
+
+def test_reading_without_permission_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Jane Doe.png").write_bytes(b"1")
+    monkeypatch.setattr(os, "open", failing(errno.EACCES))
+    with pytest.raises(Denied, match="give this user the right") as raised:
+        STORAGE.read(f"{tmp_path}/Jane Doe.png")
+    assert "Jane" not in str(raised.value)
+
+
+def test_an_unreadable_folder_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "scandir", failing(errno.EACCES))
+    with pytest.raises(Denied):
+        names(tmp_path)
+
+
+def test_a_bad_sector_is_the_fault_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    monkeypatch.setattr(os, "open", failing(errno.EIO))
+    with pytest.raises(NotFound):
+        STORAGE.read(f"{tmp_path}/a.png")
+
+
+def test_the_disk_is_really_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def to_full(path: str, flags: int, *mode: int) -> int:
+        return opened("/dev/full", os.O_WRONLY) if flags & os.O_EXCL else opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", to_full)
+    with pytest.raises(RunError, match="No space left"):
+        STORAGE.write(f"{tmp_path}/a.png", b"x" * 100_000, expected=None)
+    assert not (tmp_path / "a.png").exists()
+
+
+WRITER = """
+import sys
+from pipeline.local_storage import LocalStorage
+storage = LocalStorage(sys.argv[1] + "/.tmp/run")
+print("ready", flush=True)
+for i in range(100000):
+    storage.write(f"{sys.argv[1]}/masks/{i % 97}/{i}.png", bytes([i % 251]) * 300_000, expected=None)
+"""
+
+
+@pytest.mark.parametrize("written", [1, 5, 20])
+def test_a_killed_writer_leaves_only_whole_files(tmp_path: Path, written: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+        while len(names(tmp_path)) < written:
+            assert writer.poll() is None
+        writer.send_signal(signal.SIGKILL)
+    files = [Path(item.uri) for item in STORAGE.list(str(tmp_path))]
+    assert len(files) >= written
+    for file in files:
+        assert file.read_bytes() == bytes([int(file.stem) % 251]) * 300_000
+
+
+def test_syncing_is_a_decision_that_shows_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_storage, "SYNC_FILES", False)
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    assert STORAGE.write(f"{tmp_path}/a.png", b"1", expected=None)
