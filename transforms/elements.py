@@ -60,7 +60,7 @@ class Source:
     @property
     def place(self) -> str:
         """A digest of `where` (32 hex digits): masks carry it in place of a path, because they are handed on."""
-        return hashlib.blake2b(self.where.encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(self.where.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
