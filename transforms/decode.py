@@ -11,7 +11,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from transforms.elements import EncodedImage, Image
 from transforms.errors import ImageError
-from transforms.image_formats import as_image_errors, opener, too_large
+from transforms.image_formats import opener, too_large
 from transforms.lookahead import LookAhead
 from transforms.samples import Samples, orientation, read_samples
 from transforms.value_range import on_background, to_byte_scale
@@ -57,12 +57,14 @@ def decode(
         raise ValueError("the image has to be fetched before it is decoded")
     keep: dict[str, str] = {}
     full_size = None
-    with as_image_errors():
+    try:
         if encoded.raw_shape is not None:
             samples = _raw_samples(encoded.data, encoded.raw_shape, encoded.raw_dtype, max_pixels)
         else:
             samples, keep, full_size = _file_samples(encoded.data, max_pixels, fast_scale, tf_jpeg)
         pixels = on_background(to_byte_scale(samples.values, input_range), samples.alpha, background)
+    except MemoryError:
+        raise ImageError("TOO_LARGE", "there was not enough memory to decode it") from None
     return Image(encoded.image_id, encoded.source, pixels, keep, full_size)
 
 
@@ -85,7 +87,7 @@ def _file_samples(
 def _configure_jpeg(image: JpegImageFile, fast_scale: Size | None, tf_jpeg: bool) -> None:
     if fast_scale is not None:
         image.draft(None, (fast_scale[1], fast_scale[0]))
-    elif tf_jpeg and len({sampling for _, *sampling, _ in image.layer}) == 1:
+    elif tf_jpeg and len({(across, down) for _, across, down, _ in image.layer}) == 1:
         # Pillow's only way to the faster transform also coarsens the upsampling of colours; here there is none to do.
         image.decoderconfig = (1, 1)
 

@@ -68,7 +68,8 @@ def opener(data: bytes, *, max_pixels: int) -> Opener:
     image_class = _image_class(data)
 
     def open_image() -> ImageFile:
-        image = image_class(BytesIO(data))
+        with decoder_errors():
+            image = image_class(BytesIO(data))
         if image.width * image.height > max_pixels:
             raise too_large(image.width * image.height, max_pixels)
         return image
@@ -114,21 +115,21 @@ def _check_png(data: bytes) -> None:
 
 
 @contextmanager
-def as_image_errors() -> Iterator[None]:
+def decoder_errors() -> Iterator[None]:
     """Turns whatever a decoder raises into an `ImageError` that repeats nothing of what the decoder said.
 
-    Decoders fail with a dozen kinds of exceptions, and quote header values in them.
+    Decoders fail with a dozen kinds of exceptions, and quote header values in them. Only calls of Pillow belong
+    inside, or our own mistakes would be taken for damaged images.
     """
     try:
         yield
-    except ImageError:
-        raise
     except MemoryError:
-        raise ImageError("TOO_LARGE", "there was not enough memory to decode it") from None
+        raise
     except Exception as error:
+        code, reason = "UNREADABLE", "its data is damaged, cut short or of a kind that Pillow cannot read"
         if str(error) in _TIFF_UNKNOWN:
-            reason = "its combination of bands, bits and colours is one that Pillow cannot read from a TIFF"
-            raise ImageError(
-                "UNSUPPORTED_FORMAT", f"{reason}; raw tensors in TFRecords may have any number"
-            ) from None
-        raise ImageError("UNREADABLE", "its data is damaged or cut short") from None
+            code, reason = (
+                "UNSUPPORTED_FORMAT",
+                "Pillow cannot read a TIFF with its combination of bands, bits and colours",
+            )
+        raise ImageError(code, reason) from None

@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from transforms.elements import Array
 from transforms.errors import ImageError
-from transforms.image_formats import Opener
+from transforms.image_formats import Opener, decoder_errors
 
 _BITS, _PHOTOMETRIC, _ORIENTATION, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 258, 262, 274, 284, 338, 339
 # What must be asked for so that a tile gives the lower bytes where it would give the upper ones.
@@ -92,8 +92,13 @@ def _all_bits(image: ImageFile, reopen: Opener, turned: Transpose | None) -> Sam
     rawmode = args[0] if isinstance(args, tuple) and args else args
     if rawmode == _GREY_ALPHA or rawmode in _LOWER:
         return _sixteen_bit(image, reopen, rawmode, turned)
-    image.load()
-    return _expanded(image if turned is None else image.transpose(turned))
+    return _expanded(_decoded(image, turned))
+
+
+def _decoded(image: ImageFile, turned: Transpose | None) -> PilImage:
+    with decoder_errors():
+        image.load()
+    return image if turned is None else image.transpose(turned)
 
 
 def _expanded(image: PilImage) -> Samples:
@@ -124,8 +129,7 @@ def _sixteen_bit(image: ImageFile, reopen: Opener, rawmode: str, turned: Transpo
 
 def _bytes_of(image: ImageFile, rawmodes: dict[str, str], turned: Transpose | None) -> Array:
     image.tile = [tile._replace(args=_renamed(tile.args, rawmodes)) for tile in image.tile]
-    image.load()
-    return np.asarray(image if turned is None else image.transpose(turned))
+    return np.asarray(_decoded(image, turned))
 
 
 def _renamed(args: Any, rawmodes: dict[str, str]) -> Any:

@@ -21,7 +21,7 @@ def to_byte_scale(values: Array, input_range: tuple[float, float] | None = None)
     """
     if values.dtype == np.uint8:
         return values
-    if input_range is None and values.dtype != np.uint16:
+    if input_range is None and (values.dtype.kind, values.dtype.itemsize) != ("u", 2):
         raise ImageError(
             "BAD_VALUE_RANGE", f"its samples are {values.dtype.name}, which has no natural range: give --input_range"
         )

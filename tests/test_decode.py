@@ -1,0 +1,145 @@
+"""Whole files and raw tensors become pixels; TensorFlow's and OpenCV's decoders are the oracles."""
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+from apache_beam.testing.util import assert_that, equal_to
+from PIL import Image as PilImage
+from PIL import ImageFile
+
+from tests.graph import local_pipeline
+from tests.pictures import as_file, encoded, scene
+from transforms.decode import Decode, decode
+from transforms.elements import Array, EncodedImage
+from transforms.errors import ImageError
+from transforms.prepare import InputSpec, Prepare, prepare
+
+ORIENTATION = 274
+
+
+def pixels_of(data: bytes) -> Array:
+    return decode(encoded(data)).pixels
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_jpegs_equal_those_of_tensorflow(subsampling: str, progressive: bool) -> None:
+    data = as_file(scene(), "JPEG", subsampling=subsampling, progressive=progressive, quality=85)
+    fast = tf.io.decode_jpeg(data, channels=3).numpy()
+    accurate = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE").numpy()
+    assert np.array_equal(decode(encoded(data), tf_jpeg=False).pixels, accurate)
+    assert np.array_equal(pixels_of(data), fast if subsampling == "4:4:4" else accurate)
+    difference = np.abs(fast.astype(int) - accurate)
+    assert difference.max() <= 8
+    assert difference.mean() < 1.1
+
+
+def test_grey_jpegs_have_one_channel_and_equal_those_of_tensorflow() -> None:
+    data = as_file(scene(channels=1), "JPEG")
+    assert np.array_equal(pixels_of(data), tf.io.decode_jpeg(data, channels=1).numpy())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30000), (30000, 1), (7, 3)])
+def test_extreme_shapes_come_out_whole(size: tuple[int, int]) -> None:
+    picture = scene(*size)
+    assert np.array_equal(pixels_of(as_file(picture, "PNG")), picture)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP", "BMP"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossless_formats_give_back_every_pixel(format: str, channels: int) -> None:
+    picture = scene(channels=channels)
+    options = {"lossless": True} if format == "WEBP" else {}
+    found = pixels_of(as_file(picture, format, **options))
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, np.broadcast_to(picture, found.shape))
+
+
+def test_orientation_is_handed_on_and_not_applied() -> None:
+    exif = PilImage.Exif()
+    exif[ORIENTATION] = 6
+    for format in ("JPEG", "PNG", "WEBP", "TIFF"):
+        image = decode(encoded(as_file(scene(40, 60), format, exif=exif)))
+        assert image.keep == {"orientation": "6"}
+        assert image.pixels.shape == (40, 60, 3)
+    assert decode(encoded(as_file(scene(), "JPEG"))).keep == {}
+
+
+def test_a_header_without_meaning_costs_no_image() -> None:
+    data = as_file(scene(), "PNG", exif=b"Exif\0\0II*\0nonsense")
+    assert np.array_equal(pixels_of(data), scene())
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "TIFF", "WEBP"])
+def test_of_several_frames_the_first_is_read(format: str) -> None:
+    first, second = (PilImage.fromarray(scene(seed=seed)).quantize(32) for seed in (1, 2))
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = as_file(first, format, save_all=True, append_images=[second], **options)
+    assert np.array_equal(pixels_of(data), np.asarray(first.convert("RGB")))
+
+
+@pytest.mark.parametrize(("wanted", "scale"), [((100, 100), 4), ((226, 300), 1), ((30, 60), 8), ((10, 10), 8)])
+def test_fast_scale_covers_the_model_and_tells_the_true_size(wanted: tuple[int, int], scale: int) -> None:
+    image = decode(encoded(as_file(scene(450, 600), "JPEG")), fast_scale=wanted)
+    assert image.pixels.shape[:2] == (-(-450 // scale), -(-600 // scale))
+    assert image.full_size == (None if scale == 1 else (450, 600))
+    made = prepare(image, InputSpec(*wanted, resize_named=True), keep_image=True)
+    assert (made.placement.height, made.placement.width) == (450, 600)
+    assert made.image is not None
+    assert made.image.shape == (450, 600, 3)
+
+
+def test_fast_scale_is_for_jpegs_only() -> None:
+    image = decode(encoded(as_file(scene(400, 400), "PNG")), fast_scale=(50, 50))
+    assert image.pixels.shape == (400, 400, 3)
+
+
+def test_half_images_stay_refused_when_another_library_allows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    data = as_file(scene(), "JPEG")
+    with pytest.raises(ImageError, match="UNREADABLE"):
+        decode(encoded(data[: len(data) // 2]))
+
+
+def test_raw_tensors_keep_all_their_channels() -> None:
+    tensor = np.random.default_rng(0).integers(0, 256, (4, 5, 7), dtype=np.uint8)
+    image = decode(encoded(tensor.tobytes(), raw_shape=(4, 5, 7)))
+    assert np.array_equal(image.pixels, tensor)
+    deep = np.arange(60, dtype="<u2").reshape(4, 5, 3) * 1000
+    image = decode(encoded(deep.tobytes(), raw_shape=(4, 5, 3), raw_dtype="uint16"))
+    assert np.array_equal(image.pixels, (deep / np.float32(257)).astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6), (0, 5, 7), (4, 5, 0)])
+def test_raw_tensors_of_the_wrong_length_fail(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ImageError, match="UNREADABLE"):
+        decode(encoded(bytes(140), raw_shape=shape))
+
+
+def test_raw_tensors_are_capped_too() -> None:
+    with pytest.raises(ImageError, match="TOO_LARGE"):
+        decode(encoded(bytes(140), raw_shape=(4, 5, 7)), max_pixels=19)
+
+
+def test_running_out_of_memory_is_the_image_s_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", full)
+    with pytest.raises(ImageError, match="TOO_LARGE"):
+        decode(encoded(as_file(scene(), "PNG")))
+
+
+def test_an_image_that_was_not_fetched_is_our_mistake() -> None:
+    with pytest.raises(ValueError, match="fetched"):
+        decode(EncodedImage("a", encoded(b"").source))
+
+
+def test_decode_and_prepare_on_a_collection_put_failures_aside() -> None:
+    good, bad = as_file(scene(10, 12), "PNG"), b"<html>not found</html>"
+    with local_pipeline() as pipeline:
+        images = pipeline | beam.Create([encoded(good), encoded(bad)]) | Decode(max_pixels=1000)
+        inputs = images.main | Prepare(InputSpec(5, 6, 1))
+        assert_that(inputs.main | beam.Map(lambda made: made.plane.shape), equal_to([(5, 6, 1)]), "made")
+        assert_that(images.failed | beam.Map(lambda failure: failure.code), equal_to(["UNREADABLE"]), "failed")

@@ -1,0 +1,232 @@
+"""Every mode and depth; TensorFlow, OpenCV, rasterio and plain arithmetic are the oracles."""
+
+import itertools
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+import tensorflow as tf
+from PIL import Image as PilImage
+from rasterio.io import MemoryFile
+
+from tests.pictures import as_file, encoded, scene
+from transforms.decode import decode
+from transforms.elements import Array
+from transforms.errors import ImageError
+from transforms.image_formats import opener
+from transforms.samples import Samples, read_samples
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+def samples_of(data: bytes) -> Samples:
+    open_image = opener(data, max_pixels=10**6)
+    return read_samples(open_image(), open_image)
+
+
+def deep(channels: int, dtype: str = "uint16") -> Array:
+    info = np.iinfo(dtype)
+    return np.random.default_rng(channels).integers(info.min, info.max, (33, 50, channels), dtype, endpoint=True)
+
+
+def tiff(values: Array, **options: Any) -> bytes:
+    """A TIFF as GDAL writes it."""
+    height, width, channels = values.shape
+    options = {"photometric": "RGB" if channels > 2 else "MINISBLACK"} | options
+    with MemoryFile() as file:
+        with file.open(
+            driver="GTiff", height=height, width=width, count=channels, dtype=values.dtype, **options
+        ) as dataset:
+            dataset.write(values.transpose(2, 0, 1))
+        return bytes(file.read())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_pngs_keep_all_bits(dtype: str, channels: int) -> None:
+    picture = deep(channels, dtype)
+    data = tf.io.encode_png(picture).numpy()
+    values, alpha = samples_of(data)
+    colors = channels - 1 if channels in (2, 4) else channels
+    assert np.array_equal(values, picture[..., :colors])
+    assert values.dtype == dtype
+    if colors == channels:
+        assert alpha is None
+    else:
+        assert alpha is not None
+        scale = 1 if dtype == "uint8" else np.float32(65535)
+        assert np.array_equal(alpha, picture[..., colors:] / scale)
+
+
+def test_pngs_that_opencv_writes_keep_all_bits() -> None:
+    picture = deep(3)
+    data = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+    assert np.array_equal(samples_of(data).values, picture)
+
+
+@pytest.mark.parametrize(
+    ("compress", "endianness"), list(itertools.product(["none", "deflate", "lzw"], ["LITTLE", "BIG"]))
+)
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bit_tiffs_keep_all_bits(channels: int, tiled: bool, compress: str, endianness: str) -> None:
+    tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16} if tiled else {}
+    picture = deep(channels)
+    data = tiff(picture, compress=compress, ENDIANNESS=endianness, ALPHA="YES", **tiles)
+    values, alpha = samples_of(data)
+    assert np.array_equal(values, picture[..., :3])
+    if channels == 4:
+        assert alpha is not None
+        assert np.array_equal(alpha, picture[..., 3:] / np.float32(65535))
+
+
+def test_bands_that_are_no_colour_are_left_out() -> None:
+    for dtype in ("uint8", "uint16"):
+        picture = deep(4, dtype)
+        values, alpha = samples_of(tiff(picture, ALPHA="NO"))
+        assert alpha is None
+        assert np.array_equal(values, picture[..., :3])
+
+
+def test_bands_one_after_another_are_read_in_eight_bits_only() -> None:
+    picture = deep(3, "uint8")
+    for compress in ("none", "deflate"):
+        assert np.array_equal(samples_of(tiff(picture, interleave="band", compress=compress)).values, picture)
+        for odd in (deep(3), deep(2, "uint8"), deep(4, "uint8")):
+            with pytest.raises(
+                ImageError, match=r"UNSUPPORTED_FORMAT|UNREADABLE: .* of a kind that Pillow cannot read"
+            ):
+                samples_of(tiff(odd, interleave="band", compress=compress))
+
+
+@pytest.mark.parametrize("values", [deep(2), deep(5), deep(3).astype(np.float32), deep(9, "uint8")])
+def test_what_pillow_cannot_read_says_so(values: Array) -> None:
+    with pytest.raises(ImageError, match=r"UNSUPPORTED_FORMAT: .* TIFF"):
+        samples_of(tiff(values))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "float32"])
+def test_signed_and_float_tiffs_keep_their_values(dtype: str) -> None:
+    picture = deep(1, "int8").astype(dtype) * (1 if dtype == "int8" else 100)
+    values = samples_of(tiff(picture)).values
+    assert np.array_equal(values, picture)
+    assert values.dtype.kind == np.dtype(dtype).kind
+
+
+def test_white_is_zero_is_turned_at_every_depth() -> None:
+    for dtype, top in (("uint8", 255), ("uint16", 65535)):
+        picture = deep(1, dtype)
+        data = tiff(picture, photometric="MINISWHITE")
+        with MemoryFile(data) as file, file.open() as dataset:
+            stored = dataset.read(1)
+        assert np.array_equal(samples_of(data).values[..., 0], top - stored)
+        assert isinstance(dataset, rasterio.DatasetReader)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("mode", ["RGB", "I;16"])
+def test_tiffs_lie_as_they_are_stored(mode: str, compression: str, orientation: int) -> None:
+    picture = scene(20, 31) if mode == "RGB" else deep(1)
+    image = PilImage.fromarray(picture if mode == "RGB" else picture[..., 0])
+    made = decode(encoded(as_file(image, "TIFF", compression=compression, tiffinfo={274: orientation})))
+    expected = picture if mode == "RGB" else (picture / np.float32(257)).astype(np.float32)
+    assert np.array_equal(made.pixels, expected)
+    assert made.keep == ({} if orientation == 1 else {"orientation": str(orientation)})
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_sixteen_bit_colour_lies_as_it_is_stored(orientation: int) -> None:
+    picture = deep(3)
+    data = cv2.imencode(".tif", picture[..., ::-1])[1].tobytes()
+    turned = with_orientation(data, orientation)
+    assert np.array_equal(samples_of(turned).values, picture)
+
+
+def with_orientation(data: bytes, orientation: int) -> bytes:
+    """A little-endian TIFF with its directory written anew behind it, the orientation added."""
+    start = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[start : start + 2], "little")
+    entries = [data[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count)]
+    entries = [entry for entry in entries if entry[:2] != b"\x12\x01"]
+    entries.append(b"\x12\x01\x03\0\1\0\0\0" + orientation.to_bytes(4, "little"))
+    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
+    data += bytes(len(data) % 2)
+    directory = len(entries).to_bytes(2, "little") + b"".join(entries) + bytes(4)
+    return data[:4] + len(data).to_bytes(4, "little") + data[8:] + directory
+
+
+def test_one_bit_and_low_depth_grey_is_spread_over_all_values() -> None:
+    bits = scene(channels=1)[..., 0] > 128
+    for format in ("PNG", "TIFF", "BMP"):
+        values = samples_of(as_file(PilImage.fromarray(bits), format)).values
+        assert np.array_equal(values[..., 0], np.where(bits, 255, 0)), format
+
+
+def test_palettes_become_colours() -> None:
+    image = PilImage.fromarray(scene()).quantize(32)
+    expected = np.asarray(image.convert("RGB"))
+    for format in ("PNG", "TIFF", "BMP", "GIF"):
+        assert np.array_equal(samples_of(as_file(image, format)).values, expected), format
+    data = as_file(image, "PNG")
+    assert np.array_equal(samples_of(data).values, tf.io.decode_png(data, channels=3).numpy())
+
+
+def test_palettes_may_be_transparent() -> None:
+    image = PilImage.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) % 3, "P")
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    for format, transparency in (("PNG", 1), ("GIF", 1), ("PNG", bytes([255, 0, 255]))):
+        values, alpha = samples_of(as_file(image, format, transparency=transparency))
+        assert alpha is not None
+        assert np.array_equal(alpha[..., 0] == 0, np.asarray(image) == 1)
+        assert values.shape == (3, 4, 3)
+
+
+def test_one_value_may_stand_for_transparent() -> None:
+    grey = PilImage.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    assert transparent(as_file(grey, "PNG", transparency=5)) == [5]
+    assert transparent(as_file(grey.convert("RGB"), "PNG", transparency=(7, 7, 7))) == [7]
+    sixteen = PilImage.fromarray(np.arange(12, dtype=np.uint16).reshape(3, 4) * 300)
+    assert transparent(as_file(sixteen, "PNG", transparency=600)) == [2]
+
+
+def transparent(data: bytes) -> list[int]:
+    alpha = samples_of(data).alpha
+    assert alpha is not None
+    return list(np.flatnonzero(alpha == 0))
+
+
+def test_sixteen_bit_colour_with_a_transparent_one() -> None:
+    picture = np.zeros((2, 2, 3), np.uint16)
+    picture[0, 1] = picture[1, 1] = (1000, 2000, 3000)
+    picture[1, 1, 2] += 1  # differs in the lower byte only
+    data = tf.io.encode_png(picture).numpy()
+    key = b"tRNS" + b"".join(int(value).to_bytes(2, "big") for value in (1000, 2000, 3000))
+    end = data.index(b"IDAT") - 4
+    crc = zlib.crc32(key).to_bytes(4, "big")
+    assert transparent(data[:end] + (6).to_bytes(4, "big") + key + crc + data[end:]) == [1]
+
+
+def test_inks_become_colours() -> None:
+    inks = PilImage.fromarray(scene()).convert("CMYK")
+    expected = np.asarray(inks.convert("RGB"))
+    assert np.array_equal(samples_of(as_file(inks, "TIFF")).values, expected)
+    data = as_file(inks, "JPEG", quality=95)
+    oracle = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE").numpy()
+    difference = np.abs(samples_of(data).values.astype(int) - oracle)
+    assert difference.max() <= 1
+
+
+def test_luma_and_chroma_become_colours() -> None:
+    image = PilImage.fromarray(scene()).convert("YCbCr")
+    for data in (as_file(image, "JPEG", quality=95), as_file(image, "TIFF", compression="jpeg", quality=95)):
+        assert np.abs(samples_of(data).values.astype(int) - scene()).mean() < 8
+
+
+def test_colours_without_a_rule_are_refused() -> None:
+    image = PilImage.new("LAB", (4, 4))
+    with pytest.raises(ImageError, match="UNSUPPORTED_FORMAT"):
+        samples_of(as_file(image, "TIFF"))
