@@ -1,0 +1,78 @@
+"""Manifests in their three formats, and clear errors with line numbers."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.manifest import Line, parse_manifest
+from transforms.errors import RunError
+
+
+def test_text_keeps_names_as_they_are() -> None:
+    data = "\ufeffa.jpg\r\n\r\nsub/b c .jpg\n#1[*]?.png\n/abs/x.png\n../up.png\ngs://b/k.png\n".encode() + b"\xff.png"
+    assert list(parse_manifest("/data/list.txt", data)) == [
+        Line(1, "/data/a.jpg", ""),
+        Line(3, "/data/sub/b c .jpg", ""),
+        Line(4, "/data/#1[*]?.png", ""),
+        Line(5, "/abs/x.png", ""),
+        Line(6, "/up.png", ""),
+        Line(7, "gs://b/k.png", ""),
+        Line(8, "/data/\udcff.png", ""),
+    ]
+
+
+def test_csv_by_its_header() -> None:
+    data = b'id,URI ,split\n1,a.jpg,train\n,"b, ""c"".jpg",val\n\n'
+    assert list(parse_manifest("/d/list.CSV", data)) == [Line(2, "/d/a.jpg", "1"), Line(3, '/d/b, "c".jpg', "")]
+
+
+@pytest.mark.parametrize("extension", ["jsonl", "json-lines", "ndjson"])
+def test_json_lines(extension: str) -> None:
+    data = b'{"uri": "a.jpg", "id": 7, "more": {}}\n\n{"uri": "gs://b/\\u00e9.jpg"}\n{"uri": "c", "id": null}'
+    assert list(parse_manifest(f"/d/list.{extension}", data)) == [
+        Line(1, "/d/a.jpg", "7"),
+        Line(3, "gs://b/é.jpg", ""),
+        Line(4, "/d/c", ""),
+    ]
+
+
+@given(st.lists(st.tuples(st.text(st.characters(exclude_characters="\0\r", codec="utf-8"), min_size=1), st.text())))
+@settings(max_examples=50, deadline=None)
+def test_any_name_survives_json(entries: list[tuple[str, str]]) -> None:
+    data = "\n".join(json.dumps({"uri": f"gs://b/{uri}", "id": image_id}) for uri, image_id in entries)
+    found = [(line.uri, line.image_id) for line in parse_manifest("/d/list.jsonl", data.encode())]
+    assert found == [(f"gs://b/{uri}", image_id) for uri, image_id in entries]
+
+
+@pytest.mark.parametrize(
+    ("target", "uri"),
+    [("a//b.jpg", "gs://k/x/a//b.jpg"), ("../c.jpg", "gs://k/c.jpg"), ("../../../c.jpg", "gs://k/c.jpg")],
+)
+def test_relative_to_a_manifest_in_a_bucket(target: str, uri: str) -> None:
+    assert [line.uri for line in parse_manifest("gs://k/x/list.txt", target.encode())] == [uri]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("l.csv", b"path,id\na,b\n", "line 1: the header"),
+        ("l.csv", b"", "line 1: the header"),
+        ("l.csv", b"uri,id\na.jpg\n", "line 2: 1 fields where the header has 2"),
+        ("l.csv", b"uri,id\nx,1\n,3\n", "line 3: has no uri"),
+        ("l.csv", b'uri\n"a', "line 2"),
+        ("l.jsonl", b'{"uri": "a"}\n{', "line 2: is no JSON"),
+        ("l.jsonl", b"[" * 100_000, "line 1: is no JSON"),
+        ("l.jsonl", b'["a"]', "line 1: is no object"),
+        ("l.jsonl", b'{"id": "a"}', "line 1: has no uri"),
+        ("l.jsonl", b'{"uri": 3}', "line 1: has no uri"),
+        ("l.jsonl", b'{"uri": "a", "id": [1]}', "line 1: has an id"),
+        ("l.jsonl", b'{"uri": "a", "id": true}', "line 1: has an id"),
+        ("l.txt", "a.jpg".encode("utf-16"), "UTF-8"),
+        ("l.txt", b"a.jpg\nhttp://host/a.jpg", "line 2: http:// is not supported"),
+    ],
+)
+def test_a_wrong_line_is_named(name: str, data: bytes, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        list(parse_manifest(f"/d/{name}", data))
