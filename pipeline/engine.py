@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.keras_model import LoadedModel
-from pipeline.probe import Probe, synthetic_planes
+from pipeline.probe import Probe
 from pipeline.scoring import make_scoring
+from pipeline.trial import synthetic_planes
 from transforms.elements import Array
 from transforms.errors import RunError
 from transforms.predict import Scores
@@ -49,14 +50,16 @@ class KerasEngine:
             end: `logits` or `labels`, see `make_scoring`.
             threshold: Probability from which on a sigmoid's second class is there.
             mixed_precision: Whether a GPU may compute in float16.
-            batch_size: Images to take at once; what the probe measured when 0.
+            batch_size: Images to take at once; when 0, what the probe measured, if anything.
         """
         if mixed_precision:
             tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
-        self.batch_size = batch_size or probe.batch_size or 1
-        spec, classes = probe.spec, probe.head.channels
-        self._signature = (None, spec.height, spec.width, spec.channels)
-        self._bytes_per_pixel = BYTES_PER_PIXEL + 16 * classes
+        # A SavedModel may have been exported for one size of batch only.
+        self._only = loaded.inputs[0].shape[0]
+        self.batch_size = self._only or batch_size or probe.batch_size or LARGEST_BATCH
+        spec = probe.spec
+        self._signature = (self._only, spec.height, spec.width, spec.channels)
+        self._bytes_per_pixel = BYTES_PER_PIXEL + 16 * probe.head.channels
         self._score = make_scoring(loaded, probe, end=end, threshold=threshold)
         self._compiled: dict[str, Callable[[Any], Any]] = {}
 
@@ -75,7 +78,7 @@ class KerasEngine:
         count = len(planes)
         compiled = self._function(planes.dtype.name)
         try:
-            results = compiled(tf.constant(pad(planes)))
+            results = compiled(tf.constant(pad(planes, self._only)))
             return Scores(*(result.numpy()[:count] for result in results))
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(f"the model has no room for {count} planes of {planes.shape[1:]}") from error
@@ -87,9 +90,9 @@ class KerasEngine:
         return self._compiled[dtype]
 
 
-def pad(planes: Array) -> Array:
-    """Repeats the last plane until the number of planes is a power of two."""
-    missing = (1 << (len(planes) - 1).bit_length()) - len(planes)
+def pad(planes: Array, count: int | None = None) -> Array:
+    """Repeats the last plane until there are `count`, or a power of two."""
+    missing = (count or 1 << (len(planes) - 1).bit_length()) - len(planes)
     return np.concatenate([planes, planes[-1:].repeat(missing, axis=0)]) if missing else planes
 
 
@@ -106,11 +109,11 @@ def start_engine(
     """
     engine = KerasEngine(loaded, probe, end=end, threshold=threshold, mixed_precision=mixed_precision)
     plane = synthetic_planes(1, *probe.plane_size, probe.spec.channels)
+    known = probe.batch_size or loaded.inputs[0].shape[0]
     try:
-        if probe.batch_size:
+        if known:
             engine(plane)
-            return engine, probe
-        engine.batch_size = LARGEST_BATCH
+            return engine, replace(probe, batch_size=known)
         size, rate = choose_batch_size(engine, plane)
     except MemoryError as error:
         raise RunError(f"The model does not fit into this machine's memory: {error}.") from error

@@ -13,12 +13,13 @@ USUAL_CHANNELS = (1, 3, 4)
 
 @dataclass(frozen=True)
 class InputFacts:
-    """The planes that a model takes; None for a side that is free."""
+    """The planes that a model takes; None for a side that is free, and for a batch of any size."""
 
     height: int | None
     width: int | None
     channels: int
     channels_first: bool
+    batch: int | None = None
 
 
 def find_input(loaded: LoadedModel) -> tuple[InputFacts, str]:
@@ -38,7 +39,7 @@ def find_input(loaded: LoadedModel) -> tuple[InputFacts, str]:
     if channels is None:
         raise RunError(f"The model's input {spec.name} is {_shown(spec.shape)}: its number of channels is not set.")
     order = "channels first" if first else "channels last"
-    facts = InputFacts(sides[0], sides[1], channels, first)
+    facts = InputFacts(sides[0], sides[1], channels, first, spec.shape[0])
     return facts, f"input {spec.name}: {spec.dtype} {_shown(spec.shape)}, {order}"
 
 
@@ -58,11 +59,10 @@ def find_normalization(loaded: LoadedModel, options: ModelOptions) -> tuple[Norm
         RunError: The model does not scale by itself and `--normalize` was not given.
     """
     inside = ", ".join(loaded.preprocessing)
-    scales = [layer for layer in loaded.preprocessing if not layer.startswith(("Resizing", "Cast", "Permute"))]
     if options.normalize is not None:
-        besides = f", besides the model's own {inside}" if scales else ""
+        besides = f", besides the model's own {inside}" if loaded.scales_input else ""
         return parse_normalization(options.normalize), f"scaling {options.normalize}: as --normalize says{besides}"
-    if scales:
+    if loaded.scales_input:
         return parse_normalization("none"), f"scaling none: the model has its own, {inside}"
     if "int" in loaded.inputs[0].dtype:
         return parse_normalization("none"), f"scaling none: the model takes {loaded.inputs[0].dtype}"

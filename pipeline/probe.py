@@ -2,21 +2,20 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
-from pipeline.find_head import Output, choose_output, find_head, is_map
+from pipeline.find_head import choose_output, find_head
 from pipeline.find_stride import find_stride
 from pipeline.keras_model import LoadedModel
-from pipeline.model_input import InputFacts, find_input, find_normalization
+from pipeline.model_input import find_input, find_normalization
 from pipeline.options import ModelOptions
+from pipeline.trial import Trial, synthetic_planes
 from transforms.elements import Array
 from transforms.errors import RunError
 from transforms.head import Head, canonical
-from transforms.normalize import Normalization, normalize
+from transforms.normalize import Normalization
 from transforms.prepare import InputSpec
 
 PROBE_IMAGES = 2
@@ -102,13 +101,12 @@ def probe_model(
     """
     facts, seen = find_input(loaded)
     normalization, scaled = find_normalization(loaded, options)
-    spec, sized = _spec(loaded, facts, normalization, options)
+    trial = Trial(loaded, facts, normalization, options.channel_order)
+    spec, sized = _find_spec(trial, options)
     planes = make_planes(spec) if make_planes else _planes(spec)
-    plane_size = planes.shape[1], planes.shape[2]
-    outputs = run(loaded, facts, planes, normalization, options.channel_order)
-    head, read = find_head(
-        outputs, height=plane_size[0], width=plane_size[1], data_format=loaded.data_format, options=options
-    )
+    height, width = planes.shape[1:3]
+    outputs = trial.read(planes, options.output_name)
+    head, read = find_head(outputs, height=height, width=width, data_format=loaded.data_format, options=options)
     scores = canonical(choose_output(outputs, head.output_name).values, head)
     free = spec.height is None or spec.width is None
     return Probe(
@@ -116,9 +114,9 @@ def probe_model(
         normalization=normalization,
         channel_order=options.channel_order,
         channels_first=facts.channels_first,
-        head=head if not free else Head(**(vars(head) | {"grid": None})),
+        head=replace(head, grid=None) if free else head,
         map_size=(scores.shape[1], scores.shape[2]),
-        plane_size=plane_size,
+        plane_size=(height, width),
         evidence=(seen, scaled, sized, *read),
         digest=digest,
         versions=_versions(loaded.framework),
@@ -126,12 +124,9 @@ def probe_model(
 
 
 def _planes(spec: InputSpec) -> Array:
-    height, width = spec.height or _rounded(0, spec.stride), spec.width or _rounded(1, spec.stride)
+    sides = (spec.height, spec.width)
+    height, width = (s or -(-free // spec.stride) * spec.stride for s, free in zip(sides, FREE_SIDES, strict=True))
     return synthetic_planes(PROBE_IMAGES, height, width, spec.channels)
-
-
-def _rounded(side: int, stride: int) -> int:
-    return -(-FREE_SIDES[side] // stride) * stride
 
 
 def _versions(framework: str) -> tuple[tuple[str, str], ...]:
@@ -139,9 +134,8 @@ def _versions(framework: str) -> tuple[tuple[str, str], ...]:
     return tuple((package, version(package)) for package in packages)
 
 
-def _spec(
-    loaded: LoadedModel, facts: InputFacts, normalization: Normalization, options: ModelOptions
-) -> tuple[InputSpec, str]:
+def _find_spec(trial: Trial, options: ModelOptions) -> tuple[InputSpec, str]:
+    facts = trial.facts
     free = facts.height is None or facts.width is None
     resize = options.resize or ("native" if free else "stretch")
     if free and resize != "native":
@@ -151,47 +145,7 @@ def _spec(
         raise RunError(
             f"--resize native needs a model of free size; this one takes {size}: use stretch or letterbox."
         )
-    stride = find_stride(_fits(loaded, facts, normalization, options)) if free else 1
+    stride = find_stride(lambda height, width: trial.fits(height, width, options.output_name)) if free else 1
     named = options.resize is not None
     spec = InputSpec(facts.height, facts.width, facts.channels, resize, options.resize_filter, stride, named)
     return spec, f"resize {resize}: the model's size is {f'free, its stride {stride}' if free else 'fixed'}"
-
-
-def _fits(
-    loaded: LoadedModel, facts: InputFacts, normalization: Normalization, options: ModelOptions
-) -> Callable[[int, int], bool]:
-    def fits(height: int, width: int) -> bool:
-        height, width = facts.height or height, facts.width or width
-        planes = synthetic_planes(1, height, width, facts.channels)
-        try:
-            outputs = run(loaded, facts, planes, normalization, options.channel_order)
-        except Exception:  # whatever a layer raises when sizes do not meet
-            return False
-        return is_map(choose_output(outputs, options.output_name).values.shape, height, width)
-
-    return fits
-
-
-def run(
-    loaded: LoadedModel, facts: InputFacts, planes: Array, normalization: Normalization, channel_order: str
-) -> list[Output]:
-    """Runs the model once, layer by layer and without compiling it, on planes `[N, h, w, C]`."""
-    import tensorflow as tf
-
-    batch = normalize(planes.astype(np.float32), normalization, channel_order)
-    if facts.channels_first:
-        batch = batch.transpose(0, 3, 1, 2)
-    results = loaded.call(tf.constant(batch.astype(loaded.inputs[0].dtype)))
-    activations = loaded.activations or (None,) * len(results)
-    return [
-        Output(spec.name, np.asarray(result), activation)
-        for spec, result, activation in zip(loaded.outputs, results, activations, strict=True)
-    ]
-
-
-def synthetic_planes(count: int, height: int, width: int, channels: int) -> Array:
-    """Seeded float32 planes `[N, h, w, C]` of 0..255: flat blocks with noise over them, edges of every contrast."""
-    random = np.random.default_rng(0)
-    blocks = random.uniform(0, 255, (count, -(-height // 16), -(-width // 16), channels))
-    planes = blocks.repeat(16, axis=1).repeat(16, axis=2)[:, :height, :width]
-    return np.clip(planes + random.normal(0, 15, planes.shape), 0, 255).astype(np.float32)

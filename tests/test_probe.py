@@ -9,7 +9,8 @@ from pipeline.find_stride import STRIDES, find_stride, trial_size
 from pipeline.keras_model import LoadedModel, TensorSpec
 from pipeline.model_input import find_input, find_normalization
 from pipeline.options import ModelOptions
-from pipeline.probe import Probe, probe_model, synthetic_planes
+from pipeline.probe import Probe, probe_model
+from pipeline.trial import synthetic_planes
 from transforms.elements import Array
 from transforms.errors import RunError
 from transforms.normalize import parse_normalization
@@ -24,7 +25,6 @@ def fake(
     *,
     dtype: str = "float32",
     preprocessing: tuple[str, ...] = (),
-    activation: str | None = None,
     data_format: str | None = None,
 ) -> LoadedModel:
     """A model that is a plain function of numpy arrays."""
@@ -34,7 +34,8 @@ def fake(
         inputs=(TensorSpec("image", shape, dtype),),
         outputs=(TensorSpec("scores", (None, None, None, None), "float32"),),
         preprocessing=preprocessing,
-        activations=(activation,),
+        scales_input=any(layer.startswith("Rescaling") for layer in preprocessing),
+        activations=("linear",),
         data_format=data_format,
     )
 
@@ -218,3 +219,14 @@ def test_synthetic_planes_are_seeded_and_in_range() -> None:
     assert planes.dtype == np.float32
     assert 0 <= planes.min() < planes.max() <= 255
     assert (planes[0] != planes[1]).any()
+
+
+def test_a_model_exported_for_one_batch_size_is_probed_with_it() -> None:
+    sizes = []
+
+    def call(batch: Array) -> Array:
+        sizes.append(len(batch))
+        return spread(batch)
+
+    probe_model(fake(call, (5, 32, 48, 3)), SCALED)
+    assert sizes == [5]
