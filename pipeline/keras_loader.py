@@ -60,7 +60,7 @@ def _open_keras_3(path: Path, file: ModelFile, custom: dict[str, Any], options: 
     if _needs_keras_hub(file):
         hub = _import_keras_hub(file)
         if (path / "task.json").exists():
-            return hub.models.Task.from_preset(str(path))
+            return hub.models.ImageSegmenter.from_preset(str(path))
     return keras.saving.load_model(path, custom, compile=False, safe_mode=not options.trust)
 
 
