@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from transforms.balance import (
-    effective_number_beta,
     effective_number_weights,
     imbalance_ratios,
     inverse_frequency_weights,
@@ -47,7 +46,6 @@ def test_effective_number_follows_the_paper(counts: list[int]) -> None:
     seen = [w for w in inverse if w]
     expected = [float(w * len(seen) / sum(seen)) if w else None for w in inverse]
     assert effective_number_weights(counts) == pytest.approx(expected)
-    assert effective_number_beta(counts) == pytest.approx(float(beta))
 
 
 def test_effective_number_tells_large_counts_apart() -> None:
@@ -73,7 +71,3 @@ def test_imbalance_is_told_against_the_most_frequent_class() -> None:
 def test_a_class_never_seen_has_no_weight(weigh: Callable[[list[int]], list[float | None]]) -> None:
     assert weigh([0, 0]) == [None, None]
     assert weigh([0, 7])[0] is None
-
-
-def test_no_pixels_have_no_beta() -> None:
-    assert effective_number_beta([0, 0]) is None

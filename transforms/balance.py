@@ -63,12 +63,6 @@ def effective_number_weights(pixels: Sequence[int]) -> Weights:
     return _where_seen(counts, weigh)
 
 
-def effective_number_beta(pixels: Sequence[int]) -> float | None:
-    """The beta of `effective_number_weights`; None when no pixel was seen."""
-    total = sum(pixels)
-    return (total - 1) / total if total else None
-
-
 def _where_seen(values: NDArray[np.float64], weigh: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Weights:
     seen = values > 0
     weights: Weights = [None] * len(values)

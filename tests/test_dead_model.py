@@ -1,0 +1,68 @@
+"""A model that sees nothing must not look good."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.report_inputs import BOTH, TABLE, statistics_of
+from transforms.class_table import ClassInfo, ClassTable
+from transforms.dead_model import find_warnings
+from transforms.statistics import PixelStatistics
+
+ALIVE = statistics_of([[7, 3, 0]], confidence_sum=65535 * 9, confidence_pixels=10)
+
+
+def with_confidence(mean: float) -> PixelStatistics:
+    return replace(ALIVE, confidence_sum=round(mean * 65535 * 1000), confidence_pixels=1000)
+
+
+def test_a_live_model_gives_no_warning() -> None:
+    assert find_warnings(TABLE, ALIVE) == []
+
+
+def test_no_images_give_no_warning() -> None:
+    assert find_warnings(TABLE, PixelStatistics.zero(TABLE.ids)) == []
+    assert find_warnings(TABLE, statistics_of([[255, 255]])) == []
+
+
+@pytest.mark.parametrize(("others", "warns"), [(1, True), (2, True), (4, False)])
+def test_one_class_over_99_percent(others: int, warns: bool) -> None:
+    warnings = find_warnings(TABLE, statistics_of([[7] * (300 - others) + [3] + [0] * (others - 1)]))
+    assert any("class 'field' holds 99." in w and "maskbeam inspect" in w for w in warnings) is warns
+
+
+def test_ignored_pixels_do_not_hide_it() -> None:
+    assert "class 'field' holds 100%" in find_warnings(TABLE, statistics_of([[7] + [255] * 99]))[0]
+
+
+def test_a_class_never_predicted_is_named() -> None:
+    (warning,) = find_warnings(TABLE, BOTH)
+    assert warning.startswith("class never predicted: 'never'; ")
+    assert "--normalize" in warning
+
+
+def test_many_classes_never_predicted_are_counted() -> None:
+    table = ClassTable(tuple(ClassInfo(i, i, f"c{i}", (i, 0, 0)) for i in range(10)), "table")
+    (warning,) = find_warnings(table, statistics_of([[3, 7, 0]]))
+    assert "classes never predicted: 'c1', 'c2', 'c4', 'c5', 'c6' and 2 more; " in warning
+
+
+@pytest.mark.parametrize(
+    ("mean", "choices", "warns"),
+    [
+        (1 / 3, None, True),
+        (0.39, None, True),
+        (0.41, None, False),
+        (0.54, 2, True),
+        (0.56, 2, False),
+        (0.2, 1, False),
+    ],
+)
+def test_confidence_near_chance(mean: float, choices: int | None, warns: bool) -> None:
+    warnings = find_warnings(TABLE, with_confidence(mean), choices=choices)
+    assert any("mean confidence" in w for w in warnings) is warns
+
+
+def test_sigmoids_decide_between_two() -> None:
+    warnings = find_warnings(TABLE, replace(with_confidence(0.5), independent=True))
+    assert "mean confidence is 0.500, near the 1/2" in warnings[0]
