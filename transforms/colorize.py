@@ -61,5 +61,5 @@ class Colorize(beam.PTransform[Any, Any]):
         return labels | "Colorize" >> beam.Map(_colorized, self._palette).with_output_types(tuple[str, np.ndarray])
 
 
-def _colorized(labels: LabelMap, palette: Array) -> tuple[str, Array]:
+def _colorized(labels: LabelMap, palette: Any) -> tuple[str, Array]:
     return labels.image_id, colorize(labels.labels, palette)

@@ -39,7 +39,7 @@ def confidence(scores: Array, *, kind: str, measure: str = "probability") -> Arr
 
 
 def overwriting(scores: Array, *, kind: str, measure: str) -> Array:
-    """The same as `confidence`, for finite float32 scores that it may use as its scratch space."""
+    """The same as `confidence`, for finite float32 scores `[C, ...]` that it may use as its scratch space."""
     if kind == "logits":
         return quantize(_of_logits(scores, measure))
     if kind == "probabilities":
@@ -50,7 +50,7 @@ def overwriting(scores: Array, *, kind: str, measure: str) -> Array:
 
 
 def sigmoid(logits: Array) -> Array:
-    """The logistic function, float32 of the same shape; in place."""
+    """The logistic function, float32 `[...]`; in place."""
     np.negative(logits, out=logits)
     with np.errstate(over="ignore"):
         np.exp(logits, out=logits)
@@ -60,7 +60,7 @@ def sigmoid(logits: Array) -> Array:
 
 
 def quantize(share: Array) -> Array:
-    """Shares of 0..1 as uint16 in units of 1/65535, halves to even; beyond that range clipped, NaN as 0; in place."""
+    """Shares `[...]` of 0..1 as uint16 in units of 1/65535, halves to even; beyond it clipped, NaN as 0; in place."""
     share *= UNIT
     np.fmin(np.fmax(share, 0, out=share), UNIT, out=share)
     np.rint(share, out=share)

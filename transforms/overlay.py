@@ -70,7 +70,7 @@ class Overlay(beam.PTransform[Any, Any]):
         return labels | "Overlay" >> drawn
 
 
-def _overlaid(labels: LabelMap, palette: Array, **how: Any) -> tuple[str, Array]:
+def _overlaid(labels: LabelMap, palette: Any, **how: Any) -> tuple[str, Array]:
     if labels.image is None:
         raise ValueError("an overlay needs the decoded image; keep it when the model's input is prepared")
     return labels.image_id, overlay(labels.image, labels.labels, palette, **how)

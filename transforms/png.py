@@ -91,7 +91,7 @@ def decode_png(data: bytes) -> Array:
     """
     if not data.endswith(PNG_END):
         raise ValueError("the PNG is cut off")
-    chunks = dict(chunks_of(data))
+    chunks = dict(chunks_of(data, until=b"IEND"))
     try:
         width, height, depth, color_type, *_ = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
         filtered = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8)
@@ -114,27 +114,29 @@ def png_text(data: bytes) -> dict[str, str]:
         ValueError: Damaged, or the bytes end before the pixels begin.
     """
     text: dict[str, str] = {}
-    for kind, content in chunks_of(data):
-        if kind == b"IDAT":
-            return text
+    for kind, content in chunks_of(data, until=b"IDAT"):
         if kind == b"tEXt":
             key, _, value = content.partition(b"\0")
             text[key.decode("latin-1")] = value.decode("latin-1")
-    raise ValueError("the PNG has no pixels")
+    return text
 
 
-def chunks_of(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields each chunk's kind and content; its CRC is verified, except of pixels that are not all there."""
+def chunks_of(data: bytes, *, until: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields kind and content of each chunk before the first of kind `until`.
+
+    Raises:
+        ValueError: A CRC is wrong, or the bytes end before that chunk begins.
+    """
     if not data.startswith(SIGNATURE):
         raise ValueError("not a PNG")
     at = len(SIGNATURE)
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == until:
+            return
         content, crc = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
-        complete = len(crc) == 4
-        if not complete and kind != b"IDAT":
-            break
-        if complete and struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))) != crc:
-            raise ValueError("a PNG chunk is damaged")
+        if struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))) != crc:
+            raise ValueError("the PNG is damaged")
         yield kind, content
         at += 12 + length
+    raise ValueError("the PNG is cut off")

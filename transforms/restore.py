@@ -163,9 +163,9 @@ def _between(x: Array, low: Array, high: Array, weight: Array, *, out: Array, sc
 
 
 def finite(scores: Array) -> Array:
-    """A contiguous float32 copy in which infinities are large numbers, so that interpolation keeps their meaning.
+    """A contiguous float32 copy `[...]` in which infinities are large numbers; NaN stays NaN.
 
-    NaN stays NaN.
+    Interpolated, they keep their meaning, where the difference of two infinities would be NaN.
     """
     copy = np.empty(scores.shape, np.float32)
     np.copyto(copy, scores, casting="same_kind")

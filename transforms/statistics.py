@@ -128,7 +128,7 @@ def count_pixels(labels: Array, ids: Sequence[int]) -> list[int]:
     """Counts the pixels of each class, in the order of `ids`.
 
     Args:
-        labels: Class ids uint8 or uint16, any shape.
+        labels: Class ids uint8 or uint16 `[...]`.
         ids: The ids to count.
     """
     if len(ids) <= _FEW_CLASSES:

@@ -1,0 +1,96 @@
+"""Conventions that hold for everything in `transforms`, so that one who knows a module knows them all."""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import apache_beam as beam
+import pytest
+
+import transforms
+
+FOLDER = Path(transforms.__file__).parent
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+SHAPE = re.compile(r"\[[A-Za-z.'1-9]")
+WORLD = {"pipeline", "tensorflow", "keras", "tf_keras", "openvino", "google", "os", "pathlib", "shutil", "tempfile"}
+# The pool's size follows the processors, which `os` knows.
+ALLOWED = {("lookahead", "os")}
+
+
+def parsed(name: str) -> ast.Module:
+    return ast.parse((FOLDER / f"{name}.py").read_text())
+
+
+def imported(tree: ast.Module) -> set[str]:
+    roots = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            roots.add((node.module or "").split(".")[0])
+    return roots
+
+
+def public_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    return {
+        name: found
+        for name, found in inspect.getmembers(module, inspect.isfunction)
+        if found.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+
+def ptransforms(module: ModuleType) -> list[type]:
+    classes = inspect.getmembers(module, inspect.isclass)
+    return [c for _, c in classes if c.__module__ == module.__name__ and issubclass(c, beam.PTransform)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_transforms_compute_and_touch_no_world(name: str) -> None:
+    world = {root for root in imported(parsed(name)) & WORLD if (name, root) not in ALLOWED}
+    assert not world, f"transforms/{name}.py imports {sorted(world)}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_file_is_opened(name: str) -> None:
+    calls = {n.func.id for n in ast.walk(parsed(name)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    assert not calls & {"open", "print", "input", "eval", "exec"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_beams_type_checks_are_on(name: str) -> None:
+    assert "__future__" not in imported(parsed(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_ptransform_only_wires_a_pure_function_of_its_module(name: str) -> None:
+    module = importlib.import_module(f"transforms.{name}")
+    if ptransforms(module):
+        assert public_functions(module), f"transforms/{name}.py has a PTransform and no pure function"
+
+
+@pytest.mark.parametrize("name", ["argmax", "binarize", "colorize", "overlay", "confidence", "statistics", "predict"])
+def test_steps_come_twice_under_one_stem(name: str) -> None:
+    module = importlib.import_module(f"transforms.{name}")
+    assert callable(public_functions(module)[name])
+    assert [c.__name__.lower() for c in ptransforms(module)] == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_functions_of_arrays_state_their_shapes(name: str) -> None:
+    for function_name, function in public_functions(importlib.import_module(f"transforms.{name}")).items():
+        kinds = " ".join(map(str, inspect.get_annotations(function).values()))
+        if "ndarray" in kinds:
+            assert SHAPE.search(inspect.getdoc(function) or ""), f"{name}.{function_name} states no shape"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_public_says_what_it_is(name: str) -> None:
+    module = importlib.import_module(f"transforms.{name}")
+    assert inspect.getdoc(module)
+    for function_name, function in public_functions(module).items():
+        assert inspect.getdoc(function), f"{name}.{function_name} has no docstring"
