@@ -4,7 +4,6 @@ import os
 import re
 import socket
 import threading
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ CONNECTIONS = 64
 
 _METADATA_SECONDS = 2.0
 _URI = re.compile(r"gs://([^/]+)/?(.*)", re.DOTALL)
+_clients: dict[tuple[int, str], Any] = {}
 _lock = threading.Lock()
 
 
@@ -25,8 +25,12 @@ def client() -> Any:
     Raises:
         Denied: The credentials that were found cannot be used.
     """
+    # The process is part of the key because connections must not cross a fork.
+    key = os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST", "")
     with _lock:
-        return _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST", ""))
+        if key not in _clients:
+            _clients[key] = _new_client(emulator=bool(key[1]))
+        return _clients[key]
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -48,9 +52,10 @@ def blob_of(uri: str, *, generation: int | None = None) -> Any:
 
 
 def forget_client() -> None:
-    """Has the next call look for credentials again."""
+    """Closes the connections, and has the next call look for credentials again."""
     with _lock:
-        _client.cache_clear()
+        while _clients:
+            _clients.popitem()[1].close()
 
 
 def is_anonymous() -> bool:
@@ -60,13 +65,19 @@ def is_anonymous() -> bool:
     return isinstance(client()._credentials, AnonymousCredentials)
 
 
-# The process is part of the key because connections must not cross a fork.
-@cache
-def _client(process: int, emulator: str) -> Any:
+def _new_client(*, emulator: bool) -> Any:
+    from google.auth.credentials import AnonymousCredentials
+    from google.auth.transport.requests import AuthorizedSession
     from google.cloud import storage
     from requests.adapters import HTTPAdapter
 
-    made = storage.Client(project=None, credentials=_credentials(emulator))
+    # Else the client asks for every bucket's metadata in the background, which costs a request and needs a right.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+    credentials = _credentials(emulator=emulator)
+    anonymous = isinstance(credentials, AnonymousCredentials)
+    # Nobody's credentials cannot be refreshed; a session that tries leaves a connection behind.
+    lasting = AuthorizedSession(credentials, refresh_status_codes=()) if anonymous else None  # type: ignore[no-untyped-call]
+    made = storage.Client(project=None, credentials=credentials, _http=lasting)
     session = made._http
     if not session.is_mtls:
         for scheme in ("https://", "http://"):
@@ -74,7 +85,7 @@ def _client(process: int, emulator: str) -> Any:
     return made
 
 
-def _credentials(emulator: str) -> Any:
+def _credentials(*, emulator: bool) -> Any:
     from google import auth
     from google.auth.credentials import AnonymousCredentials
     from google.auth.exceptions import GoogleAuthError

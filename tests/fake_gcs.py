@@ -23,7 +23,13 @@ from tests.fake_gcs_service import RefusalError, Service, Stored, crc32c_of
 
 
 class FakeGcs(ThreadingHTTPServer):
-    """The service behind HTTP. `calls` counts what was asked, by kind: list, metadata, download, upload, delete."""
+    """The service behind HTTP.
+
+    Attributes:
+        service: The buckets.
+        faults: What goes wrong.
+        calls: How often was asked for what: bucket, list, metadata, download, upload, delete.
+    """
 
     daemon_threads = True
     request_queue_size = 64
@@ -94,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         kind, _, path = parts.path.partition("/storage/v1/b")
-        bucket, _, name = (unquote(piece) for piece in path.lstrip("/").partition("/o"))
+        bucket, objects, name = (unquote(piece) for piece in path.lstrip("/").partition("/o"))
         name = name.removeprefix("/")
         service = self.server.service
         if kind == "/upload":
@@ -106,6 +112,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.count("delete")
             service.delete(bucket, name, query)
             return 204, {}, b""
+        if not objects:
+            self.server.count("bucket")
+            service.objects(bucket)
+            return _json({"name": bucket})
         if not name:
             self.server.count("list")
             return _json(service.list(bucket, query))

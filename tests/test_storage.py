@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.gcs_client import client, forget_client
+from pipeline.gcs_client import forget_client
 from pipeline.gcs_storage import GcsStorage
 from pipeline.local_storage import LocalStorage
 from pipeline.storage import absolute, folder_of, join, open_storage
@@ -35,7 +35,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield Place(
             storage, "gs://bucket/root", lambda name, data: fake.service.store("bucket", f"root/{name}", data)
         )
-        client().close()
         forget_client()
 
 
