@@ -1,0 +1,17 @@
+"""JPEGs decoded by TensorFlow, for models whose training read them so."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transforms.elements import Array
+
+
+def decode_jpeg(data: bytes, channels: int) -> "Array":
+    """Decodes a JPEG as `tf.io.decode_jpeg` does with its own settings: uint8 `[H, W, channels]`.
+
+    Imports TensorFlow when it is first called; raises its errors for damaged data.
+    """
+    import tensorflow as tf
+
+    pixels: Array = tf.io.decode_jpeg(data, channels=channels).numpy()
+    return pixels
