@@ -43,7 +43,7 @@ class Axis:
     same: bool
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def locate(size: int, *, start: int, length: int, plane: int, cells: int) -> Axis:
     """Finds the pixels of one axis of an image on the model's output grid.
 
