@@ -45,7 +45,8 @@ def path_below(uri: str, root: str) -> str:
     """
     folder = root if root.endswith("/") or not root else root + "/"
     if not uri.startswith(folder) or uri == folder:
-        raise RunError(f"{uri!r} is not below {root!r}, so it gets no id; set --id_root to a folder above all inputs")
+        outside = uri.rpartition("/")[0]
+        raise RunError(f"inputs in {outside} lie outside {root}; set --id_root to a folder above all inputs")
     return uri[len(folder) :]
 
 
@@ -117,10 +118,9 @@ def _unescape(match: re.Match[str]) -> str:
 def _cut(escaped: str) -> str:
     if len(escaped.encode()) <= MAX_COMPONENT_BYTES:
         return escaped or _EMPTY
-    pieces, size = [""], 0
-    for part in _ATOM.findall(escaped):
-        size += len(part.encode())
-        if size > MAX_COMPONENT_BYTES - len(_CONTINUED):
-            pieces, size = [*pieces, ""], len(part.encode())
-        pieces[-1] += part.replace(".", "%2E") if not pieces[-1] else part
+    pieces = [""]
+    for atom in _ATOM.findall(escaped):
+        if len((pieces[-1] + atom + _CONTINUED).encode()) > MAX_COMPONENT_BYTES:
+            pieces.append("")
+        pieces[-1] += atom if pieces[-1] or atom != "." else "%2E"
     return f"{_CONTINUED}/".join(pieces)

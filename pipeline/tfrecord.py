@@ -35,6 +35,11 @@ class Record(NamedTuple):
     payload: bytes
     crc: int
 
+    @property
+    def end(self) -> int:
+        """Where the next record begins."""
+        return self.offset + len(self.payload) + _FRAME_BYTES
+
 
 class Damage(NamedTuple):
     """One damaged place: where it starts in the (uncompressed) shard, and what is wrong in words."""
@@ -117,7 +122,7 @@ def read_records(
             return
         else:
             yield record
-            position += len(record.payload) + _FRAME_BYTES
+            position = record.end
 
 
 class _Window:
