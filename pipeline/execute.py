@@ -13,15 +13,21 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from transforms.errors import RunError
+from transforms.errors import RunError, TooManyFailuresError
 
 # Beam's own name `DirectRunner` first tries to download another runner; this is the one it falls back to.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-_RUN_ERROR = re.compile(r"^[\w.]*\b(?:RunError|Denied|Unavailable): (.*?)(?: \[while running .*)?$", re.MULTILINE)
+_RUN_ERROR = re.compile(
+    r"^[\w.]*\b(RunError|Denied|Unavailable|TooManyFailuresError): (.*?)(?: \[while running .*)?$", re.MULTILINE
+)
 
 
 class ExecutionError(Exception):
-    """The run ended early, after work had started; exit code 1."""
+    """The run ended early, after work had started; `exit_code` is the command's."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def execute(flags: Sequence[str], build: Callable[[beam.Pipeline], Any]) -> None:
@@ -44,7 +50,8 @@ def execute(flags: Sequence[str], build: Callable[[beam.Pipeline], Any]) -> None
         pipeline.run().wait_until_finish()
     except Exception as error:
         logging.getLogger(__name__).debug("the engine's own account", exc_info=True)
-        raise ExecutionError(cause_of(error)) from error
+        too_many = TooManyFailuresError.__name__ in f"{type(error).__name__}: {error}"
+        raise ExecutionError(cause_of(error), exit_code=3 if too_many else 1) from error
 
 
 def is_local(flags: Sequence[str]) -> bool:
@@ -59,7 +66,7 @@ def cause_of(error: BaseException) -> str:
     if isinstance(error, RunError):
         return str(error).partition(" [while running")[0]
     if ours:
-        return ours[1]
+        return ours[2]
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return lines[-1].strip()
 

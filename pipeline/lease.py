@@ -54,6 +54,10 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._renewer.join()
+        self.release()
+
+    def release(self) -> None:
+        """Gives the lease back."""
         try:
             self._storage.delete(self._uri, version=self._version)
         except Conflict:

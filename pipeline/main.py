@@ -1,12 +1,14 @@
 """The command `maskbeam`. Heavy libraries are imported by the command that needs them, once its options are good."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.flags import EXAMPLE, Parser, add_flags, check_beam_flags, to_options
 from pipeline.options import RunOptions
+from pipeline.quiet import quiet
 from transforms.errors import RunError
 
 COMMANDS = """commands:
@@ -25,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done; 1 the run failed; 2 wrong options or model; 3 too many images failed; 130 or 143 stopped by a signal.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    quiet(debug="MASKBEAM_DEBUG" in os.environ)
     try:
         return _command(argv)(argv[1:])
     except RunError as error:

@@ -1,5 +1,6 @@
 """What became of one input, in a form small enough to be counted by the million."""
 
+import json
 import os
 import pickle
 import socket
@@ -11,6 +12,7 @@ from apache_beam import coders
 from apache_beam.coders.typecoders import registry
 
 from transforms.elements import Source
+from transforms.statistics import PixelStatistics
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Outcome:
     def lost(self) -> bool:
         """Whether another source keeps this image's id."""
         return not self.statistics
+
+    @property
+    def pixel_statistics(self) -> PixelStatistics:
+        """Its pixel statistics; none when it lost."""
+        return PixelStatistics.from_json(json.loads(self.statistics)) if self.statistics else PixelStatistics.zero()
 
 
 @cache

@@ -3,8 +3,13 @@
 from dataclasses import dataclass
 
 from pipeline.claim import Claim
-from pipeline.storage import Storage, join, open_storage
+from pipeline.storage import Conflict, Storage, join, open_storage
 from transforms.elements import Source
+from transforms.errors import RunError
+
+RECORD = ".job.json"
+LOCK = ".lock.json"
+SUCCESS = "_SUCCESS"
 
 
 @dataclass(frozen=True)
@@ -37,3 +42,18 @@ class Tree:
     def claim(self, source: Source) -> Claim:
         """The claim that a source makes in this job."""
         return Claim.of(source, fingerprint=self.fingerprint, inputs=self.inputs)
+
+
+def overwrite(tree: Tree, path: str, data: bytes) -> None:
+    """Writes a file that belongs to the run as a whole, whatever was there.
+
+    Raises:
+        RunError: Somebody else writes the same file at the same time.
+    """
+    uri = tree.uri(path)
+    held = tree.storage.stat(uri)
+    try:
+        tree.storage.write(uri, data, expected=held.version if held else None)
+    except Conflict:
+        if tree.storage.read(uri) != data:
+            raise RunError(f"another run writes to {tree.root}; let one of them finish first") from None

@@ -23,3 +23,7 @@ class RunError(Exception):
 
     The message names what is wrong, with which value, and what to do about it; it is printed as it is.
     """
+
+
+class TooManyFailuresError(RunError):
+    """So many images fail that the run is stopped early; exit code 3."""

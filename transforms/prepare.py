@@ -66,8 +66,8 @@ def prepare(image: Image, spec: InputSpec, *, keep_image: bool = False) -> Model
     plane, placement = _RESIZES[spec.resize](pixels, image.full_size or pixels.shape[:2], spec)
     if plane.shape[2] != spec.channels:
         plane = np.repeat(plane, spec.channels, axis=2)
-    drawable = _drawable(image) if keep_image else None
-    return ModelInput(image.image_id, image.source, placement, plane, drawable, image.keep)
+    drawn_on = drawable(image) if keep_image else None
+    return ModelInput(image.image_id, image.source, placement, plane, drawn_on, image.keep)
 
 
 def _in_channels(pixels: Array, channels: int) -> Array:
@@ -82,7 +82,8 @@ def _in_channels(pixels: Array, channels: int) -> Array:
     return pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)
 
 
-def _drawable(image: Image) -> Array:
+def drawable(image: Image) -> Array:
+    """The pixels `[H, W, C]` that overlays draw on: uint8, in the full size of the image."""
     pixels = image.pixels
     if pixels.dtype != np.uint8:
         pixels = np.rint(pixels).astype(np.uint8)

@@ -1,0 +1,65 @@
+"""The whole graph. Used by the command line and by the tests alike."""
+
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline.failures import RememberFailure
+from pipeline.job import Job
+from pipeline.outcome import Outcome
+from pipeline.progress_counting import count_failure, count_outcome
+from pipeline.read import List, Read
+from pipeline.report import Report
+from pipeline.report_writer import ReportWriter
+from pipeline.sample_overlays import decode_for
+from pipeline.write import SkipDone, Write, fetch_content
+from transforms.argmax import label_map
+from transforms.elements import ModelInput
+from transforms.lookahead import LookAhead
+from transforms.predict import Loader, Predict
+from transforms.prepare import prepare
+
+
+def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWriter) -> Any:
+    """Wires list -> read -> decode -> predict -> label -> write -> report.
+
+    Everything from `Read` to `Write` is one fused stage; only chunks of names cross a shuffle before it, and only
+    outcomes and failures after it.
+
+    Args:
+        root: The pipeline.
+        job: What was resolved before work started.
+        loader: Makes the engine, once a process, when the first image needs it.
+        writer: Writes the job's reports.
+
+    Returns:
+        The run's `Totals`, one element.
+    """
+    options = job.options
+    read = (
+        root
+        | "Patterns" >> beam.Create(options.read.patterns)
+        | "List" >> List(options.read)
+        | "Read" >> Read(options.read)
+    )
+    decoded = read.main | "Decode" >> LookAhead(
+        SkipDone(job.tree, options.output.retry_failed),
+        fetch_content,
+        decode_for(job),
+        partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products),
+        output_type=ModelInput,
+        tags=("outcome",),
+    )
+    predicted = decoded.main | "Predict" >> Predict(loader)
+    written = predicted.main | "Write" >> LookAhead(
+        partial(label_map, labeling=job.labeling), Write(job.tree, job.rendering, job.table.ids), output_type=Outcome
+    )
+    return {
+        "outcomes": (written.main, decoded.outcome) | beam.Flatten() | "Count done" >> beam.Map(count_outcome),
+        "failed": (read.failed, decoded.failed, predicted.failed, written.failed)
+        | "All failures" >> beam.Flatten()
+        | "Remember failures" >> beam.Map(RememberFailure(job.tree))
+        | "Count failures" >> beam.Map(count_failure, options.output.stop_after_failures),
+        "counted": read.counted,
+    } | "Report" >> Report(ids=job.table.ids, write_shard=writer.write_shard, finish=writer.finish)

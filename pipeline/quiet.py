@@ -1,0 +1,28 @@
+"""The terminal is for the person: libraries' banners and tracebacks are kept off it."""
+
+import logging
+import os
+
+
+class _NotWanted(logging.Filter):
+    """Drops what Beam says at import time about Google libraries that maskbeam does without."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("apitools not found")
+
+
+def quiet(*, debug: bool = False) -> None:
+    """Sets up logging; called once, before any heavy import.
+
+    Args:
+        debug: Whether the libraries may say what they like: for reports of bugs.
+    """
+    logging.basicConfig(format="maskbeam: %(message)s", level=logging.DEBUG if debug else logging.WARNING)
+    logging.getLogger().addFilter(_NotWanted())
+    if debug:
+        return
+    # TensorFlow's C++ side: errors only.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Beam logs every failed bundle with its traceback; the run's own last words name the cause.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    logging.getLogger("google").setLevel(logging.ERROR)

@@ -1,0 +1,66 @@
+import threading
+
+import apache_beam as beam
+import pytest
+
+from pipeline import report
+from pipeline.outcome import Outcome
+from pipeline.report import BUCKETS, Report, bucket_of, shard_of
+from pipeline.totals import Resolved, Totals
+from tests.graph import local_pipeline
+from tests.test_totals import failure, outcome
+
+_lock = threading.Lock()
+WRITTEN: dict[tuple[int, int], list[Resolved]] = {}
+FINISHED: list[tuple[Totals, int, int]] = []
+
+
+def write_shard(shard: int, shards: int, resolved: list[Resolved]) -> None:
+    with _lock:
+        assert (shard, shards) not in WRITTEN
+        WRITTEN[shard, shards] = resolved
+
+
+def finish(totals: Totals, inputs: int) -> None:
+    FINISHED.append((totals, inputs, sum(len(r.done) for shard in WRITTEN.values() for r in shard)))
+
+
+def run(outcomes: list[Outcome], failures: int) -> None:
+    WRITTEN.clear()
+    FINISHED.clear()
+    with local_pipeline() as root:
+        {
+            "outcomes": root | "o" >> beam.Create(outcomes),
+            "failed": root | "f" >> beam.Create([failure(n) for n in range(failures)]),
+            "counted": root | "c" >> beam.Create([len(outcomes), failures]),
+        } | Report(ids=(0, 1), write_shard=write_shard, finish=finish)
+
+
+def test_it_finishes_once_after_every_shard_is_written() -> None:
+    run([outcome(f"i{n}") for n in range(200)], 7)
+    assert list(WRITTEN) == [(0, 1)]
+    ((totals, inputs, written_before),) = FINISHED
+    assert (totals.done, sum(totals.failed.values()), inputs, written_before) == (200, 7, 207, 200)
+    assert totals.inputs == inputs
+
+
+def test_no_input_is_finished_too() -> None:
+    run([], 0)
+    assert [(totals.done, inputs) for totals, inputs, _ in FINISHED] == [(0, 0)]
+
+
+def test_many_rows_are_spread_over_shards_by_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "ROWS_PER_SHARD", 50)
+    ids = [f"i{n}" for n in range(120)]
+    run([outcome(image_id) for image_id in ids], 0)
+    assert sorted(WRITTEN) == [(0, 3), (1, 3), (2, 3)]
+    for (shard, shards), buckets in WRITTEN.items():
+        for bucket in buckets:
+            assert all(shard_of(bucket_of(o.image_id), shards) == shard for o in bucket.done)
+    assert sorted(o.image_id for buckets in WRITTEN.values() for b in buckets for o in b.done) == sorted(ids)
+
+
+def test_buckets_are_even_and_stay_what_they_were() -> None:
+    assert bucket_of("sub/a") == bucket_of("sub/a") < BUCKETS
+    assert len({bucket_of(f"i{n}") for n in range(10_000)}) > 0.99 * BUCKETS
+    assert bucket_of("") == 159

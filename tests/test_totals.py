@@ -1,0 +1,89 @@
+import json
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.outcome import Outcome, OutcomeCoder
+from pipeline.totals import SAMPLES, Resolved, SumTotals, Totals, resolve
+from transforms.elements import Failure, Source
+from transforms.statistics import PixelStatistics
+
+IDS = (0, 1)
+
+
+def outcome(image_id: str, where: str = "", content: str = "", *, pixels: int = 4, **other: object) -> Outcome:
+    statistics = PixelStatistics.from_json(
+        {"total": pixels, "images": 1, "classes": {"1": [pixels, 1, 10**9, pixels]}}
+    )
+    source = Source(where or f"{image_id}.png", "1", content or where or image_id)
+    return Outcome(image_id, source, 2, 2, json.dumps(statistics.to_json()), **other)  # type: ignore[arg-type]
+
+
+def lost(image_id: str, where: str, content: str, rival: str) -> Outcome:
+    return Outcome(image_id, Source(where, "1", content), rival=rival)
+
+
+def summed(outcomes: Sequence[Outcome], failures: Sequence[Failure] = ()) -> Totals:
+    return Totals.of(resolve(0, outcomes, failures), IDS)
+
+
+def test_outcomes_survive_their_coder() -> None:
+    held = outcome("a", skipped=True, worker="w")
+    assert OutcomeCoder().decode(OutcomeCoder().encode(held)) == held
+
+
+def test_of_two_sources_under_one_id_the_smaller_place_keeps_it_in_any_order() -> None:
+    one, other = outcome("a", "x/a.jpg"), outcome("a", "y/a.jpg")
+    first = min(one, other, key=lambda o: o.source.place)
+    for order in ([one, other], [other, one]):
+        resolved = resolve(0, order, [])
+        assert resolved.done == (first,)
+        assert [(f.code, f.source) for f in resolved.failed] == [
+            ("DUPLICATE_ID", (other if first is one else one).source)
+        ]
+        assert "--keep_extension" in resolved.failed[0].reason
+        assert "--id_root" in resolved.failed[0].reason
+
+
+def test_copies_are_duplicates_and_no_failures() -> None:
+    resolved = resolve(0, [outcome("a", "x/a.jpg", "same"), outcome("a", "y/a.jpg", "same")], [])
+    assert len(resolved.done) == len(resolved.duplicates) == 1
+    assert resolved.failed == ()
+
+
+def test_who_lost_to_a_source_of_another_command_is_told_from_a_copy_of_it() -> None:
+    resolved = resolve(0, [lost("a", "x", "c1", "c2"), lost("b", "x", "c1", "c1")], [])
+    assert [f.image_id for f in resolved.failed] == ["a"]
+    assert [d.image_id for d in resolved.duplicates] == ["b"]
+
+
+def test_the_same_image_twice_counts_once() -> None:
+    held = outcome("a")
+    totals = summed([held, outcome("a", skipped=True)])
+    assert (totals.done, totals.duplicates, totals.statistics.images, totals.skipped) == (1, 1, 1, 0)
+
+
+def failure(n: int) -> Failure:
+    return Failure(f"f{n}", Source(f"f{n}", "1"), f"CODE{n % 3}", f"reason {n}")
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.randoms(use_true_random=False), st.integers(1, 7))
+def test_any_split_sums_to_the_same(kinds: list[bool], random: object, parts: int) -> None:
+    outcomes = [outcome(f"i{n}", pixels=n + 1, worker=f"w{n % 2}") for n, good in enumerate(kinds) if good]
+    failures = [failure(n) for n, good in enumerate(kinds) if not good]
+    whole = summed(outcomes, failures)
+    random.shuffle(outcomes)  # type: ignore[attr-defined]
+    combine = SumTotals(IDS)
+    accumulators = []
+    for part in range(parts):
+        accumulator = combine.create_accumulator()
+        accumulators.append(combine.add_input(accumulator, summed(outcomes[part::parts], failures[part::parts])))
+    assert combine.extract_output(combine.merge_accumulators(accumulators)) == whole
+    assert whole.inputs == len(kinds)
+    assert whole.statistics.pixels[1] == sum(n + 1 for n, good in enumerate(kinds) if good)
+    assert len(whole.samples) == min(SAMPLES, len(outcomes))
+
+
+def test_an_empty_bucket_sums_to_nothing() -> None:
+    assert Totals.of(Resolved(0, (), (), ()), IDS) == SumTotals(IDS).create_accumulator()
