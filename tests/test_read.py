@@ -1,0 +1,231 @@
+"""Every input comes out once, as an image or as a failure, alone and in a graph."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.testing.util import assert_that, equal_to, is_not_empty
+
+from pipeline import read
+from pipeline.example import make_example
+from pipeline.listing import list_chunks
+from pipeline.local_storage import LocalStorage
+from pipeline.options import ReadOptions
+from pipeline.read import List, Read, fetch, read_chunk, reread
+from pipeline.storage import SourceChanged
+from pipeline.tfrecord import frame
+from tests.graph import local_pipeline
+from tests.shard_files import examples, png, write_shard, write_tree
+from transforms.elements import EncodedImage, Failure, SizedCoder
+from transforms.errors import ImageError
+
+OPTIONS = ReadOptions()
+
+
+def read_all(pattern: Path | str, options: ReadOptions = OPTIONS) -> list[EncodedImage | Failure]:
+    return [item for chunk in list_chunks(str(pattern), options) for item in read_chunk(chunk, options)]
+
+
+def images(items: Iterable[EncodedImage | Failure]) -> list[EncodedImage]:
+    return [item for item in items if isinstance(item, EncodedImage)]
+
+
+def codes(items: Iterable[EncodedImage | Failure]) -> list[str]:
+    return [item.code for item in items if isinstance(item, Failure)]
+
+
+def test_files_come_without_bytes_and_are_fetched(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["a.png", "b/c.png"])
+    found = images(read_all(tmp_path))
+    assert [image.image_id for image in found] == ["a", "b/c"]
+    assert [image.data for image in found] == [None, None]
+    assert [fetch(image).data for image in found] == [png(), png()]
+    assert fetch(found[0]).source == found[0].source
+
+
+def test_records_come_with_bytes(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "s", examples(3))
+    found = images(read_all(path))
+    assert [image.image_id for image in found] == ["im0", "im1", "im2"]
+    assert [image.data for image in found] == [png(0), png(1), png(2)]
+    assert found[0].source.where == f"{path}#0"
+    assert fetch(found[0]) is found[0]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_whatever_was_read_can_be_read_again(tmp_path: Path, compress: bool) -> None:
+    write_tree(tmp_path, ["a#12", "b.png"])
+    write_shard(tmp_path / "s#1", examples(3), compress=compress)
+    for image in images(read_all(tmp_path)):
+        again = reread(image.source, OPTIONS, image_id=image.image_id)
+        assert again.data == fetch(image).data
+        assert (again.image_id, again.source) == (image.image_id, image.source)
+
+
+def test_reading_again_notices_what_changed(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "s", examples(2))
+    source = images(read_all(path))[1].source
+    write_shard(path, examples(2, first=5))
+    with pytest.raises(ImageError, match="SOURCE_CHANGED"):
+        reread(source, OPTIONS)
+    path.unlink()
+    with pytest.raises(ImageError, match="SOURCE_MISSING"):
+        reread(source, OPTIONS)
+
+
+def test_a_record_without_a_name_gets_its_place(tmp_path: Path) -> None:
+    payloads = [make_example({"image/encoded": png()}), make_example({"image/encoded": png(), "image/filename": b""})]
+    path = write_shard(tmp_path / "sub" / "train-00000-of-00001.tfrecord", payloads)
+    assert [image.image_id for image in images(read_all(tmp_path))] == [
+        "sub/train-00000-of-00001/000000000000",
+        f"sub/train-00000-of-00001/{len(frame(payloads[0])):012}",
+    ]
+    assert images(read_all(path))[0].image_id == "train-00000-of-00001/000000000000"
+
+
+@pytest.mark.parametrize(("name", "image_id"), [("x/a.jpg", "x/a"), (b"\xff.png", "\udcff"), (17, "17")])
+def test_names_of_records(tmp_path: Path, name: str | bytes | int, image_id: str) -> None:
+    path = write_shard(tmp_path / "s", [make_example({"image/encoded": png(), "image/filename": name})])
+    assert [image.image_id for image in images(read_all(path))] == [image_id]
+
+
+def test_each_bad_record_fails_alone(tmp_path: Path) -> None:
+    payloads = [
+        *examples(1),
+        b"no example",
+        make_example({"image/filename": "named.png", "image": b"secret"}),
+        make_example({"image/encoded": 7}),
+        make_example({"image/encoded": png(), "image/filename": "x" * 2000}),
+        *examples(1, first=1),
+    ]
+    path = write_shard(tmp_path / "s", payloads)
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(bytes(data) + frame(b"cut off")[:-1])
+    found = read_all(path)
+    assert codes(found) == ["BAD_EXAMPLE", "MISSING_KEY", "MISSING_KEY", "BAD_ID", "DAMAGED_RECORD", "DAMAGED_RECORD"]
+    assert len(images(found)) == 1
+    failure = found[2]
+    assert isinstance(failure, Failure)
+    assert failure.image_id == "named"
+    assert "'image/filename'" in failure.reason
+    assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_raw_tensors(tmp_path: Path, dtype: str) -> None:
+    pixels = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    sizes = {"image/height": 2, "image/width": 3, "image/channels": 4}
+    path = write_shard(
+        tmp_path / "s",
+        [
+            make_example({"image/encoded": pixels.tobytes(), **sizes}),
+            make_example({"image/encoded": png(), **sizes}),
+            make_example({"image/encoded": bytes(25), **sizes}),
+            make_example({"image/encoded": b"", **sizes, "image/width": 0}),
+            make_example({"image/encoded": bytes(24), **sizes, "image/width": -3, "image/height": -2}),
+            make_example({"image/encoded": bytes(24), "image/height": 2}),
+        ],
+    )
+    found = read_all(path)
+    raw, encoded, unknown = images(found)
+    assert (raw.raw_shape, raw.raw_dtype, raw.data) == ((2, 3, 4), dtype, pixels.tobytes())
+    assert encoded.raw_shape is unknown.raw_shape is None
+    assert codes(found) == ["UNREADABLE"] * 3
+
+
+def test_files_that_are_gone_changed_or_huge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tree(tmp_path, ["a.png", "b.png"])
+    changed, gone = images(read_all(tmp_path))
+    (tmp_path / "a.png").write_bytes(png(9))
+    (tmp_path / "b.png").unlink()
+    fetched = fetch(changed)
+    assert fetched.data == png(9)
+    assert fetched.source.version != changed.source.version
+    with pytest.raises(ImageError, match="SOURCE_MISSING"):
+        fetch(gone)
+    monkeypatch.setattr(read, "MAX_FILE_BYTES", 10)
+    assert codes(read_all(tmp_path)) == ["TOO_LARGE"]
+    with pytest.raises(ImageError, match="TOO_LARGE"):
+        fetch(changed)
+
+
+def test_a_file_that_keeps_changing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changing(*args: object, **kwargs: object) -> bytes:
+        raise SourceChanged
+
+    write_tree(tmp_path, ["a.png"])
+    (image,) = images(read_all(tmp_path))
+    monkeypatch.setattr(LocalStorage, "read", changing)
+    with pytest.raises(ImageError, match="SOURCE_CHANGED"):
+        fetch(image)
+
+
+def test_a_shard_that_is_gone_or_changed_is_one_failure(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "s", examples(3))
+    chunks = list(list_chunks(str(path), OPTIONS))
+    path.write_bytes(path.read_bytes() + b"more")
+    assert codes(read_chunk(chunks[0], OPTIONS)) == ["SOURCE_CHANGED"]
+    path.unlink()
+    assert codes(read_chunk(chunks[0], OPTIONS)) == ["SOURCE_MISSING"]
+
+
+def test_a_manifests_images_get_their_versions_when_they_are_read(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["a.png"])
+    (tmp_path / "list.jsonl").write_text('{"uri": "a.png", "id": "x"}\n{"uri": "gone.png"}')
+    found = read_all(tmp_path / "list.jsonl")
+    assert images(found)[0].source == images(read_all(tmp_path / "a.png"))[0].source
+    assert images(found)[0].image_id == "x"
+    assert codes(found) == ["SOURCE_MISSING"]
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    write_tree(tmp_path, [os.fsdecode(b"\xff.png")])
+    (image,) = images(read_all(tmp_path))
+    assert fetch(image).data == png()
+    assert len(image.source.place) == 32
+
+
+def run(options: ReadOptions, *, ids: list[str] | None, failed: list[str], counted: int) -> None:
+    with local_pipeline() as root:
+        found = root | beam.Create(options.patterns) | List(options) | Read(options)
+        assert found.main.element_type is EncodedImage
+        names = found.main | beam.Map(lambda image: image.image_id)
+        assert_that(names, is_not_empty() if ids is None else equal_to(ids), label="main")
+        assert_that(found.failed | beam.Map(lambda failure: failure.code), equal_to(failed), label="failed")
+        assert_that(found.counted | beam.CombineGlobally(sum), equal_to([counted]), label="counted")
+
+
+@pytest.fixture
+def encodes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    encoded: list[object] = []
+    real = SizedCoder.encode
+
+    def counting(self: SizedCoder, value: object) -> bytes:
+        encoded.append(value)
+        return real(self, value)
+
+    monkeypatch.setattr(SizedCoder, "encode", counting)
+    return encoded
+
+
+def test_the_graph(tmp_path: Path, encodes: list[object]) -> None:
+    write_tree(tmp_path, [f"f/{i}.png" for i in range(30)])
+    write_shard(tmp_path / "s", [*examples(5), b"no example"])
+    options = ReadOptions(patterns=(str(tmp_path / "f"), str(tmp_path / "s")))
+    names = [*(str(i) for i in range(30)), *(f"im{i}" for i in range(5))]
+    run(options, ids=names, failed=["BAD_EXAMPLE"], counted=36)
+    assert not encodes
+
+
+def test_the_graph_of_a_sample(tmp_path: Path) -> None:
+    write_tree(tmp_path, [f"f/{i}.png" for i in range(30)])
+    write_tree(tmp_path, [f"g/{i}.png" for i in range(30)])
+    run(ReadOptions(patterns=(f"{tmp_path}/f", f"{tmp_path}/g"), limit=7), ids=None, failed=[], counted=7)
+
+
+def test_the_graph_of_nothing() -> None:
+    run(ReadOptions(patterns=("/nowhere/*.jpg",), allow_empty=True), ids=[], failed=[], counted=0)
