@@ -48,7 +48,7 @@ class KerasEngine:
             loaded: The model.
             probe: How it is fed and read.
             end: `logits` or `labels`, see `make_scoring`.
-            threshold: Probability from which on a sigmoid's second class is there.
+            threshold: Probability above which a sigmoid's second class is there.
             mixed_precision: Whether a GPU may compute in float16.
             batch_size: Images to take at once; when 0, what the probe measured, if anything.
         """
@@ -85,7 +85,7 @@ class KerasEngine:
 
     def _function(self, dtype: str) -> Callable[[Any], Any]:
         if dtype not in self._compiled:
-            function = tf.function(self._score, autograph=False)
+            function = tf.function(self._score)
             self._compiled[dtype] = function.get_concrete_function(tf.TensorSpec(self._signature, dtype))
         return self._compiled[dtype]
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pipeline.keras_model import LoadedModel
 from pipeline.probe import Probe
-from transforms.head import EXCLUSIVE, Head, canonical
+from transforms.head import EXCLUSIVE, Head, canonical, cut
 from transforms.normalize import normalize
 
 UNIT = 65535
@@ -24,7 +24,7 @@ def make_scoring(loaded: LoadedModel, probe: Probe, *, end: str, threshold: floa
         end: `logits` for what the head emits, float32 `[N, h, w, C]`; `labels` for class channels `[N, h, w]`, uint8
             (uint16 above 256 classes), the lowest of equal ones, 0 where there is a NaN. A head of ids gives int32 at
             either end.
-        threshold: Probability from which on a sigmoid's second class is there.
+        threshold: Probability above which a sigmoid's second class is there.
 
     Returns:
         A function of planes `[N, h, w, C]` on a scale of 0..255. It returns the end asked for; int64 `[N]`, each
@@ -78,19 +78,15 @@ def winning_probability(values: tf.Tensor, head: Head) -> tf.Tensor:
         values = tf.nn.softmax(tf.clip_by_value(values, tf.float32.min, tf.float32.max))
     if head.kind in EXCLUSIVE:
         return tf.reduce_max(values, axis=-1)
-    chances = _chances(values, head)
+    chances = tf.sigmoid(values) if head.kind.endswith("_logits") else values
     return tf.reduce_mean(tf.maximum(chances, 1 - chances), axis=-1)
-
-
-def _chances(values: tf.Tensor, head: Head) -> tf.Tensor:
-    return tf.sigmoid(values) if head.kind.endswith("_logits") else values
 
 
 def _labels(values: tf.Tensor, nan: tf.Tensor, head: Head, threshold: float) -> tf.Tensor:
     if head.kind in EXCLUSIVE:
         labels = tf.argmax(values, axis=-1, output_type=tf.int32)
     else:
-        labels = tf.cast(_chances(values, head)[..., 0] >= threshold, tf.int32)
+        labels = tf.cast(values[..., 0] > cut(threshold, head.kind), tf.int32)
     dtype = tf.uint8 if (head.classes or 0) <= 256 else tf.uint16
     return tf.cast(tf.where(nan, 0, labels), dtype)
 

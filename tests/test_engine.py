@@ -101,7 +101,7 @@ def test_labels_end_is_the_argmax_of_the_transforms(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["sigmoid", "sigmoid_logits"])
 def test_threshold_is_a_probability(kind: str, threshold: float) -> None:
     found = scores(values_of(kind), make_head(kind, "channels_last", 1), "labels", threshold=threshold)
-    np.testing.assert_array_equal(found.logits, values_of("sigmoid")[..., 0] >= threshold)
+    np.testing.assert_array_equal(found.logits, values_of("sigmoid")[..., 0] > threshold)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float32])

@@ -1,3 +1,5 @@
+from math import exp, inf
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from transforms.elements import Array
 from transforms.errors import RunError
-from transforms.head import canonical, flat_grid, make_head
+from transforms.head import canonical, cut, flat_grid, make_head
 
 N, H, W, C = 2, 3, 5, 4
 LOGITS = np.random.default_rng(0).normal(0, 3, (N, H, W, C)).astype(np.float32)
@@ -82,3 +84,11 @@ def test_classes_follow_from_the_kind() -> None:
     assert make_head("sigmoid", "channels_last", 1).classes == 2
     assert make_head("ids", "channels_last", 1).classes is None
     assert make_head("multilabel", "channels_last", C).is_multilabel
+
+
+def test_a_threshold_is_a_probability_whatever_the_head_emits() -> None:
+    assert cut(0.3, "sigmoid") == cut(0.3, "multilabel") == 0.3
+    for threshold in (0.1, 0.5, 0.93):
+        assert 1 / (1 + exp(-cut(threshold, "sigmoid_logits"))) == pytest.approx(threshold)
+    assert cut(0, "multilabel_logits") == -inf
+    assert cut(1, "sigmoid_logits") == inf

@@ -1,6 +1,7 @@
 """What a model's output means: where its classes are, and whether they are logits, probabilities or ids."""
 
 from dataclasses import dataclass
+from math import inf, log
 from types import ModuleType
 from typing import Any
 
@@ -85,6 +86,13 @@ def _grid(head: Head) -> tuple[int, int]:
     if head.grid is None:
         raise RunError("A flat output needs its grid: the model's size is free and was not set from the input.")
     return head.grid
+
+
+def cut(threshold: float, kind: str) -> float:
+    """A threshold of 0..1 in the domain of what the head emits: a logit for the kinds without a sigmoid."""
+    if not kind.endswith("_logits"):
+        return threshold
+    return -inf if threshold == 0 else inf if threshold == 1 else log(threshold / (1 - threshold))
 
 
 def flat_grid(length: int, height: int, width: int) -> tuple[int, int] | None:
