@@ -68,7 +68,7 @@ def is_anonymous() -> bool:
 def _new_client(*, emulator: bool) -> Any:
     from google.auth.credentials import AnonymousCredentials
     from google.auth.transport.requests import AuthorizedSession
-    from google.cloud import storage
+    from google.cloud.storage import Client
     from requests.adapters import HTTPAdapter
 
     # Else the client asks for every bucket's metadata in the background, which costs a request and needs a right.
@@ -77,7 +77,7 @@ def _new_client(*, emulator: bool) -> Any:
     anonymous = isinstance(credentials, AnonymousCredentials)
     # Nobody's credentials cannot be refreshed; a session that tries leaves a connection behind.
     lasting = AuthorizedSession(credentials, refresh_status_codes=()) if anonymous else None  # type: ignore[no-untyped-call]
-    made = storage.Client(project=None, credentials=credentials, _http=lasting)
+    made = Client(project=None, credentials=credentials, _http=lasting)
     session = made._http
     if not session.is_mtls:
         for scheme in ("https://", "http://"):

