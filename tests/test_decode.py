@@ -76,6 +76,15 @@ def test_lossless_formats_give_back_every_pixel(format: str, channels: int) -> N
     assert np.array_equal(found, np.broadcast_to(picture, found.shape))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bit_files_come_out_at_full_depth(channels: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 65536, (9, 11, channels), dtype=np.uint16)
+    found = pixels_of(tf.io.encode_png(picture).numpy())
+    assert np.array_equal(found, (picture / np.float32(257)).astype(np.float32))
+    narrow = decode(encoded(tf.io.encode_png(picture // 32).numpy()), input_range=(0, 2047)).pixels
+    np.testing.assert_allclose(narrow, picture // 32 / 2047 * 255, rtol=1e-6)
+
+
 def test_orientation_is_handed_on_and_not_applied() -> None:
     exif = PilImage.Exif()
     exif[ORIENTATION] = 6

@@ -133,3 +133,7 @@ def test_signatures_alone_are_not_images() -> None:
 def test_our_own_memory_runs_out_as_such() -> None:
     with pytest.raises(MemoryError), decoder_errors():
         raise MemoryError
+
+
+def test_bytes_behind_the_end_of_a_png_do_not_matter() -> None:
+    assert load(FILES["png"] + b"appended by a camera").size == (121, 90)

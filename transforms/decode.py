@@ -34,8 +34,9 @@ def decode(
     """Decodes a JPEG, PNG, TIFF, WebP, BMP or GIF file, or a raw tensor.
 
     The rules, apart from those of `to_byte_scale`, `on_background` and `read_samples`: a damaged or truncated file
-    fails, with one exception: a flipped bit in a JPEG, which has no checksum, may decode to other pixels. Pixels lie
-    as they are stored; an EXIF orientation other than 1 is handed on in `keep["orientation"]`.
+    fails, but formats without checksums (all but PNG) may decode to other pixels after a flipped bit. A decoder that
+    crashes or hangs takes its process with it. Pixels lie as they are stored; an EXIF orientation other than 1 is
+    handed on in `keep["orientation"]`.
 
     Decoders of JPEGs differ: Pillow's result is that of `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")`, every
     pixel; `tf.io.decode_jpeg` as it is uses a faster transform, which is one level off on average and up to eight.
