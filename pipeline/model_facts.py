@@ -49,20 +49,7 @@ _KEEPS_MEANING = {
     "strided_slice", "cropping2d", "expand_dims", "flatten", "dropout", "resize_images",
 }  # fmt: skip
 _ACTIVATIONS = {"softmax", "sigmoid", "argmax", "relu", "tanh", "leakyrelu", "prelu", "elu", "log_softmax"}
-_SHOWN = (
-    "scale",
-    "offset",
-    "mean",
-    "variance",
-    "height",
-    "width",
-    "image_size",
-    "axis",
-    "dtype",
-    "x",
-    "y",
-    "function",
-)
+_SHOWN = ("scale", "offset", "mean", "variance", "height", "width", "image_size", "axis")
 
 
 def model_facts(config: Config) -> ModelFacts:
@@ -112,15 +99,15 @@ def _is_augmentation(layer: Layer) -> bool:
 
 
 def _describe(layer: Layer) -> str:
-    known = {**layer.config, **layer.arguments}
-    if layer.class_name == "TFOpLambda":
-        known.pop("dtype", None)
-        known |= {name: value for name, value in layer.arguments.items() if name == "dtype"}
-        name = f"tf.{known.pop('function')}"
-    else:
-        name = layer.class_name
-    shown = (f"{key}={_short(known[key])}" for key in _SHOWN if isinstance(known.get(key), (int, float, str, list)))
-    return f"{name}({', '.join(shown)})"
+    name = f"tf.{layer.config.get('function')}" if layer.class_name == "TFOpLambda" else layer.class_name
+    known = {key: layer.config[key] for key in _SHOWN if key in layer.config} | layer.arguments
+    shown = {key: value for key, value in known.items() if _is_shown(key, value)}
+    texts = (_short(value) if key.isdigit() else f"{key}={_short(value)}" for key, value in shown.items())
+    return f"{name}({', '.join(texts)})"
+
+
+def _is_shown(key: str, value: object) -> bool:
+    return isinstance(value, (int, float, str, list)) and not isinstance(value, bool) and key != "name"
 
 
 def _short(value: Any) -> str:

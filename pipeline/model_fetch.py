@@ -49,7 +49,11 @@ def _fetch(uri: str) -> Path:
     target = folder / PurePosixPath(uri).name
     if not target.exists():
         for entry in listed:
-            _save(folder.with_suffix(".part") / target.name, entry.uri[len(uri) :], storage.read(entry.uri, version=entry.version))
+            _save(
+                folder.with_suffix(".part") / target.name,
+                entry.uri[len(uri) :],
+                storage.read(entry.uri, version=entry.version),
+            )
         folder.with_suffix(".part").rename(folder)
     return target
 

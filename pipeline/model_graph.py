@@ -125,7 +125,7 @@ def _references(value: Any) -> Iterator[tuple[str, int]]:
             name, _, index = value["config"]["keras_history"]
             yield name, index
         else:
-            for item in value.values():
+            for _, item in sorted(value.items()):  # Outputs given as a dictionary are ordered by their names.
                 yield from _references(item)
     elif isinstance(value, list):
         if _is_reference(value):
@@ -145,12 +145,14 @@ def _is_reference(value: list[Any]) -> bool:
 
 
 def _arguments(value: Any) -> Config:
-    """The plain numbers and words that a layer was called with."""
+    """The plain numbers and words that a layer was called with, by name or by position (`0`, `1`...)."""
     found: Config = {}
-    if isinstance(value, list):
-        for position, item in enumerate(value):
-            found.update({str(position): item} if isinstance(item, float) else _arguments(item))
-    elif isinstance(value, dict) and value.get("class_name") != "__keras_tensor__":
-        for name, item in value.items():
-            found.update({name: item} if isinstance(item, (int, float, str)) else _arguments(item))
+    if isinstance(value, dict):
+        if value.get("class_name") == "__keras_tensor__":
+            return found
+        for name, item in [*value.items(), *enumerate(value.get("args", []))]:
+            found.update({str(name): item} if isinstance(item, (int, float, str)) else _arguments(item))
+    elif isinstance(value, list):
+        for item in value:
+            found.update(_arguments(item))
     return found
