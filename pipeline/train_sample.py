@@ -37,7 +37,7 @@ def build_unet(classes: int) -> keras.Model:
         skips.append(_separable(_separable(small, width), width) if width > 24 else small)
     grown = skips.pop()
     for width in (64, 40, 24, 16):
-        grown = layers.UpSampling2D(2, interpolation="bilinear")(layers.Conv2D(width, 1, use_bias=False)(grown))
+        grown = layers.UpSampling2D(2)(layers.Conv2D(width, 1, use_bias=False)(grown))
         grown = layers.Concatenate()([grown, skips.pop()])
         if width > 16:
             grown = _separable(_separable(grown, width), width)
