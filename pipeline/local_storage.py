@@ -17,9 +17,9 @@ from pipeline.patterns import split
 from pipeline.ranged import RangeStream
 from pipeline.storage import Conflict, Listed, NotFound, SourceChanged, absolute, folder_of
 
-# A file's bytes reach the disk before its name appears, so that a power cut cannot leave a name on an empty file. This
-# costs 0.1 to 0.4 ms of CPU and 1 to 7 ms of waiting a file, which the pools hide. The folder itself is not synced: a
-# name that a power cut takes back is a file that the next run writes again.
+# A file's bytes reach the disk before its name appears, so that a power cut cannot leave a name on an empty file.
+# This costs 0.1 to 0.4 ms of CPU and 1 to 7 ms of waiting a file, which the pools hide. The folder itself is not
+# synced: a name that a power cut takes back is a file that the next run writes again.
 SYNC_FILES = True
 
 T = TypeVar("T")
