@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +61,7 @@ class KerasEngine:
         self._signature = (self._only, spec.height, spec.width, spec.channels)
         self._bytes_per_pixel = BYTES_PER_PIXEL + 16 * probe.head.channels
         self._score = make_scoring(loaded, probe, end=end, threshold=threshold)
-        self._compiled: dict[str, Callable[[Any], Any]] = {}
+        self._compiled: dict[tuple[str, tuple[int | None, ...]], Callable[[Any], Any] | None] = {}
 
     def __call__(self, planes: Array) -> Scores:
         if planes.dtype != np.uint8:
@@ -76,18 +76,33 @@ class KerasEngine:
 
     def _run(self, planes: Array) -> Scores:
         count = len(planes)
-        compiled = self._function(planes.dtype.name)
+        compiled = self._function(planes)
         try:
             results = compiled(tf.constant(pad(planes, self._only)))
             return Scores(*(result.numpy()[:count] for result in results))
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(f"the model has no room for {count} planes of {planes.shape[1:]}") from error
 
-    def _function(self, dtype: str) -> Callable[[Any], Any]:
-        if dtype not in self._compiled:
-            function = tf.function(self._score)
-            self._compiled[dtype] = function.get_concrete_function(tf.TensorSpec(self._signature, dtype))
-        return self._compiled[dtype]
+    def _function(self, planes: Array) -> Callable[[Any], Any]:
+        """The compiled function for planes of this type, and this size where one for all does not compile."""
+        dtype, sides = planes.dtype.name, planes.shape[1:3]
+        for signature in (self._signature, (self._only, *sides, planes.shape[3])):
+            if (dtype, signature) not in self._compiled:
+                self._compiled[dtype, signature] = self._compile(dtype, signature)
+            compiled = self._compiled[dtype, signature]
+            if compiled is not None:
+                return compiled
+        raise RunError(f"The model does not compile for images of {sides[0]} x {sides[1]} pixels.")
+
+    def _compile(self, dtype: str, signature: tuple[int | None, ...]) -> Callable[[Any], Any] | None:
+        function = tf.function(self._score, autograph=False)
+        try:
+            return cast("Callable[[Any], Any]", function.get_concrete_function(tf.TensorSpec(signature, dtype)))
+        except Exception:
+            # Some layers (Keras's bilinear UpSampling2D for one) cannot be traced for sizes that are not known yet.
+            if None not in signature[1:]:
+                raise
+            return None
 
 
 def pad(planes: Array, count: int | None = None) -> Array:
