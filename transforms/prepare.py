@@ -12,10 +12,7 @@ import PIL.Image
 from transforms.elements import Array, Image, ModelInput, Placement
 from transforms.errors import ImageError
 from transforms.lookahead import LookAhead
-from transforms.normalize import Normalization, normalize, parse_normalization
 from transforms.resize import FILTERS, resize_pillow
-
-__all__ = ["InputSpec", "Normalization", "Prepare", "normalize", "parse_normalization", "prepare"]
 
 # Beyond these a squeezed image holds little of what training saw, and the user has to say that it is meant.
 MAX_REDUCTION = 16
