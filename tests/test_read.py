@@ -1,7 +1,8 @@
 """Every input comes out once, as an image or as a failure, alone and in a graph."""
 
+import gzip
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import apache_beam as beam
@@ -9,14 +10,16 @@ import numpy as np
 import pytest
 from apache_beam.testing.util import assert_that, equal_to, is_not_empty
 
-from pipeline import read
+from pipeline import listing, read
 from pipeline.example import make_example
+from pipeline.gcs_client import forget_client
 from pipeline.listing import list_chunks
 from pipeline.local_storage import LocalStorage
 from pipeline.options import ReadOptions
 from pipeline.read import List, Read, fetch, read_chunk, reread
 from pipeline.storage import SourceChanged
 from pipeline.tfrecord import frame
+from tests.fake_gcs import FakeGcs
 from tests.graph import local_pipeline
 from tests.shard_files import examples, png, write_shard, write_tree
 from transforms.elements import EncodedImage, Failure, SizedCoder
@@ -187,6 +190,35 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     (image,) = images(read_all(tmp_path))
     assert fetch(image).data == png()
     assert len(image.source.place) == 32
+
+
+@pytest.fixture
+def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
+    with FakeGcs() as fake:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
+        fake.service.buckets["b"] = {}
+        yield fake
+        forget_client()
+
+
+def test_objects_are_read_like_files(objects: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_MIN_RANGE_BYTES", 5000)
+    shard = b"".join(map(frame, examples(200)))
+    stored = {
+        "s": shard,
+        "a/b.png": png(1),
+        "a//b.png": png(2),
+        "z.gz": gzip.compress(b"".join(map(frame, examples(3)))),
+    }
+    for name, data in stored.items():
+        objects.service.store("b", f"in/{name}", data)
+    found = images(read_all("gs://b/in"))
+    assert [image.image_id for image in found[:2]] == ["a//b", "a/b"]
+    assert [fetch(image).data for image in found[:2]] == [png(2), png(1)]
+    assert [image.image_id for image in found[2:]] == [f"im{i}" for i in (*range(200), 0, 1, 2)]
+    assert reread(found[100].source, OPTIONS).data == found[100].data
+    objects.service.store("b", "in/a/b.png", png(3))
+    assert fetch(found[1]).data == png(3)
 
 
 def run(options: ReadOptions, *, ids: list[str] | None, failed: list[str], counted: int) -> None:
