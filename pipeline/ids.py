@@ -14,7 +14,6 @@ from transforms.errors import ImageError, RunError
 MAX_COMPONENT_BYTES = 200  # file systems allow 255, and an output adds its extension
 MAX_ENCODED_BYTES = 800  # an object's name on GCS has at most 1024, and the output's folder comes before
 
-_GLOB = re.compile(r"[*?\[]")
 # Begins with a letter, so that the number of `scan.0012` or the last part of a UID is no extension.
 _EXTENSION = re.compile(r"(?<=[^/])\.[A-Za-z][A-Za-z0-9]{0,7}\Z")
 # Slashes, control characters, halves of surrogate pairs, backslash, the escape sign itself; a leading dot, a trailing
@@ -25,16 +24,6 @@ _ATOM = re.compile(r"%u[0-9A-F]{4}|%[0-9A-F]{2}|.", re.DOTALL)
 _ESCAPE = re.compile(r"%(?:u([0-9A-F]{4})|([0-9A-F]{2}))")
 _EMPTY = "%_"
 _CONTINUED = "%-"
-
-
-def fixed_part(pattern: str) -> str:
-    """The folder before the first glob character, with its slash; of a plain file, its folder; `""` if none.
-
-    A folder is told from a file by its trailing slash.
-    """
-    glob = _GLOB.search(pattern)
-    fixed = pattern[: glob.start()] if glob else pattern
-    return fixed[: fixed.rfind("/") + 1]
 
 
 def path_below(uri: str, root: str) -> str:

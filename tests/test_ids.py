@@ -34,21 +34,6 @@ def test_the_last_extension_is_dropped(path: str, image_id: str) -> None:
     assert ids.image_id_of(path, keep_extension=True) == path
 
 
-@pytest.mark.parametrize(
-    ("pattern", "fixed"),
-    [
-        ("gs://b/x/*/y.jpg", "gs://b/x/"),
-        ("data/img_*.png", "data/"),
-        ("data/", "data/"),
-        ("data/a.jpg", "data/"),
-        ("*.jpg", ""),
-        ("/d/[ab]/c", "/d/"),
-    ],
-)
-def test_fixed_part_ends_before_the_first_glob(pattern: str, fixed: str) -> None:
-    assert ids.fixed_part(pattern) == fixed
-
-
 def test_a_file_outside_the_root_is_refused() -> None:
     assert ids.path_below("/data/a/b.jpg", "/data") == "a/b.jpg"
     assert ids.path_below("gs://b//a", "gs://b/") == "/a"
