@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from pipeline.class_files import read_class_table
-from pipeline.demo_sheet import draw_sheet
+from pipeline.demo_sheet import draw_comparison, draw_products
 from pipeline.main import main
 from pipeline.sample_input import SAMPLE_CLASSES, SAMPLE_MODEL, scene_id, write_sample
 from pipeline.scenes import CLASSES
@@ -22,7 +22,7 @@ def demo(output: str, *, scenes: int = 60) -> int:
     """Runs the demo; a second time it finds everything done.
 
     Args:
-        output: Folder for everything: `input/`, `truth/`, `result/` and `demo.png`.
+        output: Folder for everything: `input/`, `truth/`, `result/` and two pictures.
         scenes: How many scenes to draw and segment.
 
     Returns:
@@ -37,7 +37,8 @@ def demo(output: str, *, scenes: int = 60) -> int:
         return code
     per_class = measure(root, scenes)
     table = read_class_table(str(SAMPLE_CLASSES), read=lambda path: Path(path).read_bytes())
-    draw_sheet(root, scenes, table).save(root / "demo.png")
+    draw_comparison(root, scenes, table).save(root / "demo.png")
+    draw_products(root, scenes, table).save(root / "products.png")
     _say(_report(root, per_class))
     return 0 if np.mean(per_class) >= LOWEST_IOU else 1
 
@@ -78,7 +79,7 @@ def _report(root: Path, per_class: Array) -> str:
             "\nHow well the masks match the true ones (intersection over union, 1 is perfect):",
             *rows,
             "" if per_class.mean() >= LOWEST_IOU else f"  TOO LOW: at least {LOWEST_IOU} was expected",
-            f"Look at {root / 'demo.png'} first, then at:",
+            f"Look at {root / 'demo.png'} and {root / 'products.png'} first, then at:",
             f"  {root / 'result' / 'overlay'}   the classes laid over the scenes",
             f"  {root / 'result' / 'color'}     the same as colours",
             f"  {root / 'result' / 'masks'}     the pixel is the class id, for programs",

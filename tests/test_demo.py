@@ -29,13 +29,13 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fake_result(root: Path, share_wrong: float = 0) -> None:
     """Products as a run leaves them: the true masks, of which the upper part is made wrong."""
-    for folder in ("masks", "color", "overlay"):
+    for folder in ("masks", "color", "overlay", "binary/field", "confidence"):
         (root / "result" / folder).mkdir(parents=True, exist_ok=True)
     for number in range(SCENES):
         rgb, labels = draw_sample(number)
         labels[: int(share_wrong * len(labels))] = (labels[: int(share_wrong * len(labels))] + 1) % len(CLASSES)
-        Pillow.fromarray(labels).save(root / "result" / "masks" / f"{scene_id(number)}.png")
-        Pillow.fromarray(labels).save(root / "result" / "color" / f"{scene_id(number)}.png")
+        for folder in ("masks", "color", "binary/field", "confidence"):
+            Pillow.fromarray(labels).save(root / "result" / folder / f"{scene_id(number)}.png")
         Pillow.fromarray(rgb).save(root / "result" / "overlay" / f"{scene_id(number)}.jpg")
 
 
@@ -88,8 +88,9 @@ def test_the_demo_fails_when_its_masks_are_wrong(
     said = capsys.readouterr().out
     assert "maskbeam run --input" in said
     assert ("TOO LOW" in said) == bool(code)
-    with Pillow.open(sample / "demo.png") as sheet:
-        assert sheet.width > 1000
+    for picture in ("demo.png", "products.png"):
+        with Pillow.open(sample / picture) as sheet:
+            assert sheet.width > 800
 
 
 def test_the_demo_ends_with_the_runs_code_when_that_fails(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
