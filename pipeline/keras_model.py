@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.keras_loader import Call, load_keras
-from pipeline.model_facts import TensorSpec, model_facts
+from pipeline.model_facts import TensorSpec, file_facts
 from pipeline.model_file import ModelFile, check_digest, recognise
 from pipeline.model_safety import check_safety
 from pipeline.options import ModelOptions
@@ -71,7 +71,7 @@ def load(file: ModelFile, options: ModelOptions) -> LoadedModel:
         RunError: The model is not safe to load, needs classes that are not there, or is damaged.
     """
     check_safety(file, trust=options.trust)
-    facts = model_facts(file.config)
+    facts = file_facts(file)
     try:
         loaded = load_saved_model(file) if file.kind == "saved_model" else load_keras(file, facts, options)
     except (RunError, MemoryError):

@@ -1,9 +1,12 @@
 """What the layers of a model say about how to feed it and how to read what it gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline.model_file import ModelFile
 from pipeline.model_graph import Config, Graph, Layer, read_graph
+from pipeline.saved_model import read_saved_model
+from pipeline.saved_model_graph import read_signature
 
 Shape = tuple[int | None, ...]
 
@@ -40,27 +43,55 @@ class ModelFacts:
 
 _SCALING = {"rescaling", "normalization"}
 # Operations with one tensor and a constant; with two tensors they are part of the model.
-_ARITHMETIC = {"truediv", "truedivide", "divide", "realdiv", "multiply", "mul", "subtract", "sub", "add", "bias_add"}
-_NEUTRAL = {"resizing", "centercrop", "cast", "identity", "getitem", "strided_slice", "resize", "reverse", "flip"}
+_ARITHMETIC = {
+    "truediv", "truedivide", "divide", "realdiv", "multiply", "mul", "subtract", "sub", "add", "addv2", "bias_add",
+}  # fmt: skip
+_NEUTRAL = {
+    "resizing",
+    "centercrop",
+    "cast",
+    "identity",
+    "getitem",
+    "strided_slice",
+    "resize",
+    "reverse",
+    "flip",
+    "resizebilinear",
+}
 _PASSES_AT_INFERENCE = {"dropout", "spatialdropout2d", "gaussiannoise", "gaussiandropout"}
 # What may follow the last activation without changing what its values mean.
 _KEEPS_MEANING = {
     "reshape", "permute", "transpose", "resizing", "resize", "upsampling2d", "identity", "cast", "squeeze", "getitem",
-    "strided_slice", "cropping2d", "expand_dims", "flatten", "dropout", "resize_images",
+    "strided_slice", "cropping2d", "expand_dims", "flatten", "dropout", "resize_images", "expanddims", "stridedslice",
+    "resizebilinear", "resizenearestneighbor",
 }  # fmt: skip
 _ACTIVATIONS = {"softmax", "sigmoid", "argmax", "relu", "tanh", "leakyrelu", "prelu", "elu", "log_softmax"}
+# Operations of TensorFlow's own graphs after which the values are plain logits.
+_LINEAR = {"biasadd", "conv2d", "conv2dbackpropinput"}
 _SHOWN = ("scale", "offset", "mean", "variance", "height", "width", "image_size", "axis")
+
+
+def file_facts(file: ModelFile) -> ModelFacts:
+    """Reads the evidence from a model's configuration, and from a SavedModel's graph."""
+    described = model_facts(file.config)
+    if file.kind != "saved_model":
+        return described
+    served = _graph_facts(read_signature(read_saved_model(file.path, file.uri)))
+    # Outputs are named by the signature; layers, where Keras described them, say more than operations.
+    return replace(described if described.inputs else served, activations=served.activations)
 
 
 def model_facts(config: Config) -> ModelFacts:
     """Reads the evidence from a model's configuration."""
-    if converter := _image_converter(config):
-        return _keras_hub_facts(config, converter)
-    graph = read_graph(config)
+    converter = _image_converter(config)
+    return _keras_hub_facts(config, converter) if converter else _graph_facts(read_graph(config))
+
+
+def _graph_facts(graph: Graph) -> ModelFacts:
     chain = _preprocessing(graph)
     return ModelFacts(
         inputs=tuple(_input_spec(graph.layers[key]) for key in graph.inputs),
-        preprocessing=tuple(_describe(layer) for layer in chain),
+        preprocessing=tuple(_describe(layer) for layer in chain if layer.operation != "identity"),
         scales_input=any(layer.operation in _SCALING | _ARITHMETIC for layer in chain),
         activations=tuple(_activation(graph, key) for key in graph.outputs),
         data_format=_data_format(graph),
@@ -134,7 +165,7 @@ def _own_activation(layer: Layer) -> str | None:
     """The function that a layer ends in; None for one that has none of its own."""
     if layer.operation in _ACTIVATIONS:
         return layer.operation
-    named = layer.config.get("activation")
+    named = layer.config.get("activation", "linear" if layer.operation in _LINEAR else None)
     if isinstance(named, dict):
         named = named.get("config") if named.get("class_name") == "function" else named.get("class_name")
     if not isinstance(named, str) or (layer.operation == "activation" and named == "linear"):

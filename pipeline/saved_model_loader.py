@@ -19,7 +19,7 @@ def load_saved_model(file: ModelFile) -> Loaded:
     signature = _signature(restored, file)
     _, taken = signature.structured_input_signature
     inputs = tensor_specs(list(taken), list(taken.values()))
-    names = list(signature.structured_outputs)
+    names = sorted(signature.structured_outputs)
     outputs = tensor_specs(names, [signature.structured_outputs[name] for name in names])
 
     def call(batch: Any) -> tuple[Any, ...]:

@@ -63,8 +63,26 @@ def test_saved_model_folders_give_after_loading_what_the_model_gave(K: Any, tmp_
     assert loaded.framework == "saved_model"
     assert loaded.inputs[0].shape == (None, 32, 32, 3)
     assert_same_as_before_saving(model, loaded, batch())
-    if K is tf_keras:  # Keras 2 leaves a description of its layers in the folder, Keras 3 does not.
-        assert (loaded.preprocessing, loaded.activations) == (SCALED["tf_keras"], ("softmax",))
+    assert (loaded.scales_input, loaded.activations) == (True, ("softmax",))
+    if K is tf_keras:  # Keras 2 leaves a description of its layers in the folder, Keras 3 only operations.
+        assert loaded.preprocessing == SCALED["tf_keras"]
+
+
+@pytest.mark.parametrize(
+    ("head", "end"), [("logits", "linear"), ("sigmoid", "sigmoid"), ("ids", "argmax"), ("flat", "linear")]
+)
+def test_exported_graphs_tell_what_they_end_in_and_that_they_do_not_scale(
+    head: str, end: str, tmp_path: Path
+) -> None:
+    loaded = loaded_from(save(unet(keras, head=head), tmp_path / "m"))
+    assert (loaded.preprocessing, loaded.scales_input, loaded.activations) == ((), False, (end,))
+
+
+@BOTH
+def test_exported_graphs_tell_the_ends_of_each_output(K: Any, tmp_path: Path) -> None:
+    loaded = loaded_from(save(two_outputs(K), tmp_path / "m"))
+    ends = {spec.shape[1]: end for spec, end in zip(loaded.outputs, loaded.activations, strict=True)}
+    assert ends == {16: "softmax", 32: "linear"}
 
 
 @BOTH
