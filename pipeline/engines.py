@@ -3,21 +3,18 @@
 import threading
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.model_file import check_digest, recognise
+from pipeline.keras_model import LoadedModel, load, open_model
 from pipeline.options import ModelOptions
 from pipeline.probe import Probe
 from transforms.errors import RunError
 from transforms.predict import Engine
 
-if TYPE_CHECKING:
-    from pipeline.keras_model import LoadedModel
-
 _lock = threading.RLock()
 
 
-def loaded_model(options: ModelOptions, digest: str) -> "LoadedModel":
+def loaded_model(options: ModelOptions, digest: str) -> LoadedModel:
     """The model in this process's memory; loaded when first asked for.
 
     Raises:
@@ -28,13 +25,10 @@ def loaded_model(options: ModelOptions, digest: str) -> "LoadedModel":
 
 
 @cache
-def _load(options: ModelOptions, digest: str) -> "LoadedModel":
-    file = recognise(options.path)
-    check_digest(file, options.sha256)
+def _load(options: ModelOptions, digest: str) -> LoadedModel:
+    file = open_model(options)
     if file.digest != digest:
         raise RunError(f"--model {options.path} is not the file that this run began with; start the run again")
-    from pipeline.keras_model import load
-
     return load(file, options)
 
 

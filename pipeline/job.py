@@ -103,8 +103,6 @@ def make_rendering(options: RunOptions, table: ClassTable, labeling: Labeling) -
                 "overlay out of --products, or say --multilabel argmax to take the likeliest class"
             )
         products |= {"binary"}
-    if "overlay" in products and labeling.upsample == "none":
-        raise RunError("--products overlay draws on the image, but --upsample none leaves labels at the model's size")
     if output.binary_classes and "binary" not in products:
         raise RunError("--binary_classes chooses among binary masks; add binary to --products")
     chosen = [table.named(name) for name in output.binary_classes] or table.classes

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.keras_model import LoadedModel
+from pipeline.model_facts import ModelFacts
 from pipeline.options import ModelOptions
 from transforms.errors import RunError
 from transforms.normalize import Normalization, parse_normalization
@@ -52,7 +53,7 @@ def _is_channels_first(shape: tuple[int | None, ...], data_format: str | None) -
     return usual[0] if usual[0] != usual[1] else data_format == "channels_first"
 
 
-def find_normalization(loaded: LoadedModel, options: ModelOptions) -> tuple[Normalization, str]:
+def find_normalization(loaded: LoadedModel | ModelFacts, options: ModelOptions) -> tuple[Normalization, str]:
     """How pixels are scaled for the model, with a line of evidence.
 
     Raises:

@@ -5,14 +5,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pipeline.checks import check_options
 from pipeline.class_files import load_class_table, read_class_table
 from pipeline.engines import loaded_model
+from pipeline.inputs import find_inputs, root_of
 from pipeline.job import Job, differences, make_job
-from pipeline.listing import InputSummary, describe_inputs
-from pipeline.model_file import ModelFile, check_digest, recognise
-from pipeline.options import ModelOptions, RunOptions
+from pipeline.keras_model import open_model
+from pipeline.model_facts import file_facts
+from pipeline.model_file import ModelFile
+from pipeline.model_input import find_normalization
+from pipeline.options import ModelOptions, ReadOptions, RunOptions
 from pipeline.probe import Probe, probe_model
-from pipeline.storage import NotFound, absolute, is_gcs, open_storage
+from pipeline.storage import NotFound, absolute, open_storage
 from pipeline.tree import RECORD
 from transforms.class_table import ClassTable
 from transforms.errors import RunError
@@ -25,55 +29,94 @@ class Plan:
 
     Attributes:
         job: What workers need to know.
-        inputs: What the patterns match.
+        roots: The folders below which image ids begin.
         model: The model file.
-        stored: The record of the run that wrote to this output before, or None.
     """
 
     job: Job
-    inputs: InputSummary
+    roots: tuple[str, ...]
     model: ModelFile
-    stored: dict[str, Any] | None
 
-    @property
-    def description(self) -> str:
-        """What would be done, for a person."""
-        job, products = self.job, ", ".join(["masks", *sorted(self.job.rendering.products)])
-        classes = ", ".join(f"{c.id} {c.name}" for c in job.table.classes[:20])
+    def describe(self) -> str:
+        """What is about to be done, for a person."""
+        job, model = self.job, self.model
+        classes = ", ".join(f"{c.id} {c.name}" for c in job.table.classes[:12])
+        more = f" and {len(job.table) - 12} more" if len(job.table) > 12 else ""
+        products = ", ".join(["masks", *sorted(job.rendering.products)])
         return "\n".join(
             [
-                f"input    {self.inputs}",
-                f"model    {self.model.uri} ({self.model.kind}, {self.model.size:,} bytes, {self.model.digest[:12]})",
-                f"classes  {len(job.table)}: {classes}{', ...' if len(job.table) > 20 else ''}",
-                f"output   {job.options.output.path} with {products}",
+                f"Input    {' '.join(job.options.read.patterns)}; ids are paths below {', '.join(self.roots)}",
+                f"Model    {model.uri} ({model.kind}, {model.size:,} bytes, sha256 {model.digest[:12]}...)",
+                *(f"         {line}" for line in job.probe.evidence),
+                f"Classes  {len(job.table)}: {classes}{more}",
+                *(f"         {note}" for note in job.table.notes),
+                f"Output   {job.options.output.path} with {products}",
             ]
         )
 
 
-def make_plan(options: RunOptions, run: str, *, say: Callable[[str], None]) -> Plan:
-    """Checks a command and resolves it.
+FindProbe = Callable[[ModelOptions, ModelFile], Probe]
 
-    Args:
-        options: As parsed.
-        run: This run's name.
-        say: Tells the user what was found out.
+
+def probe_file(options: ModelOptions, model: ModelFile) -> Probe:
+    """Loads a model and runs it on a probe batch; errors as in `probe_model`."""
+    return probe_model(loaded_model(options, model.digest), options, digest=model.digest)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that was found good as far as can be told without loading the model.
+
+    Attributes:
+        options: With absolute paths.
+        roots: The folders below which image ids begin.
+        model: The model file.
+    """
+
+    options: RunOptions
+    roots: tuple[str, ...]
+    model: ModelFile
+
+
+def check_command(options: RunOptions) -> Command:
+    """Finds in a second or two whatever is wrong with a command, the model's inside apart.
 
     Raises:
-        RunError: Anything about the command is wrong.
+        RunError: Options contradict each other; a pattern matches nothing; the model or the class table is not there,
+            or not what it should be; or the model does not say how it wants its input scaled.
     """
     options = absolute_options(options)
-    inputs = describe_inputs(options.read)
-    model = recognise(options.model.path)
-    check_digest(model, options.model.sha256)
+    check_options(options)
+    roots = find_roots(options.read)
+    model = open_model(options.model)
+    facts = file_facts(model)
+    if facts.inputs:
+        find_normalization(facts, options.model)
     if options.label.classes:
-        read_class_table(options.label.classes, read=read_file)
+        table = read_class_table(options.label.classes, read=read_file)
+        table.check_ignore(options.label.ignore_label)
+        for name in options.output.binary_classes:
+            table.named(name)
+    return Command(options, roots, model)
+
+
+def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file) -> Plan:
+    """Resolves a command into a job.
+
+    Args:
+        command: What was checked.
+        run: This run's name.
+        find_probe: Says how a model is fed and read, when the output does not tell.
+
+    Raises:
+        RunError: The model does not fit the options, the class table, or what is in the output already.
+    """
+    options, model = command.options, command.model
     stored = stored_record(options.output.path)
-    probe = _known_probe(stored, options.model, model) or _find_probe(options.model, model)
-    for line in probe.evidence:
-        say(f"  {line}")
-    job = make_job(options, run, probe, _class_table(options, probe, say))
+    probe = _known_probe(stored, options.model, model) or find_probe(options.model, model)
+    job = make_job(options, run, probe, _class_table(options, probe))
     _check_settings(job, stored)
-    return Plan(job, inputs, model, stored)
+    return Plan(job, command.roots, model)
 
 
 def absolute_options(options: RunOptions) -> RunOptions:
@@ -88,12 +131,22 @@ def absolute_options(options: RunOptions) -> RunOptions:
     )
 
 
+def find_roots(options: ReadOptions) -> tuple[str, ...]:
+    """The folders below which ids begin, from the first match of each pattern: listing all of them comes later.
+
+    Raises:
+        RunError: A pattern matches nothing, unless `allow_empty`.
+    """
+    roots = []
+    for pattern in options.patterns:
+        first = next(find_inputs(pattern, options), None)
+        roots.append(options.id_root or (root_of(pattern, first.entry.uri) if first else pattern))
+    return tuple(dict.fromkeys(roots))
+
+
 def read_file(path: str) -> bytes:
     """A file that the user named, local or not."""
-    try:
-        return open_storage(path).read(absolute(path))
-    except NotFound:
-        raise RunError(f"there is no file {path}") from None
+    return open_storage(path).read(absolute(path))
 
 
 def stored_record(output: str) -> dict[str, Any] | None:
@@ -132,21 +185,13 @@ def _known_probe(stored: dict[str, Any] | None, options: ModelOptions, model: Mo
     return probe if probe.digest == model.digest else None
 
 
-def _find_probe(options: ModelOptions, model: ModelFile) -> Probe:
-    return probe_model(loaded_model(options, model.digest), options, digest=model.digest)
-
-
-def _class_table(options: RunOptions, probe: Probe, say: Callable[[str], None]) -> ClassTable:
+def _class_table(options: RunOptions, probe: Probe) -> ClassTable:
     spec, classes = options.label.classes, probe.head.classes
     if classes is None:
         if spec is None:
             raise RunError("the model gives class ids, so its number of classes is not known: say it with --classes")
-        table = read_class_table(spec, read=read_file)
-    else:
-        table = load_class_table(spec, channels=classes, read=read_file, sigmoid=probe.head.kind in BINARY)
-    for note in table.notes:
-        say(f"  classes: {note}")
-    return table
+        return read_class_table(spec, read=read_file)
+    return load_class_table(spec, channels=classes, read=read_file, sigmoid=probe.head.kind in BINARY)
 
 
 def _check_settings(job: Job, stored: dict[str, Any] | None) -> None:
@@ -158,13 +203,3 @@ def _check_settings(job: Job, stored: dict[str, Any] | None) -> None:
             f"{job.options.output.path} holds masks that were made otherwise: {'; '.join(found)}. Choose another "
             "--output, or do everything again with --overwrite"
         )
-
-
-def check_output(path: str) -> None:
-    """Makes sure that the output can be written, before anything is computed.
-
-    Raises:
-        RunError: It cannot.
-    """
-    if is_gcs(path) and path.count("/") < 3:
-        raise RunError(f"--output {path} is a whole bucket; name a folder in it")

@@ -101,7 +101,7 @@ class Ticker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
-        self._total_bytes = total_bytes
+        self.total_bytes = total_bytes
         self._source = source
         self._clock = clock
         self._start = clock()
@@ -126,7 +126,7 @@ class Ticker:
         counts = self._source.read()
         seconds = self._clock() - self._start
         line = format_progress(
-            counts.done, counts.failed, self._total_bytes, counts.bytes, seconds, skipped=counts.skipped
+            counts.done, counts.failed, self.total_bytes, counts.bytes, seconds, skipped=counts.skipped
         )
         with self._lock:
             if not self._stopped.is_set():

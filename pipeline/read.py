@@ -18,12 +18,13 @@ from pipeline.ids import check_id
 from pipeline.kinds import is_gzip_shard
 from pipeline.listing import list_chunks
 from pipeline.options import ReadOptions
+from pipeline.progress import tally
 from pipeline.records import image_of
 from pipeline.sampling import sample
 from pipeline.shards import read_chunk_records
 from pipeline.storage import NotFound, SourceChanged, open_storage
 from pipeline.tfrecord import Damage
-from transforms.elements import Chunk, EncodedImage, Entry, Failure, Source
+from transforms.elements import Chunk, EncodedImage, Entry, Failure, Source, size_of
 from transforms.errors import ImageError
 
 MAX_FILE_BYTES = 1 << 30
@@ -123,9 +124,10 @@ class _Read(beam.DoFn):
         self._options = options
 
     def process(self, chunk: Chunk) -> Iterator[Any]:
-        count = 0
+        count, sizes = 0, iter([entry.size for entry in chunk.files])
         for found in read_chunk(chunk, self._options):
             count += 1
+            tally.add(bytes=next(sizes, size_of(found)))
             yield TaggedOutput("failed", found) if isinstance(found, Failure) else found
         yield TaggedOutput("counted", count)
 

@@ -1,10 +1,12 @@
 """`maskbeam run`: plan, segment, and say what became of it."""
 
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 
 from pipeline.build import segment
@@ -13,24 +15,28 @@ from pipeline.engines import EngineLoader
 from pipeline.execute import ExecutionError, execute, stopping_on_signals
 from pipeline.job import Job
 from pipeline.lease import Lease
-from pipeline.options import RunOptions
-from pipeline.plan import Plan, make_plan, record_of
+from pipeline.listing import describe_inputs
+from pipeline.options import ReadOptions, RunOptions
+from pipeline.plan import FindProbe, check_command, make_plan, probe_file, record_of
 from pipeline.progress import Ticker, tally
 from pipeline.report_writer import ReportWriter, read_run
+from pipeline.storage import open_storage
 from pipeline.summary_file import InputCounts
 from pipeline.tree import LOCK, RECORD, SUCCESS, overwrite
 from transforms.class_summary import summarize
+from transforms.errors import RunError
 from transforms.predict import Loader
 from transforms.statistics import PixelStatistics
 
 MakeLoader = Callable[[Job], tuple[Loader, Job]]
 
 
-def run(options: RunOptions, *, make_loader: MakeLoader | None = None) -> int:
+def run(options: RunOptions, *, find_probe: FindProbe = probe_file, make_loader: MakeLoader | None = None) -> int:
     """Runs a whole job.
 
     Args:
         options: As parsed.
+        find_probe: Says how the model is fed and read; tests pass what they know of an engine of their own.
         make_loader: Gives a job's loader, and the job as it knows it then; tests pass an engine of their own.
 
     Returns:
@@ -39,21 +45,29 @@ def run(options: RunOptions, *, make_loader: MakeLoader | None = None) -> int:
     Raises:
         RunError: The command is wrong; nothing was done.
     """
+    command = check_command(options)
     name = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
-    plan = make_plan(options, name, say=say)
     if options.dry_run:
-        say(plan.description)
+        say(make_plan(command, name, find_probe=find_probe).describe())
+        say(f"Found    {describe_inputs(command.options.read)}\nNothing was done: --dry_run.")
         return 0
-    storage, tree = plan.job.tree.storage, plan.job.tree
+    output = command.options.output.path
     with ExitStack() as stack:
-        lease = stack.enter_context(Lease(storage, tree.uri(LOCK), name))
+        # Taken before the model is loaded, because it also shows whether the output can be written at all.
+        lease = stack.enter_context(Lease(open_storage(output), f"{output}/{LOCK}", name))
         stack.enter_context(stopping_on_signals(say, lease.release))
-        return _work(plan, make_loader or engine_loader)
+        plan = make_plan(command, name, find_probe=find_probe)
+        say(plan.describe())
+        return _work(*(make_loader or engine_loader)(plan.job))
 
 
 def engine_loader(job: Job) -> tuple[Loader, Job]:
     """The loader of a job's own model, and the job with the batch size that suits this machine."""
     loader = EngineLoader(job.options.model, job.probe, job.end, job.labeling.threshold)
+    if job.probe.batch_size:
+        return loader, job
+    # Measured once for an output: reruns take the size from its record, and load no model until an image needs it.
+    job = replace(job, probe=loader.started()[1])
     return loader, job
 
 
@@ -62,18 +76,33 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _work(plan: Plan, make_loader: MakeLoader) -> int:
-    loader, job = make_loader(plan.job)
+def _work(loader: Loader, job: Job) -> int:
     begin_output(job)
     writer = ReportWriter(job, time.time())
     tally.reset()
     try:
-        with Ticker(sys.stderr, total_bytes=plan.inputs.bytes):
+        with Ticker(sys.stderr) as ticker, counting_input(job.options.read, ticker):
             execute(job.options.beam, partial(segment, job=job, loader=loader, writer=writer))
     except ExecutionError as error:
         say(f"maskbeam: the run failed: {error}\nmaskbeam: what is done is kept; the same command goes on from there")
         return error.exit_code
     return _conclude(job)
+
+
+@contextmanager
+def counting_input(options: ReadOptions, ticker: Ticker) -> Iterator[None]:
+    """Lists the input a second time beside the run, so that progress can tell the time left.
+
+    A listing of millions takes minutes, and nobody should wait for it.
+    """
+
+    def count() -> None:
+        # What is wrong with the input is the graph's own listing's to say.
+        with suppress(RunError):
+            ticker.total_bytes = describe_inputs(options).bytes
+
+    threading.Thread(target=count, name="count input", daemon=True).start()
+    yield
 
 
 def begin_output(job: Job) -> None:
