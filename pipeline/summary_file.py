@@ -72,7 +72,7 @@ def summary_json(
         "failures": in_order(failures),
         "warnings": list(warnings),
         "degenerate": bool(warnings),
-        "pixels": _pixels(statistics),
+        "pixels": pixels_summary(statistics),
         "mean_confidence": mean_confidence(statistics),
         "classes": [_class(summary) for summary in summarize(table, statistics)],
         "shares_may_exceed_1": statistics.independent,
@@ -85,7 +85,8 @@ def summary_json(
     return json_text(content, indent=2) + "\n"
 
 
-def _pixels(statistics: PixelStatistics) -> dict[str, int]:
+def pixels_summary(statistics: PixelStatistics) -> dict[str, int]:
+    """The number of pixels of a run by what became of them."""
     return {
         "total": statistics.total,
         "labelled": statistics.total - statistics.ignored,

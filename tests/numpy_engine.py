@@ -1,0 +1,117 @@
+"""A model in plain numpy, so that tests of everything around a model start in no time; also a command of its own.
+
+It says of each pixel which of red, green and blue is the strongest: a function of that pixel alone, so that batches
+cannot matter. Planes whose first pixel is one of the colours below misbehave.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.job import Job
+from pipeline.main import run_options
+from pipeline.model_file import ModelFile
+from pipeline.options import ModelOptions
+from pipeline.probe import Probe
+from pipeline.run import run
+from transforms.elements import Array
+from transforms.head import Head
+from transforms.normalize import Normalization
+from transforms.predict import Loader, Scores
+from transforms.prepare import InputSpec
+
+__all__ = ["MODEL", "command", "numpy_loader", "numpy_probe", "run_numpy"]
+
+MODEL = "pipeline/sample_model/unet.keras"
+RAISES, NAN, NO_ROOM, HANGS, INFINITE, TAKES_TWO = ((1, 2, n) for n in range(3, 9))
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class NumpyEngine:
+    """The strongest of three colours; `end` is where the argmax is taken, as in a job."""
+
+    end: str = "logits"
+    batch_size: int = BATCH
+
+    def __call__(self, planes: Array) -> Scores:
+        logits = planes.astype(np.float32)
+        for plane in logits:
+            _misbehave(plane, len(planes))
+        top = np.nan_to_num(logits.max(-1), posinf=255)
+        confidence = np.rint(top / 255 * 65535).astype(np.int64).sum((1, 2))
+        nonfinite = np.isnan(logits).any(-1).sum((1, 2))
+        return Scores(logits.argmax(-1) if self.end == "labels" else logits, confidence, nonfinite)
+
+
+def _misbehave(plane: Array, batch: int) -> None:
+    first = tuple(plane[0, 0].astype(int))
+    if first == RAISES:
+        raise ValueError(f"the pixels {plane.ravel()[:3]} are poison")
+    if first == NO_ROOM or (first == TAKES_TWO and batch > 2):
+        raise MemoryError
+    if first == HANGS:
+        time.sleep(3600)
+    if first in (NAN, INFINITE):
+        plane[1, 1] = np.nan if first == NAN else np.inf
+
+
+@dataclass(frozen=True)
+class NumpyLoader:
+    """Gives the engine of a job; can be sent to workers."""
+
+    end: str
+    batch_size: int = BATCH
+
+    def __call__(self) -> NumpyEngine:
+        return NumpyEngine(self.end, self.batch_size)
+
+
+def numpy_loader(job: Job) -> tuple[Loader, Job]:
+    return NumpyLoader(job.end), job
+
+
+def numpy_probe(options: ModelOptions, model: ModelFile) -> Probe:
+    """Takes images of any size as they are."""
+    return Probe(
+        spec=InputSpec(None, None, 3, "native", "pillow"),
+        normalization=Normalization(),
+        channel_order=options.channel_order,
+        channels_first=False,
+        head=Head(options.head or "logits", "channels_last", 3, 3),
+        map_size=(16, 16),
+        plane_size=(16, 16),
+        evidence=("a numpy engine",),
+        digest=model.digest,
+        versions=(("numpy engine", "1"),),
+    )
+
+
+def command(inputs: str | Sequence[str], output: str, *flags: str) -> list[str]:
+    """The command line of a run with this engine."""
+    patterns = [inputs] if isinstance(inputs, str) else list(inputs)
+    return ["--input", *patterns, "--output", output, "--model", MODEL, *flags]
+
+
+def run_numpy(argv: Sequence[str]) -> int:
+    """`maskbeam run` with this engine; its exit code."""
+    return run(run_options(argv), find_probe=numpy_probe, make_loader=numpy_loader)
+
+
+def main(argv: Sequence[str]) -> int:
+    from pipeline.quiet import quiet
+    from transforms.errors import RunError
+
+    quiet()
+    try:
+        return run_numpy(argv)
+    except RunError as error:
+        sys.stderr.write(f"maskbeam: {error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
