@@ -15,14 +15,16 @@ RUNTIME = [
     "tf_keras>=2.21,<2.22",
 ]
 
+PARTS = ["classes", "inputs", "inspection", "models", "output", "reports", "sample", "storage"]
+
 setup(
     name="maskbeam",
     version="0.1.0",
     description="Batch semantic segmentation with Keras models on Apache Beam",
     python_requires=">=3.11",
     # find_packages() would also take tests.
-    packages=["pipeline", "transforms"],
-    package_data={"pipeline": ["sample_model/*"]},
+    packages=["pipeline", *(f"pipeline.{part}" for part in PARTS), "transforms"],
+    package_data={"pipeline.sample": ["sample_model/*"]},
     install_requires=RUNTIME,
     extras_require={"openvino": ["openvino>=2026.1", "scipy"], "parquet": ["pyarrow>=18"], "kerashub": ["keras-hub"]},
     entry_points={"console_scripts": ["maskbeam = pipeline.main:main"]},

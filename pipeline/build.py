@@ -5,15 +5,15 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.failures import RememberFailure
+from pipeline.inputs.read import List, Read
 from pipeline.job import Job
-from pipeline.outcome import Outcome
-from pipeline.progress_counting import count_failure, count_outcome
-from pipeline.read import List, Read
-from pipeline.report import Report
-from pipeline.report_writer import ReportWriter
-from pipeline.sample_overlays import decode_for
-from pipeline.write import SkipDone, Write, fetch_content
+from pipeline.output.failures import RememberFailure
+from pipeline.output.outcome import Outcome
+from pipeline.output.write import SkipDone, Write, fetch_content
+from pipeline.reports.progress_counting import count_failure, count_outcome
+from pipeline.reports.report import Report
+from pipeline.reports.report_writer import ReportWriter
+from pipeline.reports.sample_overlays import decode_for
 from transforms.argmax import label_map
 from transforms.elements import ModelInput
 from transforms.lookahead import LookAhead

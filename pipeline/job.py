@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.claim import digest
+from pipeline.models.probe import Probe
 from pipeline.options import RunOptions
-from pipeline.probe import Probe
-from pipeline.tree import Tree
+from pipeline.output.claim import digest
+from pipeline.output.tree import Tree
 from transforms.argmax import Labeling
 from transforms.class_table import ClassTable
 from transforms.errors import RunError

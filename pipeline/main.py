@@ -97,7 +97,7 @@ def _inspect(argv: list[str]) -> int:
     options = to_options(parser.parse_args(argv), ())
     if not options.model.path:
         parser.error("--model is missing")
-    from pipeline.inspect_model import inspect
+    from pipeline.inspection.inspect_model import inspect
 
     return inspect(options)
 
@@ -106,7 +106,7 @@ def _verify(argv: list[str]) -> int:
     parser = _parser("verify", "Check every mask and report of an output against its records.")
     parser.add_argument("output", metavar="DIR", help="the output folder of a run")
     output = parser.parse_args(argv).output
-    from pipeline.verify import verify
+    from pipeline.output.verify import verify
 
     return verify(output)
 
@@ -115,7 +115,7 @@ def _demo(argv: list[str]) -> int:
     parser = _parser("demo", "Make sample images and segment them with the sample model.")
     parser.add_argument("--output", default="demo", metavar="DIR", help="where everything goes [demo]")
     output = parser.parse_args(argv).output
-    from pipeline.demo import demo
+    from pipeline.sample.demo import demo
 
     return demo(str(Path(output)))
 

@@ -6,18 +6,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.checks import check_options
-from pipeline.class_files import load_class_table, read_class_table
-from pipeline.engines import loaded_model
-from pipeline.inputs import find_inputs, root_of
+from pipeline.classes.class_files import load_class_table, read_class_table
+from pipeline.inputs.find_inputs import find_inputs, root_of
 from pipeline.job import Job, differences, make_job
-from pipeline.keras_model import open_model
-from pipeline.model_facts import file_facts
-from pipeline.model_file import ModelFile
-from pipeline.model_input import find_normalization
+from pipeline.models.engines import loaded_model
+from pipeline.models.keras_model import open_model
+from pipeline.models.model_facts import file_facts
+from pipeline.models.model_file import ModelFile
+from pipeline.models.model_input import find_normalization
+from pipeline.models.probe import Probe, probe_model
 from pipeline.options import ModelOptions, ReadOptions, RunOptions
-from pipeline.probe import Probe, probe_model
+from pipeline.output.tree import RECORD
 from pipeline.storage import NotFound, absolute, open_storage
-from pipeline.tree import RECORD
 from transforms.class_table import ClassTable
 from transforms.errors import RunError
 from transforms.head import BINARY

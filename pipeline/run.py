@@ -10,19 +10,19 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.build import segment
-from pipeline.console import Ending, closing_summary
-from pipeline.engines import EngineLoader
 from pipeline.execute import ExecutionError, execute, stopping_on_signals
+from pipeline.inputs.listing import describe_inputs
 from pipeline.job import Job
-from pipeline.lease import Lease
-from pipeline.listing import describe_inputs
+from pipeline.models.engines import EngineLoader
 from pipeline.options import ReadOptions, RunOptions
+from pipeline.output.lease import Lease
+from pipeline.output.tree import LOCK, RECORD, SUCCESS, overwrite
 from pipeline.plan import FindProbe, check_command, make_plan, probe_file, record_of
-from pipeline.progress import Ticker, tally
-from pipeline.report_writer import ReportWriter, read_run
+from pipeline.reports.console import Ending, closing_summary
+from pipeline.reports.progress import Ticker, tally
+from pipeline.reports.report_writer import ReportWriter, read_run
+from pipeline.reports.summary_file import InputCounts
 from pipeline.storage import open_storage
-from pipeline.summary_file import InputCounts
-from pipeline.tree import LOCK, RECORD, SUCCESS, overwrite
 from transforms.class_summary import summarize
 from transforms.errors import RunError
 from transforms.predict import Loader

@@ -1,5 +1,6 @@
 """A storage in a dict, for tests of what is built on storage."""
 
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import BinaryIO
 
@@ -11,8 +12,10 @@ class MemoryStorage:
         self.files: dict[str, tuple[bytes, int]] = {}
         self._versions = 0
 
-    def list(self, pattern: str) -> "list[Listed]":
-        return [Listed(u, len(d), str(v)) for u, (d, v) in sorted(self.files.items()) if u.startswith(pattern)]
+    def list(self, pattern: str) -> Iterator[Listed]:
+        for uri, (data, version) in sorted(self.files.items()):
+            if uri.startswith(pattern):
+                yield Listed(uri, len(data), str(version))
 
     def stat(self, uri: str) -> Listed | None:
         return next(iter(self.list(uri)), None) if uri in self.files else None
@@ -29,7 +32,7 @@ class MemoryStorage:
     def open(self, uri: str, *, start: int = 0, end: int | None = None, version: str | None = None) -> BinaryIO:
         return BytesIO(self.read(uri)[start:end])
 
-    def write(self, uri: str, data: bytes, *, expected: str | None, metadata: object = None) -> str:
+    def write(self, uri: str, data: bytes, *, expected: str | None, metadata: Mapping[str, str] | None = None) -> str:
         if (str(self.files[uri][1]) if uri in self.files else None) != expected:
             raise Conflict(uri)
         self._versions += 1

@@ -13,9 +13,9 @@ import numpy as np
 
 from pipeline.job import Job
 from pipeline.main import run_options
-from pipeline.model_file import ModelFile
+from pipeline.models.model_file import ModelFile
+from pipeline.models.probe import Probe
 from pipeline.options import ModelOptions
-from pipeline.probe import Probe
 from pipeline.run import run
 from transforms.elements import Array
 from transforms.head import Head
@@ -25,7 +25,7 @@ from transforms.prepare import InputSpec
 
 __all__ = ["MODEL", "command", "numpy_loader", "numpy_probe", "run_numpy"]
 
-MODEL = "pipeline/sample_model/unet.keras"
+MODEL = "pipeline/sample/sample_model/unet.keras"
 RAISES, NAN, NO_ROOM, HANGS, INFINITE, TAKES_TWO = ((1, 2, n) for n in range(3, 9))
 BATCH = 8
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.claim import Claim, Record, Verdict, claim_text, judge, parse_claim, parse_record, record_text
+from pipeline.output.claim import Claim, Record, Verdict, claim_text, judge, parse_claim, parse_record, record_text
 from transforms.elements import Source
 
 MINE = Claim(place="5", version="v1", content="c", fingerprint="f", inputs="i")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.class_files import load_class_table, parse_classes, read_class_table
+from pipeline.classes.class_files import load_class_table, parse_classes, read_class_table
 from pipeline.storage import NotFound
 from transforms.class_table import ClassTable
 from transforms.errors import RunError

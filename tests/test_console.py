@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from pipeline.console import Ending, closing_summary
-from pipeline.summary_file import InputCounts
+from pipeline.reports.console import Ending, closing_summary
+from pipeline.reports.summary_file import InputCounts
 from tests.report_inputs import BOTH, TABLE
 from transforms.class_summary import ClassSummary, summarize
 from transforms.class_table import ClassInfo

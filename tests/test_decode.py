@@ -8,7 +8,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from PIL import Image as PilImage
 from PIL import ImageFile
 
-from pipeline.tf_jpeg import decode_jpeg
+from pipeline.models.tf_jpeg import decode_jpeg
 from tests.graph import local_pipeline
 from tests.pictures import as_file, encoded, scene
 from transforms.decode import Decode, decode

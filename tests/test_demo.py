@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image as Pillow
 
-from pipeline import demo as demo_module
-from pipeline.class_files import read_class_table
-from pipeline.demo import demo, measure
-from pipeline.sample_input import SAMPLE_CLASSES, SAMPLE_MODEL, draw_sample, scene_id, write_sample
-from pipeline.scenes import CLASSES, draw_scene
+from pipeline.classes.class_files import read_class_table
+from pipeline.sample import demo as demo_module
+from pipeline.sample.demo import demo, measure
+from pipeline.sample.sample_input import SAMPLE_CLASSES, SAMPLE_MODEL, draw_sample, scene_id, write_sample
+from pipeline.sample.scenes import CLASSES, draw_scene
 from transforms.compare import confusion_matrix, iou
 
 SCENES = 4

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.engine import BYTES_PER_PIXEL, CALL_BYTES, KerasEngine, choose_batch_size, pad, start_engine
-from pipeline.keras_model import LoadedModel, TensorSpec
+from pipeline.models.engine import BYTES_PER_PIXEL, CALL_BYTES, KerasEngine, choose_batch_size, pad, start_engine
+from pipeline.models.keras_model import LoadedModel, TensorSpec
+from pipeline.models.probe import Probe, probe_model
+from pipeline.models.trial import synthetic_planes
 from pipeline.options import ModelOptions
-from pipeline.probe import Probe, probe_model
-from pipeline.trial import synthetic_planes
 from transforms.argmax import argmax
 from transforms.confidence import confidence
 from transforms.elements import Array

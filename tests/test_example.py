@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.example import Features, Value, make_example, parse_example
+from pipeline.inputs.example import Features, Value, make_example, parse_example
 from transforms.errors import ImageError
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.find_head import Output, find_head
+from pipeline.models.find_head import Output, find_head
 from pipeline.options import ModelOptions
 from transforms.elements import Array
 from transforms.errors import RunError

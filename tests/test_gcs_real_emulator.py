@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from pipeline.gcs_client import client, forget_client
 from pipeline.storage import open_storage
+from pipeline.storage.gcs_client import client, forget_client
 from tests.storage_contract import Place, StorageContract
 
 SERVER = shutil.which(os.environ.get("FAKE_GCS_SERVER", "fake-gcs-server"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import ids
+from pipeline.inputs import ids
 from transforms.errors import ImageError, RunError
 
 HOSTILE = st.text(alphabet=st.sampled_from("a./\\% C:~-_\n\x00\ud800\udc80éÅ") | st.characters(), max_size=40)
@@ -114,5 +114,5 @@ def test_ids_that_cannot_name_an_output_are_refused() -> None:
 
 
 def test_ids_import_nothing_heavy() -> None:
-    code = "import sys, pipeline.ids; assert not {'apache_beam', 'numpy', 'tensorflow'} & set(sys.modules)"
+    code = "import sys, pipeline.inputs.ids; assert not {'apache_beam', 'numpy', 'tensorflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

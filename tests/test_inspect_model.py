@@ -10,14 +10,14 @@ import PIL.Image
 import pytest
 import tf_keras
 
-from pipeline.batch_statistics import BatchStatistics
-from pipeline.contact_sheet import draw_contact_sheet
-from pipeline.inspect_model import SHEET, inspect
+from pipeline.inspection.batch_statistics import BatchStatistics
+from pipeline.inspection.contact_sheet import draw_contact_sheet
+from pipeline.inspection.inspect_model import SHEET, inspect
+from pipeline.inspection.run_command import run_command
+from pipeline.inspection.variants import Finding, Variant
 from pipeline.main import main, run_options
 from pipeline.options import DecodeOptions, LabelOptions, ModelOptions, OutputOptions, ReadOptions, RunOptions
-from pipeline.run_command import run_command
-from pipeline.scenes import draw_scene
-from pipeline.variants import Finding, Variant
+from pipeline.sample.scenes import draw_scene
 from tests.models import save, unet
 from transforms.class_table import generated_table
 from transforms.elements import Array

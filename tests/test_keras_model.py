@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.keras_model import LoadedModel, TensorSpec, load, open_model
+from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model
+from pipeline.models.tensorflow_start import check_devices
 from pipeline.options import ModelOptions
-from pipeline.tensorflow_start import check_devices
 from tests.custom_layers import Double, Halve, Segmenter
 from tests.models import HEADS, save, sequential, tf_scaling, tutorial_unet, two_outputs, unet
 from transforms.errors import RunError
@@ -268,7 +268,7 @@ def test_a_model_that_keras_cannot_build_is_one_short_message(tmp_path: Path) ->
 def test_starting_tensorflow_keeps_the_console_clean_and_errors_visible() -> None:
     code = (
         "import os, sys\n"
-        "from pipeline.tensorflow_start import start_tensorflow, _without_banner\n"
+        "from pipeline.models.tensorflow_start import start_tensorflow, _without_banner\n"
         "tf = start_tensorflow()\n"
         "with _without_banner(): os.write(2, b'I0000 00:00:1.1 1 x.cc:1] noise\\nreal trouble\\n')\n"
         "print(float(tf.reduce_sum(tf.ones(3))))\n"

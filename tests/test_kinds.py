@@ -6,8 +6,8 @@ import io
 import pytest
 from PIL import Image
 
-from pipeline.kinds import Kind, extension_of, is_gzip_shard, is_image, kind_by_content, kind_by_extension
-from pipeline.tfrecord import frame
+from pipeline.inputs.kinds import Kind, extension_of, is_gzip_shard, is_image, kind_by_content, kind_by_extension
+from pipeline.inputs.tfrecord import frame
 from tests.shard_files import png
 
 SHARD = frame(b"x" * 500) * 3

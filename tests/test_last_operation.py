@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.keras_model import LoadedModel, TensorSpec
-from pipeline.last_operation import last_operation
+from pipeline.models.keras_model import LoadedModel, TensorSpec
+from pipeline.models.last_operation import last_operation
+from pipeline.models.probe import probe_model
 from pipeline.options import ModelOptions
-from pipeline.probe import probe_model
 
 KERNEL = np.random.default_rng(0).normal(size=(3, 3, 3, 2)).astype(np.float32)
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pipeline.lease import LEASE_SECONDS, Lease, check_holder
+from pipeline.output.lease import LEASE_SECONDS, Lease, check_holder
 from tests.memory_storage import MemoryStorage
 from transforms.errors import RunError
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import listing, sampling, shards
-from pipeline.inputs import Input, find_inputs, root_of
-from pipeline.kinds import Kind
-from pipeline.listing import chunks_of, describe_inputs, list_chunks
-from pipeline.local_storage import LocalStorage
+from pipeline.inputs import listing, sampling, shards
+from pipeline.inputs.find_inputs import Input, find_inputs, root_of
+from pipeline.inputs.kinds import Kind
+from pipeline.inputs.listing import chunks_of, describe_inputs, list_chunks
+from pipeline.inputs.read import read_chunk
+from pipeline.inputs.sampling import sample
 from pipeline.options import ReadOptions
-from pipeline.read import read_chunk
-from pipeline.sampling import sample
+from pipeline.storage.local_storage import LocalStorage
 from tests.shard_files import examples, png, write_shard, write_tree
 from transforms.elements import Chunk, EncodedImage, Entry
 from transforms.errors import RunError

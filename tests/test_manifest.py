@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.manifest import Line, parse_manifest
+from pipeline.inputs.manifest import Line, parse_manifest
 from transforms.errors import RunError
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tf_keras
 
-from pipeline.gcs_client import client, forget_client
-from pipeline.keras_model import open_model
-from pipeline.model_file import check_digest, recognise
+from pipeline.models.keras_model import open_model
+from pipeline.models.model_file import check_digest, recognise
 from pipeline.options import ModelOptions
+from pipeline.storage.gcs_client import client, forget_client
 from tests.fake_gcs import FakeGcs
 from tests.models import save, unet
 from transforms.errors import RunError
@@ -168,7 +168,7 @@ def test_opening_imports_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
     paths = [str(save(unet(keras), tmp_path / name)) for name in ("m.keras", "folder")]
     code = (
         "import sys\n"
-        "from pipeline.keras_model import open_model\n"
+        "from pipeline.models.keras_model import open_model\n"
         "from pipeline.options import ModelOptions\n"
         "for path in sys.argv[1:]: open_model(ModelOptions(path=path))\n"
         "heavy = {'tensorflow', 'keras', 'tf_keras', 'apache_beam'} & set(sys.modules)\n"

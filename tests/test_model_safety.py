@@ -15,11 +15,11 @@ import tf_keras
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.keras_model import load, open_model
-from pipeline.model_file import recognise
-from pipeline.model_safety import find_code
+from pipeline.models.keras_model import load, open_model
+from pipeline.models.model_file import recognise
+from pipeline.models.model_safety import find_code
+from pipeline.models.saved_model import forbidden_ops, read_saved_model
 from pipeline.options import ModelOptions
-from pipeline.saved_model import forbidden_ops, read_saved_model
 from tests.models import save, tf_scaling, tutorial_unet, two_outputs, unet
 from transforms.errors import RunError
 
@@ -250,7 +250,7 @@ def test_every_stateful_operation_of_this_tensorflow_is_refused_or_known_to_be_h
     from tensorflow.core.framework import op_def_pb2
     from tensorflow.python.client import pywrap_tf_session
 
-    from pipeline.saved_model import _FORBIDDEN
+    from pipeline.models.saved_model import _FORBIDDEN
 
     ops = op_def_pb2.OpList.FromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
     harmless = re.compile(

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.find_stride import STRIDES, find_stride, trial_size
-from pipeline.keras_model import LoadedModel, TensorSpec
-from pipeline.model_input import find_input, find_normalization
+from pipeline.models.find_stride import STRIDES, find_stride, trial_size
+from pipeline.models.keras_model import LoadedModel, TensorSpec
+from pipeline.models.model_input import find_input, find_normalization
+from pipeline.models.probe import Probe, probe_model
+from pipeline.models.trial import synthetic_planes
 from pipeline.options import ModelOptions
-from pipeline.probe import Probe, probe_model
-from pipeline.trial import synthetic_planes
 from transforms.elements import Array
 from transforms.errors import RunError
 from transforms.normalize import parse_normalization

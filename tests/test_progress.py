@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline import progress
-from pipeline.progress import Counts, Tally, Ticker, format_progress
+from pipeline.reports import progress
+from pipeline.reports.progress import Counts, Tally, Ticker, format_progress
 
 
 class Terminal(io.StringIO):

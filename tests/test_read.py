@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from apache_beam.testing.util import assert_that, equal_to, is_not_empty
 
-from pipeline import listing, read
-from pipeline.example import make_example
-from pipeline.gcs_client import forget_client
-from pipeline.listing import list_chunks
-from pipeline.local_storage import LocalStorage
+from pipeline.inputs import listing, read
+from pipeline.inputs.example import make_example
+from pipeline.inputs.listing import list_chunks
+from pipeline.inputs.read import List, Read, fetch, read_chunk, reread
+from pipeline.inputs.tfrecord import frame
 from pipeline.options import ReadOptions
-from pipeline.read import List, Read, fetch, read_chunk, reread
 from pipeline.storage import SourceChanged
-from pipeline.tfrecord import frame
+from pipeline.storage.gcs_client import forget_client
+from pipeline.storage.local_storage import LocalStorage
 from tests.fake_gcs import FakeGcs
 from tests.graph import local_pipeline
 from tests.shard_files import examples, png, write_shard, write_tree

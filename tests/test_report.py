@@ -3,10 +3,10 @@ import threading
 import apache_beam as beam
 import pytest
 
-from pipeline import report
-from pipeline.outcome import Outcome
-from pipeline.report import BUCKETS, Report, bucket_of, shard_of
-from pipeline.totals import Resolved, Totals
+from pipeline.output.outcome import Outcome
+from pipeline.reports import report
+from pipeline.reports.report import BUCKETS, Report, bucket_of, shard_of
+from pipeline.reports.totals import Resolved, Totals
 from tests.graph import local_pipeline
 from tests.test_totals import failure, outcome
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pyarrow.parquet
 import pytest
 
-from pipeline.class_files import parse_classes
-from pipeline.class_rows import build_table
-from pipeline.csv_text import unguard
-from pipeline.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
+from pipeline.classes.class_files import parse_classes
+from pipeline.classes.class_rows import build_table
+from pipeline.reports.csv_text import unguard
+from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
 from tests.report_inputs import BOTH, FIELD, FIRST, NEVER, SECOND, TABLE, WATER
 from transforms.class_table import ClassTable
 from transforms.elements import Failure, Source

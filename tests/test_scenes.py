@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.scenes import CLASSES, FOREST, WATER, draw_scene
+from pipeline.sample.scenes import CLASSES, FOREST, WATER, draw_scene
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 48), (128, 200), (130, 131)])

@@ -10,10 +10,10 @@ from typing import BinaryIO
 
 import pytest
 
-from pipeline import shards
-from pipeline.shards import read_chunk_records, read_shard
+from pipeline.inputs import shards
+from pipeline.inputs.shards import read_chunk_records, read_shard
+from pipeline.inputs.tfrecord import Damage, Record, frame
 from pipeline.storage import NotFound, SourceChanged, open_storage
-from pipeline.tfrecord import Damage, Record, frame
 from tests.shard_files import write_shard
 from transforms.elements import Chunk, Entry
 

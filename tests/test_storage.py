@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.gcs_client import forget_client
-from pipeline.gcs_storage import GcsStorage
-from pipeline.local_storage import LocalStorage
 from pipeline.storage import absolute, folder_of, join, open_storage
+from pipeline.storage.gcs_client import forget_client
+from pipeline.storage.gcs_storage import GcsStorage
+from pipeline.storage.local_storage import LocalStorage
 from tests.fake_gcs import FakeGcs
 from tests.storage_contract import Place, StorageContract
 from transforms.errors import RunError
@@ -100,7 +100,9 @@ def test_folders_of_files() -> None:
 
 
 def test_storage_is_light_to_import() -> None:
-    program = "import json, sys, pipeline.storage, pipeline.local_storage; print(json.dumps(sorted(sys.modules)))"
+    program = (
+        "import json, sys, pipeline.storage, pipeline.storage.local_storage; print(json.dumps(sorted(sys.modules)))"
+    )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     heavy = {"google.cloud.storage", "requests", "numpy", "apache_beam", "tensorflow"}
     assert not heavy & set(json.loads(ran.stdout))

@@ -8,10 +8,10 @@ from itertools import islice
 
 import pytest
 
-from pipeline.gcs_client import client, forget_client
-from pipeline.gcs_storage import GcsStorage
-from pipeline.retry import RetryPolicy
 from pipeline.storage import Conflict, Denied, NotFound, Storage, Unavailable, open_storage
+from pipeline.storage.gcs_client import client, forget_client
+from pipeline.storage.gcs_storage import GcsStorage
+from pipeline.storage.retry import RetryPolicy
 from tests.fake_faults import FINAL, TRANSIENT, Faults
 from tests.fake_gcs import FakeGcs
 from transforms.errors import RunError
@@ -124,7 +124,7 @@ def test_refusals_are_not_tried_again(fake: FakeGcs, name: str, kind: str) -> No
 
 
 def test_a_refusal_says_whom_to_grant_what(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.gcs_errors.is_anonymous", lambda: False)
+    monkeypatch.setattr("pipeline.storage.gcs_errors.is_anonymous", lambda: False)
     fake.faults.plan("403")
     with pytest.raises(Denied, match=r"grant this account storage\.objects\.create.*Storage Object User"):
         STORAGE.write(URI, b"", expected=None)
@@ -141,7 +141,7 @@ def test_an_answer_lost_before_a_rival_wrote_is_a_conflict(fake: FakeGcs, monkey
     # Ours fails before the commit, theirs gets in between.
     fake.faults.plan("503")
     monkeypatch.setattr(
-        "pipeline.retry.time.sleep", lambda _: fake.service.store("bucket", "run/Jane Doe.png", b"theirs")
+        "pipeline.storage.retry.time.sleep", lambda _: fake.service.store("bucket", "run/Jane Doe.png", b"theirs")
     )
     with pytest.raises(Conflict):
         STORAGE.write(URI, b"ours", expected=None)
@@ -181,9 +181,9 @@ def test_attempts_have_a_limit(fake: FakeGcs) -> None:
 
 def test_time_has_a_limit(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("pipeline.retry.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("pipeline.retry.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
-    monkeypatch.setattr("pipeline.retry.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("pipeline.storage.retry.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("pipeline.storage.retry.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    monkeypatch.setattr("pipeline.storage.retry.random.uniform", lambda low, high: high)
     fake.faults = Faults(rate=1.0, kinds=("429",))
     with pytest.raises(Unavailable):
         GcsStorage().read(URI)

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import local_storage
-from pipeline.local_storage import LocalStorage
-from pipeline.storage import Conflict, Denied, NotFound, SourceChanged, Unavailable
+from pipeline.storage import Conflict, Denied, NotFound, SourceChanged, Unavailable, local_storage
+from pipeline.storage.local_storage import LocalStorage
 from transforms.errors import ImageError, RunError
 
 STORAGE = LocalStorage()
@@ -249,7 +248,7 @@ def test_the_disk_is_really_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 WRITER = """
 import sys
-from pipeline.local_storage import LocalStorage
+from pipeline.storage.local_storage import LocalStorage
 storage = LocalStorage(sys.argv[1] + "/.tmp/run")
 print("ready", flush=True)
 for i in range(100000):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.outcome import Outcome, OutcomeCoder
-from pipeline.totals import SAMPLES, Resolved, SumTotals, Totals, resolve
+from pipeline.output.outcome import Outcome, OutcomeCoder
+from pipeline.reports.totals import SAMPLES, Resolved, SumTotals, Totals, resolve
 from transforms.elements import Failure, Source
 from transforms.statistics import PixelStatistics
 

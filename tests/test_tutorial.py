@@ -13,12 +13,12 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.engine import KerasEngine
-from pipeline.keras_model import load, open_model
+from pipeline.models.engine import KerasEngine
+from pipeline.models.keras_model import load, open_model
+from pipeline.models.probe import Probe, probe_model
+from pipeline.models.tf_jpeg import decode_jpeg
 from pipeline.options import ModelOptions
-from pipeline.probe import Probe, probe_model
-from pipeline.scenes import draw_scene
-from pipeline.tf_jpeg import decode_jpeg
+from pipeline.sample.scenes import draw_scene
 from tests.models import save, tutorial_unet
 from transforms.decode import decode
 from transforms.elements import Array, EncodedImage, Source

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.wording import count, duration, percent, rate
+from pipeline.reports.wording import count, duration, percent, rate
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 images"), (1, "1 image"), (12345, "12,345 images")])

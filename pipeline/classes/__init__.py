@@ -1,0 +1,1 @@
+"""Class tables from the files that people have."""

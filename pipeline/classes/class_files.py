@@ -1,0 +1,75 @@
+"""Class tables from the files that people have; the kind is told by content, and by name where that leaves doubt."""
+
+import difflib
+from collections.abc import Callable
+
+from pipeline.classes.class_json import read_json
+from pipeline.classes.class_pbtxt import is_pbtxt, read_pbtxt
+from pipeline.classes.class_rows import Rows, build_table
+from pipeline.classes.class_text import is_csv, is_labelmap, read_csv, read_labelmap, read_names
+from pipeline.storage import NotFound
+from transforms.class_table import ClassTable, generated_table
+from transforms.errors import RunError
+from transforms.known_classes import KNOWN_TABLES, known_table
+
+Read = Callable[[str], bytes]
+
+
+def load_class_table(spec: str | None, *, channels: int, read: Read, sigmoid: bool = False) -> ClassTable:
+    """The class table of a model.
+
+    Args:
+        spec: A file, the name of a public table (`KNOWN_TABLES`), or None for generated names and colours.
+        channels: The model's number of classes; 2 for a model with one channel of probability.
+        read: Gives a file's content.
+        sigmoid: Whether the model has one channel, which says foreground or background.
+
+    Returns:
+        A table of `channels` classes; its `notes` say what was assumed.
+
+    Raises:
+        RunError: The file cannot be read or is wrong, or lists another number of classes than the model has.
+    """
+    if spec is None:
+        return generated_table(channels, sigmoid=sigmoid)
+    table = read_class_table(spec, channels=channels, read=read)
+    table.check_channels(channels)
+    return table
+
+
+def read_class_table(spec: str, *, read: Read, channels: int | None = None) -> ClassTable:
+    """Like `load_class_table`, before the model is known: the count is not compared."""
+    known = known_table(spec, channels)
+    return known or build_table(parse_classes(_content(spec, read), spec), spec)
+
+
+def _content(spec: str, read: Read) -> str:
+    try:
+        data = read(spec)
+    except (NotFound, OSError) as error:
+        close = difflib.get_close_matches(spec, KNOWN_TABLES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"tables known by name: {', '.join(KNOWN_TABLES)}"
+        raise RunError(f"--classes {spec}: there is no such file; {hint}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise RunError(f"{spec}, line {line}: not UTF-8 text; save the file as UTF-8") from error
+
+
+def parse_classes(text: str, name: str) -> Rows:
+    """Reads a class file's text; `name` is the file's, for its ending and for messages.
+
+    Raises:
+        RunError: Names the file, the place and the value.
+    """
+    ending = name.rsplit(".", 1)[-1].lower()
+    if ending == "json" or (text.lstrip()[:1] in ("{", "[") and ending not in ("csv", "tsv", "names")):
+        return read_json(text, name)
+    if ending == "pbtxt" or is_pbtxt(text):
+        return read_pbtxt(text, name)
+    if is_labelmap(text):
+        return read_labelmap(text, name)
+    if ending in ("csv", "tsv") or is_csv(text):
+        return read_csv(text, name)
+    return read_names(text, name)

@@ -1,0 +1,159 @@
+"""Finds the inputs that a pattern means: image files and shards, with their ids, one after the other.
+
+A pattern is a file, a folder (all below it), a glob, or a manifest. Listing opens no file that has an image's
+extension; others are told by their first bytes.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+from pipeline.inputs.ids import image_id_of, path_below
+from pipeline.inputs.kinds import MANIFEST_EXTENSIONS, Kind, extension_of, kind_by_content, kind_by_extension
+from pipeline.inputs.manifest import Line, parse_manifest
+from pipeline.options import ReadOptions
+from pipeline.storage import Listed, NotFound, SourceChanged, Storage, absolute, folder_of, open_storage
+from transforms.elements import Entry
+from transforms.errors import RunError
+
+_log = logging.getLogger(__name__)
+_THREADS = 16
+_BATCH = 256
+
+
+class Input(NamedTuple):
+    """One image file or shard.
+
+    The entry's `image_id` is a shard's path without extension for records that have no name. The entry of a
+    manifest's image has no `version` yet: asking for a million of them is the readers' work, not the listing's.
+    """
+
+    kind: Kind
+    entry: Entry
+
+
+def find_inputs(pattern: str, options: ReadOptions, *, left_out: Counter[str] | None = None) -> Iterator[Input]:
+    """The inputs that `pattern` means, in the order of their names (of a manifest: of its lines).
+
+    Args:
+        pattern: File, folder, glob or manifest.
+        options: For ids.
+        left_out: Counts the files that are neither images nor shards, by extension.
+
+    Raises:
+        RunError: Nothing matches, unless `allow_empty`; a manifest is wrong; a file lies outside `id_root`.
+    """
+    pattern = absolute(pattern)
+    skipped: Counter[str] = Counter()
+    count = 0
+    for count, found in enumerate(_found(pattern, options, skipped), 1):  # noqa: B007 - the number is used below
+        yield found
+    if skipped:
+        _log.warning("left out files that are neither images nor shards: %s", in_words(skipped))
+    if left_out is not None:
+        left_out.update(skipped)
+    if not count and not options.allow_empty:
+        also = f" (of other files there are: {in_words(skipped)})" if skipped else ""
+        raise RunError(f"--input {pattern} matches no image and no shard{also}; correct it, or set --allow_empty")
+
+
+def in_words(extensions: Counter[str]) -> str:
+    """Files by extension, the most frequent first, for a person."""
+    shown = [f"{count} {extension or 'without extension'}" for extension, count in extensions.most_common(5)]
+    return ", ".join([*shown, *(["and others"] if len(extensions) > 5 else [])])
+
+
+def root_of(pattern: str, uri: str) -> str:
+    """The fixed part of a pattern, below which ids begin, as seen from a file that it matched.
+
+    These are the leading folders that pattern and file share by name: a folder whose name holds glob characters
+    shares it, a glob does not.
+    """
+    shared = 0
+    folders = uri.split("/")[:-1]
+    for mine, theirs in zip(pattern.rstrip("/").split("/"), folders, strict=False):
+        if mine != theirs:
+            break
+        shared += 1
+    return "/".join(folders[:shared]) + "/"
+
+
+def _found(pattern: str, options: ReadOptions, skipped: Counter[str]) -> Iterator[Input]:
+    storage = open_storage(pattern)
+    if extension_of(pattern) not in MANIFEST_EXTENSIONS:
+        yield from _files(storage, storage.list(pattern), pattern, options, skipped)
+        return
+    for listed in storage.list(pattern):
+        if extension_of(listed.uri) in MANIFEST_EXTENSIONS:
+            yield from _of_manifest(storage, listed, options)
+        else:
+            yield from _files(storage, [listed], pattern, options, skipped)
+
+
+def _files(
+    storage: Storage, listing: Iterable[Listed], pattern: str, options: ReadOptions, skipped: Counter[str]
+) -> Iterator[Input]:
+    for kind, listed in _with_kinds(storage, listing, named=pattern):
+        if kind is Kind.OTHER:
+            skipped[extension_of(listed.uri)] += 1
+            continue
+        below = path_below(listed.uri, options.id_root or root_of(pattern, listed.uri))
+        yield _input(kind, listed, _id_of(kind, below, options))
+
+
+def _id_of(kind: Kind, below: str, options: ReadOptions) -> str:
+    return image_id_of(below, keep_extension=options.keep_extension and kind is Kind.IMAGE)
+
+
+def _input(kind: Kind, listed: Listed, image_id: str) -> Input:
+    if kind is Kind.SHARD and not listed.size:
+        _log.warning("an empty shard was found in %s", folder_of(listed.uri))
+    return Input(kind, Entry(listed.uri, listed.size, listed.version, image_id))
+
+
+def _with_kinds(storage: Storage, listing: Iterable[Listed], *, named: str) -> Iterator[tuple[Kind, Listed]]:
+    remaining = iter(listing)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        while batch := list(islice(remaining, _BATCH)):
+            kinds = [kind_by_extension(listed.uri, named=listed.uri == named) for listed in batch]
+            unknown = [listed for kind, listed in zip(kinds, batch, strict=True) if kind is None]
+            told = pool.map(lambda listed: _look(storage, listed, named=listed.uri == named), unknown)
+            yield from ((kind or next(told), listed) for kind, listed in zip(kinds, batch, strict=True))
+
+
+def _look(storage: Storage, listed: Listed, *, named: bool) -> Kind:
+    try:
+        return kind_by_content(listed.uri, lambda limit: storage.read(listed.uri, limit=limit), named=named)
+    except (NotFound, SourceChanged):
+        return Kind.IMAGE  # so that its loss shows among the failures
+
+
+def _of_manifest(storage: Storage, manifest: Listed, options: ReadOptions) -> Iterator[Input]:
+    try:
+        lines = parse_manifest(manifest.uri, storage.read(manifest.uri))
+    except NotFound:
+        raise RunError(f"--input {manifest.uri} cannot be read") from None
+    with ThreadPoolExecutor(_THREADS) as pool:
+        while batch := list(islice(lines, _BATCH)):
+            yield from pool.map(lambda line: _of_line(manifest, line, options), batch)
+
+
+def _of_line(manifest: Listed, line: Line, options: ReadOptions) -> Input:
+    storage, listed = open_storage(line.uri), Listed(line.uri, 0, "")
+    kind = kind_by_extension(line.uri, named=True)
+    if kind is None:
+        listed = storage.stat(line.uri) or listed
+        kind = _look(storage, listed, named=True)
+    return _input(kind, listed, line.image_id or _id_of(kind, _below_manifest(manifest, line, options), options))
+
+
+def _below_manifest(manifest: Listed, line: Line, options: ReadOptions) -> str:
+    if options.id_root:
+        return path_below(line.uri, options.id_root)
+    folder = folder_of(manifest.uri) + "/"
+    if line.uri.startswith(folder):
+        return path_below(line.uri, folder)
+    return line.uri.removeprefix("gs://").lstrip("/")

@@ -1,0 +1,112 @@
+"""What a file is: by its extension where that is an image's, else by its first bytes, and never by a shard's name.
+
+A file with an image's extension counts as an image unopened, so that listing a million of them opens none; the
+decoder tells by content what it really is. In a folder or glob, files that are neither images nor shards are left
+out; a file that is named itself is always an input.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from pipeline.inputs.gunzip import Gunzip, is_gzip
+from pipeline.inputs.tfrecord import HEADER_BYTES, find_headers
+
+IMAGE_EXTENSIONS: Final = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif")
+)
+MANIFEST_EXTENSIONS: Final = frozenset((".txt", ".csv", ".jsonl", ".json-lines", ".jsonlines", ".ndjson"))
+# Companions of images, of which there may be as many as images: left out of folders unopened.
+_TEXT_EXTENSIONS: Final = MANIFEST_EXTENSIONS | {
+    ".json",
+    ".xml",
+    ".md",
+    ".html",
+    ".yaml",
+    ".yml",
+    ".log",
+    ".py",
+    ".db",
+}
+
+_HEAD_BYTES = 64
+_SEARCHED_BYTES = 1 << 18
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
+# Only where the content says nothing: of a shard, all of whose beginning is damaged, the rest is still wanted.
+_NAMED_LIKE_A_SHARD = re.compile(r"\.(tfrecords?|tfrec|tfr)\b|-\d+-of-\d+", re.IGNORECASE)
+
+
+class Kind(Enum):
+    """What a file is to us."""
+
+    IMAGE = "image"
+    SHARD = "shard"
+    GZIP_SHARD = "gzip shard"
+    OTHER = "other"
+
+
+def extension_of(uri: str) -> str:
+    """The extension of a file's name, in lower case with its dot; `""` if there is none."""
+    name = uri.rpartition("/")[2]
+    stem, dot, extension = name.rpartition(".")
+    return f"{dot}{extension}".lower() if stem else ""
+
+
+def is_image(head: bytes) -> bool:
+    """Whether bytes that begin so are a JPEG, PNG, TIFF, WebP, BMP or GIF file; the first 18 decide."""
+    bmp = head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES
+    return bmp or head.startswith(_SIGNATURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
+
+
+def kind_by_extension(uri: str, *, named: bool) -> Kind | None:
+    """What a file is as far as its extension tells; None: look into it.
+
+    Args:
+        uri: The file.
+        named: Whether the user named this very file.
+    """
+    extension = extension_of(uri)
+    if extension in IMAGE_EXTENSIONS:
+        return Kind.IMAGE
+    return Kind.OTHER if extension in _TEXT_EXTENSIONS and not named else None
+
+
+def kind_by_content(uri: str, read_head: Callable[[int], bytes], *, named: bool) -> Kind:
+    """What a file is by its first bytes.
+
+    Args:
+        uri: The file.
+        read_head: Gives the file's first n bytes.
+        named: As above; such a file is an input whatever it holds, and the decoder says what is wrong with it.
+    """
+    kind = _recognised(read_head(_HEAD_BYTES))
+    if kind is not None:
+        return kind
+    head = read_head(_SEARCHED_BYTES)
+    like_a_shard = _NAMED_LIKE_A_SHARD.search(uri.rpartition("/")[2]) or (named and not head)
+    if like_a_shard or _holds_a_header(head):
+        return Kind.GZIP_SHARD if is_gzip(head) else Kind.SHARD
+    return Kind.IMAGE if named else Kind.OTHER
+
+
+def is_gzip_shard(head: bytes) -> bool:
+    """Whether a shard that begins so is compressed: a plain one may begin like gzip, but not with a valid length."""
+    return is_gzip(head) and not _starts_with_header(head)
+
+
+def _recognised(head: bytes) -> Kind | None:
+    if _starts_with_header(head):
+        return Kind.SHARD
+    return Kind.IMAGE if is_image(head) else None
+
+
+def _holds_a_header(head: bytes) -> bool:
+    content = Gunzip(io.BytesIO(head)).read(_SEARCHED_BYTES) if is_gzip(head) else head
+    return bool(find_headers(content).size) or (is_gzip(head) and not content)
+
+
+def _starts_with_header(head: bytes) -> bool:
+    return bool(find_headers(head[:HEADER_BYTES]).size)

@@ -1,0 +1,97 @@
+"""Turns patterns into chunks, the references that are spread over workers, and into a summary for a person."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pipeline.inputs.find_inputs import Input, find_inputs, in_words, root_of
+from pipeline.inputs.kinds import Kind
+from pipeline.options import ReadOptions
+from pipeline.storage import absolute
+from transforms.elements import Chunk, Entry
+
+_MAX_FILES = 1000
+_MAX_FILE_BYTES = 1 << 30  # of a chunk of files
+_FIRST_CHUNKS = 16
+_RANGE_BYTES = 64 << 20
+_MIN_RANGE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class InputSummary:
+    """What a run's patterns mean.
+
+    Attributes:
+        files: Number of image files.
+        shards: Number of TFRecord shards; how many images they hold shows only when they are read.
+        bytes: Size of all files and shards; of images that a manifest lists, unknown and not counted.
+        left_out: Files that are neither images nor shards, by extension.
+        roots: Each pattern's fixed part, below which ids begin.
+    """
+
+    files: int
+    shards: int
+    bytes: int
+    left_out: Counter[str]
+    roots: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{self.files:,} image files"] if self.files or not self.shards else []
+        parts += [f"{self.shards:,} TFRecord shards"] if self.shards else []
+        text = f"{' and '.join(parts)}, {self.bytes / 1e6:,.1f} MB; ids are paths below {', '.join(self.roots)}"
+        return f"{text}; left out: {in_words(self.left_out)}" if self.left_out else text
+
+
+def list_chunks(pattern: str, options: ReadOptions) -> Iterator[Chunk]:
+    """The input that `pattern` means, in pieces for workers; errors as in `find_inputs`.
+
+    Image files come up to 1,000 in a chunk, but first in small chunks, so that a few files are work for several
+    workers too. A shard is cut into ranges of up to 64 MB; a compressed one stays whole.
+    """
+    return chunks_of(find_inputs(pattern, options))
+
+
+def chunks_of(inputs: Iterable[Input]) -> Iterator[Chunk]:
+    """Inputs in pieces for workers."""
+    files: list[Entry] = []
+    count = size = 0
+    for kind, entry in inputs:
+        if kind is not Kind.IMAGE:
+            yield from _ranges(kind, entry)
+            continue
+        files.append(entry)
+        count += 1
+        size += entry.size
+        if len(files) >= min(_MAX_FILES, 1 + count // _FIRST_CHUNKS) or size >= _MAX_FILE_BYTES:
+            yield Chunk(files=tuple(files))
+            files, size = [], 0
+    if files:
+        yield Chunk(files=tuple(files))
+
+
+def describe_inputs(options: ReadOptions) -> InputSummary:
+    """What all patterns mean, without reading any image; errors as in `find_inputs`."""
+    left_out: Counter[str] = Counter()
+    kinds: Counter[Kind] = Counter()
+    size = 0
+    roots = []
+    for pattern in options.patterns:
+        root = options.id_root
+        for kind, entry in find_inputs(pattern, options, left_out=left_out):
+            kinds[kind] += 1
+            size += entry.size
+            root = root or root_of(absolute(pattern), entry.uri)
+        roots.append(root or absolute(pattern))
+    files = kinds.pop(Kind.IMAGE, 0)
+    return InputSummary(files, kinds.total(), size, left_out, tuple(dict.fromkeys(roots)))
+
+
+def _ranges(kind: Kind, shard: Entry) -> Iterator[Chunk]:
+    if kind is Kind.GZIP_SHARD:
+        yield Chunk(shard=shard)
+        return
+    step = min(_RANGE_BYTES, max(_MIN_RANGE_BYTES, shard.size // _FIRST_CHUNKS))
+    count = -(-shard.size // step)
+    bounds = [shard.size * i // count for i in range(count + 1)] if count else []
+    yield from (Chunk(shard=shard, start=start, end=end) for start, end in pairwise(bounds))

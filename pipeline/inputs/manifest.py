@@ -1,0 +1,103 @@
+"""Manifests: files that list inputs, as plain text, CSV or JSON lines.
+
+- Text (`.txt`): one URI a line; empty lines are skipped.
+- CSV (`.csv`): a header with a column `uri` and, if wanted, `id`; other columns are ignored.
+- JSON lines (`.jsonl`, `.json-lines`, `.jsonlines`, `.ndjson`): objects with `uri` and, if wanted, `id`.
+
+A URI that is relative starts at the manifest's folder. Every URI names one file, as it is: it is no pattern.
+"""
+
+import csv
+import json
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pipeline.inputs.kinds import extension_of
+from pipeline.storage import folder_of, is_gcs
+from transforms.errors import RunError
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+class Line(NamedTuple):
+    """One input of a manifest: its number in the file, the URI made absolute, and its id (`""`: by its path)."""
+
+    number: int
+    uri: str
+    image_id: str
+
+
+def parse_manifest(uri: str, data: bytes) -> Iterator[Line]:
+    """The inputs that a manifest lists.
+
+    Args:
+        uri: The manifest's own URI: its extension tells the format, its folder is where relative URIs start.
+        data: Its content, UTF-8; stray bytes in names are kept.
+
+    Raises:
+        RunError: A line is wrong; the message has its number and what it must be.
+    """
+    if b"\0" in data:
+        raise RunError(f"manifest {uri!r} holds NUL bytes; write it as UTF-8 text")
+    lines = data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n").split("\n")
+    parse = {".txt": _text, ".csv": _csv}.get(extension_of(uri), _json_lines)
+    for number, target, image_id in parse(lines, uri):
+        if not target or not isinstance(target, str):
+            raise _error(uri, number, "has no uri")
+        if not isinstance(image_id, str | int | None) or isinstance(image_id, bool):
+            raise _error(uri, number, "has an id that is no text")
+        yield Line(number, _resolve(uri, number, target), "" if image_id is None else str(image_id))
+
+
+def _error(uri: str, number: int, what: str) -> RunError:
+    return RunError(f"manifest {uri!r}, line {number}: {what}; correct the line or take it out")
+
+
+def _text(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
+    return ((number, line, None) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _csv(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
+    rows = csv.reader((line + "\n" for line in lines), strict=True)
+    try:
+        header = [name.strip().lower() for name in next(rows, [])]
+        if header.count("uri") != 1 or header.count("id") > 1:
+            raise _error(uri, 1, "the header must have one column named uri and at most one named id")
+        for row in filter(any, rows):
+            if len(row) != len(header):
+                raise _error(uri, rows.line_num, f"{len(row)} fields where the header has {len(header)}")
+            fields = dict(zip(header, row, strict=True))
+            yield rows.line_num, fields["uri"], fields.get("id")
+    except csv.Error as error:
+        raise _error(uri, rows.line_num, str(error)) from None
+
+
+def _json_lines(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            raise _error(uri, number, "is no JSON") from None
+        if not isinstance(entry, dict):
+            raise _error(uri, number, 'is no object like {"uri": "a.jpg"}')
+        yield number, entry.get("uri"), entry.get("id")
+
+
+def _resolve(manifest: str, number: int, target: str) -> str:
+    if is_gcs(target):
+        return target
+    scheme = _SCHEME.match(target)
+    if scheme:
+        raise _error(manifest, number, f"{scheme[0]} is not supported; use a path or gs://bucket/path")
+    if target.startswith("/"):
+        return posixpath.normpath(target)
+    folder = folder_of(manifest)
+    if not is_gcs(manifest):
+        return posixpath.normpath(f"{folder}/{target}")
+    bucket, _, path = f"{folder}/{target}".removeprefix("gs://").partition("/")
+    dotted = {".", ".."} & set(path.split("/"))
+    return f"gs://{bucket}/" + (posixpath.normpath(f"/{path}").lstrip("/") if dotted else path)

@@ -1,0 +1,201 @@
+"""List and read: patterns become chunks, and chunks images that are not decoded yet.
+
+Every input comes out once, as an `EncodedImage` or as a `Failure`. One input is an image file, a record, a damaged
+place of a shard, or what is left of a part of a shard that cannot be read on. Records come with their bytes; the
+bytes of files are fetched later, by `fetch`, in the pool that decodes them.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from pipeline.inputs.ids import check_id
+from pipeline.inputs.kinds import is_gzip_shard
+from pipeline.inputs.listing import list_chunks
+from pipeline.inputs.records import image_of
+from pipeline.inputs.sampling import sample
+from pipeline.inputs.shards import read_chunk_records
+from pipeline.inputs.tfrecord import Damage
+from pipeline.options import ReadOptions
+from pipeline.reports.progress import tally
+from pipeline.storage import NotFound, SourceChanged, open_storage
+from transforms.elements import Chunk, EncodedImage, Entry, Failure, Source, size_of
+from transforms.errors import ImageError
+
+MAX_FILE_BYTES = 1 << 30
+_THREADS = 16
+_RECORD = re.compile(r"(.*)#(\d+)", re.DOTALL)
+_RECORD_VERSION = re.compile(r"[0-9a-f]{8}")
+
+
+def read_chunk(chunk: Chunk, options: ReadOptions) -> Iterator[EncodedImage | Failure]:
+    """The images of a chunk, in order, and what is not to be had.
+
+    Failures are `SOURCE_MISSING`, `SOURCE_CHANGED`, `TOO_LARGE`, `BAD_ID`, `DAMAGED_RECORD`, `BAD_EXAMPLE`,
+    `MISSING_KEY` and, for raw tensors whose sizes do not fit, `UNREADABLE`.
+    """
+    for entry in _with_versions(chunk.files):
+        yield _file(entry)
+    if chunk.shard is not None:
+        yield from _records(chunk, chunk.shard, options)
+
+
+def fetch(image: EncodedImage) -> EncodedImage:
+    """The image with its bytes, fetched unless it has them, and with the version that they are.
+
+    Raises:
+        ImageError: `SOURCE_MISSING`; `SOURCE_CHANGED`, when the file keeps changing; `TOO_LARGE`.
+    """
+    if image.data is not None:
+        return image
+    where = image.source.where
+    try:
+        data = open_storage(where).read(where, version=image.source.version)
+        return replace(image, data=data)
+    except NotFound:
+        raise _missing() from None
+    except SourceChanged:
+        return _fetch_again(image)
+
+
+def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> EncodedImage:
+    """An image with its bytes once more, from where it was.
+
+    Args:
+        source: As it was read.
+        options: As it was read with.
+        image_id: The image's id.
+
+    Raises:
+        ImageError: It is gone or another one now, or whatever was wrong with it before.
+    """
+    place = _RECORD.fullmatch(source.where)
+    if not place or not _RECORD_VERSION.fullmatch(source.version):
+        return fetch(EncodedImage(image_id, source))
+    uri, offset = place[1], int(place[2])
+    try:
+        compressed = is_gzip_shard(open_storage(uri).read(uri, limit=64))
+        chunk = Chunk(shard=Entry(uri, 0, ""), end=None if compressed else offset + 1, offsets=frozenset((offset,)))
+        found = next(read_chunk(chunk, options), None)
+    except NotFound:
+        raise _missing() from None
+    if found is None or found.source.version != source.version:
+        raise ImageError("SOURCE_CHANGED", "the record is another one now")
+    if isinstance(found, Failure):
+        raise ImageError(found.code, found.reason)
+    return replace(found, image_id=image_id or found.image_id, source=source)
+
+
+class List(beam.PTransform[Any, Any]):
+    """Patterns to chunks, spread over the workers; with `options.limit` a sample of all `options.patterns`."""
+
+    def __init__(self, options: ReadOptions) -> None:
+        super().__init__()
+        self._options = options
+
+    def expand(self, patterns: Any) -> Any:
+        if self._options.limit is None:
+            chunks = patterns | "List inputs" >> beam.FlatMap(list_chunks, self._options).with_output_types(Chunk)
+        else:
+            once = patterns.pipeline | "Once" >> beam.Create([self._options])
+            chunks = once | "Draw sample" >> beam.FlatMap(sample).with_output_types(Chunk)
+        return chunks | "Spread chunks" >> beam.Reshuffle()
+
+
+class Read(beam.PTransform[Any, Any]):
+    """Chunks to images: `main` has them, `failed` has `Failure`s, `counted` the number of inputs of each chunk."""
+
+    def __init__(self, options: ReadOptions) -> None:
+        super().__init__()
+        self._options = options
+
+    def expand(self, chunks: Any) -> Any:
+        read = beam.ParDo(_Read(self._options)).with_output_types(EncodedImage)
+        return chunks | "Read chunks" >> read.with_outputs("failed", "counted", main="main")
+
+
+class _Read(beam.DoFn):
+    def __init__(self, options: ReadOptions) -> None:
+        self._options = options
+
+    def process(self, chunk: Chunk) -> Iterator[Any]:
+        count, sizes = 0, iter([entry.size for entry in chunk.files])
+        for found in read_chunk(chunk, self._options):
+            count += 1
+            tally.add(bytes=next(sizes, size_of(found)))
+            yield TaggedOutput("failed", found) if isinstance(found, Failure) else found
+        yield TaggedOutput("counted", count)
+
+
+def _with_versions(entries: Iterable[Entry]) -> Iterator[Entry]:
+    entries = list(entries)
+    if all(entry.version for entry in entries):
+        return iter(entries)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return iter(list(pool.map(_with_version, entries)))
+
+
+def _with_version(entry: Entry) -> Entry:
+    listed = None if entry.version else open_storage(entry.uri).stat(entry.uri)
+    return replace(entry, size=listed.size, version=listed.version) if listed else entry
+
+
+def _file(entry: Entry) -> EncodedImage | Failure:
+    source = Source(entry.uri, entry.version)
+    try:
+        if not entry.version:
+            raise _missing()
+        _check_size(entry.size)
+        return EncodedImage(check_id(entry.image_id), source)
+    except ImageError as error:
+        return Failure(entry.image_id, source, error.code, error.reason)
+
+
+def _records(chunk: Chunk, shard: Entry, options: ReadOptions) -> Iterator[EncodedImage | Failure]:
+    position = chunk.start
+    try:
+        for item in read_chunk_records(chunk):
+            if isinstance(item, Damage):
+                yield _lost(shard, item.offset, "DAMAGED_RECORD", item.reason)
+            else:
+                yield image_of(item, shard, options)
+                position = item.end
+    except NotFound:
+        yield _lost(shard, position, "SOURCE_MISSING", "the shard cannot be read on: it is gone or unreadable")
+    except SourceChanged:
+        yield _lost(shard, position, "SOURCE_CHANGED", "the shard was altered while it was read; run again")
+
+
+def _lost(shard: Entry, offset: int, code: str, reason: str) -> Failure:
+    return Failure("", Source(f"{shard.uri}#{offset}", shard.version), code, reason)
+
+
+def _fetch_again(image: EncodedImage) -> EncodedImage:
+    # A file that was replaced after it was listed is read as it is now; one that keeps changing is not.
+    where = image.source.where
+    storage = open_storage(where)
+    listed = storage.stat(where)
+    if listed is None:
+        raise _missing()
+    _check_size(listed.size)
+    try:
+        data = storage.read(where, version=listed.version)
+    except NotFound:
+        raise _missing() from None
+    except SourceChanged:
+        raise ImageError("SOURCE_CHANGED", "the file was altered again and again while it was read") from None
+    return replace(image, data=data, source=replace(image.source, version=listed.version))
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise ImageError("TOO_LARGE", f"the file has {size >> 20} MiB, over {MAX_FILE_BYTES >> 20}")
+
+
+def _missing() -> ImageError:
+    return ImageError("SOURCE_MISSING", "the file is gone since it was listed, or cannot be read")

@@ -1,0 +1,1 @@
+"""`maskbeam inspect`: a look at a model and at how it wants its input."""

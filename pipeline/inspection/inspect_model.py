@@ -1,0 +1,216 @@
+"""`maskbeam inspect`: what a model is, how it reads images fed in different ways, and the command that fits it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.classes.class_files import load_class_table, read_class_table
+from pipeline.inputs.read import fetch, read_chunk
+from pipeline.inputs.sampling import sample
+from pipeline.inspection.contact_sheet import draw_contact_sheet, largest
+from pipeline.inspection.run_command import run_command
+from pipeline.inspection.variants import Finding, Variant, Variants, compare_variants, decode_as_trained
+from pipeline.models.engines import loaded_model
+from pipeline.models.keras_model import LoadedModel, open_model
+from pipeline.models.model_file import ModelFile
+from pipeline.models.probe import Probe, probe_model
+from pipeline.options import ModelOptions, RunOptions
+from pipeline.plan import read_file
+from pipeline.reports.wording import count, percent
+from pipeline.storage import is_gcs
+from transforms.argmax import Labeling
+from transforms.class_table import ClassTable, generated_table
+from transforms.elements import Array, EncodedImage, Failure
+from transforms.errors import ImageError, RunError
+from transforms.head import BINARY
+from transforms.prepare import drawable, prepare
+
+IMAGES = 4
+# Ids that a model without a class table may give; a table is made for all of them.
+ASSUMED_IDS = 255
+SHEET = "inspect.png"
+MOST_SHOWN = 20
+
+Say = Callable[[str], None]
+
+
+def say(text: str) -> None:
+    """Tells the person at the terminal."""
+    print(text, flush=True)  # noqa: T201 - what the command is for
+
+
+def inspect(options: RunOptions, *, say: Say = say) -> int:
+    """Looks at a model and, where there are images, at how it wants them.
+
+    Args:
+        options: Of which `model` is needed; of `read` and `label` what there is. The contact sheet goes to `output`.
+        say: Takes what there is to tell.
+
+    Returns:
+        The command's exit code.
+
+    Raises:
+        RunError: The model, the input or the class table cannot be used.
+    """
+    if is_gcs(options.output.path):
+        raise RunError("maskbeam inspect writes one picture: --output must be a folder on this machine.")
+    file = open_model(options.model)
+    say(_describe(file))
+    loaded = loaded_model(options.model, file.digest)
+    open_scaling = options.model.normalize is None and not _scales_itself(loaded)
+    assumed = replace(options.model, normalize="0..1") if open_scaling else options.model
+    probe = probe_model(loaded, assumed, digest=file.digest)
+    for line in _evidence(probe, open_scaling=open_scaling):
+        say(f"  {line}")
+    table = _class_table(options, probe)
+    images = _images(options, probe, say) if options.read.patterns else []
+    if not images:
+        _say_without_images(options, table, open_scaling=open_scaling, say=say)
+        return 0
+    return _compare(options, loaded, probe, table, images, say)
+
+
+def _describe(file: ModelFile) -> str:
+    saved = f"saved by Keras {file.keras_version}" if file.keras_version else "a SavedModel folder"
+    return f"{file.uri}: {saved}, {file.size / 1e6:.1f} MB, loaded by {file.framework}, sha256 {file.digest}"
+
+
+def _scales_itself(loaded: LoadedModel) -> bool:
+    return loaded.scales_input or "int" in loaded.inputs[0].dtype
+
+
+def _evidence(probe: Probe, *, open_scaling: bool) -> Iterator[str]:
+    for line in probe.evidence:
+        is_assumed = open_scaling and line.startswith("scaling")
+        yield "scaling: the model has none of its own, so --normalize must be given" if is_assumed else line
+
+
+def _class_table(options: RunOptions, probe: Probe) -> ClassTable:
+    spec, classes = options.label.classes, probe.head.classes
+    if classes is not None:
+        return load_class_table(spec, channels=classes, read=read_file, sigmoid=probe.head.kind in BINARY)
+    return read_class_table(spec, read=read_file) if spec else generated_table(ASSUMED_IDS)
+
+
+def _say_without_images(options: RunOptions, table: ClassTable, *, open_scaling: bool, say: Say) -> None:
+    say("Classes: " + ", ".join(f"{info.channel} {info.name}" for info in table.classes[:MOST_SHOWN]))
+    if open_scaling:
+        say("With --input and a few images, this command shows which scaling fits.")
+    say(f"To run it: {_command(options, options.model)}")
+
+
+def _images(options: RunOptions, probe: Probe, say: Say) -> list[EncodedImage]:
+    """A few images that can be used; says why others cannot."""
+    limited = replace(options.read, limit=options.read.limit or IMAGES)
+    usable = []
+    for found in (found for chunk in sample(limited) for found in read_chunk(chunk, limited)):
+        try:
+            usable.append(_usable(found, options, probe))
+        except ImageError as error:
+            say(f"  left out: {error}")
+    return usable
+
+
+def _usable(found: EncodedImage | Failure, options: RunOptions, probe: Probe) -> EncodedImage:
+    if isinstance(found, Failure):
+        raise ImageError(found.code, found.reason)
+    image = fetch(found)
+    prepare(decode_as_trained(image, options.decode, probe.spec.resize_filter), probe.spec)
+    return image
+
+
+def _compare(
+    options: RunOptions,
+    loaded: LoadedModel,
+    probe: Probe,
+    table: ClassTable,
+    images: Sequence[EncodedImage],
+    say: Say,
+) -> int:
+    scales_itself = _scales_itself(loaded)
+    labeling = Labeling(
+        probe.head.kind,
+        table.ids,
+        upsample="none",
+        threshold=options.label.threshold,
+        multilabel="argmax",
+        nonfinite="ignore",
+    )
+    variants = Variants(loaded, probe, labeling=labeling, images=images, decode_options=options.decode)
+    base = Variant(
+        options.model.normalize or ("none" if scales_itself else "0..1"),
+        options.model.channel_order,
+        options.model.resize_filter,
+    )
+    findings, best = compare_variants(
+        variants, base=base, scales_itself=scales_itself, colored=probe.spec.channels == 3
+    )
+    told = scales_itself or options.model.normalize is not None or best.mismatch is not None
+    pictures = [drawable(image) for image in variants.images(base.resize_filter)]
+    say(f"{count(len(images), 'image')}, fed in {count(len(findings), 'way')}:")
+    for line in _table_lines(findings, best if told else None, table):
+        say(f"  {line}")
+    _say_channels(best, table, say)
+    _write_sheet(options, pictures, findings, best if told else None, table, say)
+    _say_command(options, best, told=told, scales_itself=scales_itself, say=say)
+    return 0
+
+
+def _table_lines(findings: Sequence[Finding], marked: Finding | None, table: ClassTable) -> Iterator[str]:
+    yield f"  {'scaling':<10} {'order':<5} {'filter':<8} {'mismatch':<8} {'confidence':<10} largest classes"
+    for finding in findings:
+        variant, mark = finding.variant, "*" if finding is marked else " "
+        shares = ", ".join(f"{table.names[i]} {percent(finding.shares[i])}" for i in largest(finding.shares))
+        ways = f"{variant.normalize:<10} {variant.channel_order:<5} {variant.resize_filter:<8}"
+        yield f"{mark} {ways} {_number(finding.mismatch):<8} {_number(finding.confidence):<10} {shares}"
+    if any(finding.mismatch is not None for finding in findings):
+        yield "mismatch: how far the images are from what the model's batch normalisation remembers; lowest is right"
+    else:
+        yield "the model keeps no statistics of its training to compare with: look at the pictures"
+    yield "confidence: mean probability of the winning class; wrong scaling can raise it"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _say_channels(finding: Finding, table: ClassTable, say: Say) -> None:
+    say(f"Predicted share of each channel, fed as {finding.variant}:")
+    shown = [info for info in table.classes if finding.shares[info.channel] > 0 or len(table) <= MOST_SHOWN]
+    for info in shown:
+        say(f"  {info.channel:>3} {info.name:<24} {percent(finding.shares[info.channel])}")
+    if len(shown) < len(table):
+        say(f"  and {len(table) - len(shown)} that were never predicted")
+
+
+def _write_sheet(
+    options: RunOptions,
+    pictures: Sequence[Array],
+    findings: Sequence[Finding],
+    marked: Finding | None,
+    table: ClassTable,
+    say: Say,
+) -> None:
+    path = Path(options.output.path or ".") / SHEET
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw_contact_sheet(pictures, findings, table, marked=marked).save(path)
+    say(f"Look at {path}: a row for each image, a column for each way.")
+
+
+def _say_command(options: RunOptions, best: Finding, *, told: bool, scales_itself: bool, say: Say) -> None:
+    if not told:
+        say("Choose the --normalize whose masks are right; with 0..1 in its place, the command is:")
+    variant = best.variant
+    normalize = options.model.normalize if scales_itself else variant.normalize
+    model = replace(
+        options.model,
+        normalize=normalize,
+        channel_order=variant.channel_order,
+        resize_filter=variant.resize_filter,
+    )
+    say(f"To run it: {_command(options, model)}")
+
+
+def _command(options: RunOptions, model: ModelOptions) -> str:
+    read = replace(options.read, patterns=options.read.patterns or ("INPUT",), limit=None)
+    return run_command(replace(options, read=read, model=model, output=replace(options.output, path="OUTPUT")))

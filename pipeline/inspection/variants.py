@@ -1,0 +1,168 @@
+"""Runs a model on a few images fed in different ways, to find out which way it was trained with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from pipeline.inspection.batch_statistics import BatchStatistics
+from pipeline.models.find_head import choose_output
+from pipeline.models.keras_model import LoadedModel
+from pipeline.models.model_input import find_input
+from pipeline.models.probe import Probe
+from pipeline.models.tf_jpeg import decode_jpeg
+from pipeline.models.trial import Trial
+from pipeline.options import DecodeOptions
+from transforms.argmax import Labeling, label_map
+from transforms.confidence import UNIT, confidence
+from transforms.decode import decode
+from transforms.elements import Array, EncodedImage, Image, LabelMap, LogitsBatch, ModelInput
+from transforms.head import canonical
+from transforms.normalize import NAMED, parse_normalization
+from transforms.prepare import prepare
+
+ORDERS = ("rgb", "bgr")
+FILTERS = ("tf", "pillow", "nearest")
+# Pictures of little colour fit about as well with red and blue exchanged.
+ORDER_MARGIN = 1.1
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to feed a model: values of the flags of the same names."""
+
+    normalize: str
+    channel_order: str
+    resize_filter: str
+
+    def __str__(self) -> str:
+        return f"{self.normalize} {self.channel_order} {self.resize_filter}"
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What a model made of the images when it was fed in one way.
+
+    Attributes:
+        variant: The way.
+        labels: Class ids `[h, w]` of each image, at the model's size.
+        shares: Of each channel, over all pixels.
+        confidence: Mean probability of the winning class; None for a head of ids.
+        mismatch: How far the images are from what the model's batch normalisation remembers, see
+            `BatchStatistics`; None where there is none.
+    """
+
+    variant: Variant
+    labels: tuple[Array, ...]
+    shares: Array
+    confidence: float | None
+    mismatch: float | None
+
+
+class Variants:
+    """A model and a few images."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        probe: Probe,
+        *,
+        labeling: Labeling,
+        images: Sequence[EncodedImage],
+        decode_options: DecodeOptions,
+    ) -> None:
+        self._loaded, self._probe, self._labeling = loaded, probe, labeling
+        self._encoded, self._decode_options = images, decode_options
+        self._statistics = BatchStatistics(loaded.model)
+        self._facts, _ = find_input(loaded)
+        self.images = cache(self._images)
+
+    def _images(self, resize_filter: str) -> list[Image]:
+        return [decode_as_trained(image, self._decode_options, resize_filter) for image in self._encoded]
+
+    def run(self, variant: Variant) -> Finding:
+        """Runs all images.
+
+        Raises:
+            ImageError: An image cannot be decoded, or does not fit the model.
+        """
+        spec = replace(self._probe.spec, resize_filter=variant.resize_filter)
+        trial = Trial(self._loaded, self._facts, parse_normalization(variant.normalize), variant.channel_order)
+        inputs = [prepare(image, spec) for image in self.images(variant.resize_filter)]
+        with self._statistics.watch():
+            values = [self._values(trial, image) for image in inputs]
+        maps = [self._labels(image, scores) for image, scores in zip(inputs, values, strict=True)]
+        return Finding(
+            variant, tuple(maps), self._shares(maps), self._confidence(values), self._statistics.mismatch()
+        )
+
+    def _values(self, trial: Trial, image: ModelInput) -> Array:
+        """Canonical values `[h, w, C]`; int32 `[h, w]` for ids."""
+        output = choose_output(trial(image.plane[None]), self._probe.head.output_name)
+        head = self._probe.head
+        if head.layout == "flat" and head.grid is None:
+            stride = self._probe.output_stride
+            head = replace(head, grid=(image.plane.shape[0] // stride, image.plane.shape[1] // stride))
+        values: Array = canonical(output.values, head)[0]
+        return values.astype(np.int32 if head.kind == "ids" else np.float32)
+
+    def _labels(self, image: ModelInput, values: Array) -> Array:
+        nan = int(np.isnan(values).any(axis=-1).sum()) if values.ndim == 3 else 0
+        found = label_map(LogitsBatch((image,), values[None], np.zeros(1, int), np.array([nan])), self._labeling)
+        assert isinstance(found, LabelMap)  # noqa: S101 - the labeling takes the argmax of independent classes
+        return found.labels
+
+    def _shares(self, maps: Sequence[Array]) -> Array:
+        pixels = np.concatenate([labels.ravel() for labels in maps])
+        return (
+            np.array([np.count_nonzero(pixels == class_id) for class_id in self._labeling.channel_ids]) / pixels.size
+        )
+
+    def _confidence(self, values: Sequence[Array]) -> float | None:
+        kind = self._probe.head.kind
+        if kind == "ids":
+            return None
+        means = [confidence(np.moveaxis(scores, -1, 0), kind=kind).mean() / UNIT for scores in values]
+        return float(np.mean(means))
+
+
+def decode_as_trained(image: EncodedImage, options: DecodeOptions, resize_filter: str) -> Image:
+    """Decodes an image as a training that resized with this filter read it."""
+    return decode(
+        image,
+        input_range=options.input_range,
+        background=options.background,
+        max_pixels=options.max_pixels,
+        jpeg_decoder=decode_jpeg if resize_filter == "tf" else None,
+    )
+
+
+def compare_variants(
+    variants: Variants, *, base: Variant, scales_itself: bool, colored: bool
+) -> tuple[list[Finding], Finding]:
+    """Runs one kind of variation after the other, each on top of the best of those before: scaling, order, filter.
+
+    The best is the one whose images fit the model's training. Confidence does not tell it: values that are far too
+    large make a model very sure of nonsense.
+
+    Args:
+        variants: The model and the images.
+        base: What the user's flags and the model say.
+        scales_itself: Whether scaling is the model's own, so that there is nothing to choose.
+        colored: Whether there are three channels to bring into order.
+
+    Returns:
+        What each gave, and the best; `base` where that cannot be told.
+    """
+    findings = [variants.run(base)]
+    if not scales_itself:
+        findings += [variants.run(replace(base, normalize=name)) for name in NAMED if name != base.normalize]
+    best = min(findings, key=lambda finding: finding.mismatch or 0.0)
+    if colored:
+        (other,) = (order for order in ORDERS if order != base.channel_order)
+        flipped = variants.run(replace(best.variant, channel_order=other))
+        findings.append(flipped)
+        best = flipped if (flipped.mismatch or 0) * ORDER_MARGIN < (best.mismatch or 0) else best
+    others = [name for name in FILTERS if name != base.resize_filter]
+    return findings + [variants.run(replace(best.variant, resize_filter=name)) for name in others], best

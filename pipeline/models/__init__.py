@@ -1,0 +1,1 @@
+"""Model files: recognised, searched for code, loaded, probed and compiled."""

@@ -1,0 +1,58 @@
+"""The process's engines: each is loaded once, by whoever needs it first, and kept."""
+
+import threading
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pipeline.models.keras_model import LoadedModel, load, open_model
+from pipeline.models.probe import Probe
+from pipeline.options import ModelOptions
+from transforms.errors import RunError
+from transforms.predict import Engine
+
+_lock = threading.RLock()
+
+
+def loaded_model(options: ModelOptions, digest: str) -> LoadedModel:
+    """The model in this process's memory; loaded when first asked for.
+
+    Raises:
+        RunError: The file is not the one that the run was planned with, or cannot be loaded.
+    """
+    with _lock:
+        return _load(options, digest)
+
+
+@cache
+def _load(options: ModelOptions, digest: str) -> LoadedModel:
+    file = open_model(options)
+    if file.digest != digest:
+        raise RunError(f"--model {options.path} is not the file that this run began with; start the run again")
+    return load(file, options)
+
+
+@dataclass(frozen=True)
+class EngineLoader:
+    """Gives the engine of a job; the same object every time in one process. Small enough to be sent to workers."""
+
+    options: ModelOptions
+    probe: Probe
+    end: str
+    threshold: float
+
+    def __call__(self) -> Engine:
+        return self.started()[0]
+
+    def started(self) -> tuple[Engine, Probe]:
+        """The engine, and the probe with the batch size that suits this machine."""
+        with _lock:
+            return _start(self)
+
+
+@cache
+def _start(loader: EngineLoader) -> tuple[Any, Probe]:
+    from pipeline.models.engine import start_engine
+
+    loaded = loaded_model(loader.options, loader.probe.digest)
+    return start_engine(loaded, loader.probe, end=loader.end, threshold=loader.threshold)

@@ -1,0 +1,105 @@
+"""Opens models: `open_model` looks at the file and loads nothing, `load` brings it into this process's memory."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.models.keras_loader import Call, load_keras
+from pipeline.models.model_facts import TensorSpec, file_facts
+from pipeline.models.model_file import ModelFile, check_digest, recognise
+from pipeline.models.model_safety import check_safety
+from pipeline.models.saved_model_loader import load_saved_model
+from pipeline.options import ModelOptions
+from transforms.errors import RunError
+
+__all__ = ["LoadedModel", "TensorSpec", "load", "open_model"]
+
+_UNKNOWN_CLASS = re.compile(r"Unknown (?:layer|object|activation function)[^:]*: '?([\w>.]+)|locate \w+ '([\w>.]+)'")
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model in this process's memory, and what its layers tell about it.
+
+    Attributes:
+        call: Takes one batch in the shape of `inputs[0]`, any real dtype, and returns one tensor per entry of
+            `outputs`, in that order. Traceable by `tf.function`; runs in inference mode.
+        framework: What loaded it: `keras` (3), `tf_keras` (2) or `saved_model`.
+        inputs: What the model takes.
+        outputs: What the model gives.
+        preprocessing: What prepares the image inside the model, reached straight from its input, in order, such as
+            `Rescaling(scale=0.00784, offset=-1)`.
+        scales_input: Whether any of it changes the scale of the values, so that pixels go in as 0..255.
+        activations: For each output the function that it ends in (`softmax`, `sigmoid`, `linear`, `argmax`...),
+            None where that cannot be told.
+        data_format: `channels_last` or `channels_first` where the model's layers say so, else None.
+        model: The Keras model, or the object that TensorFlow restored.
+    """
+
+    call: Call
+    framework: Literal["keras", "tf_keras", "saved_model"]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocessing: tuple[str, ...] = ()
+    activations: tuple[str | None, ...] = ()
+    data_format: str | None = None
+    model: Any = None
+    scales_input: bool = False
+
+
+def open_model(options: ModelOptions) -> ModelFile:
+    """Recognises the model that the options name, holds it against its pinned digest and searches it for code.
+
+    Needs neither TensorFlow nor Keras, so that a wrong model stops a run before it starts.
+
+    Raises:
+        RunError: It is missing, damaged, no whole model, not the pinned one, or not safe to load.
+    """
+    if options.custom_objects and not options.trust:
+        raise RunError("--custom_objects runs code of your own: give --trust_model with it.")
+    file = recognise(options.path)
+    check_digest(file, options.sha256)
+    check_safety(file, trust=options.trust)
+    return file
+
+
+def load(file: ModelFile, options: ModelOptions) -> LoadedModel:
+    """Loads a model without compiling its loss; no code from the file runs unless `options.trust`.
+
+    Raises:
+        RunError: The model is not safe to load, needs classes that are not there, or is damaged.
+    """
+    check_safety(file, trust=options.trust)
+    facts = file_facts(file)
+    try:
+        loaded = load_saved_model(file) if file.kind == "saved_model" else load_keras(file, facts, options)
+    except (RunError, MemoryError):
+        raise
+    except Exception as error:
+        # Keras raises whatever its layers raise, with whole configurations in the message.
+        raise RunError(_load_failure(file, error)) from error
+    known = len(facts.activations) == len(loaded.outputs)
+    return LoadedModel(
+        call=loaded.call,
+        framework=file.framework,
+        inputs=loaded.inputs,
+        outputs=loaded.outputs,
+        preprocessing=facts.preprocessing,
+        activations=facts.activations if known else (None,) * len(loaded.outputs),
+        data_format=facts.data_format,
+        model=loaded.model,
+        scales_input=facts.scales_input,
+    )
+
+
+def _load_failure(file: ModelFile, error: Exception) -> str:
+    text = str(error)
+    saved = f", saved by Keras {file.keras_version}," if file.keras_version else ""
+    if found := _UNKNOWN_CLASS.search(text):
+        return (
+            f"--model {file.uri}{saved} needs the class {found[1] or found[2]!r}, which is not part of Keras. "
+            "--trust_model --custom_objects pkg.module registers layers of your own."
+        )
+    reason = " ".join(text.split())[:_LONGEST_REASON]
+    return f"--model {file.uri}{saved} cannot be loaded by {file.framework}: {type(error).__name__}: {reason}"

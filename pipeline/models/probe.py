@@ -1,0 +1,151 @@
+"""Finds out, once before a job, how a model is fed and how its output is read; keeps it for the job's reruns."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+from pipeline.models.find_head import choose_output, find_head
+from pipeline.models.find_stride import find_stride
+from pipeline.models.keras_model import LoadedModel
+from pipeline.models.model_input import find_input, find_normalization
+from pipeline.models.trial import Trial, synthetic_planes
+from pipeline.options import ModelOptions
+from transforms.elements import Array
+from transforms.errors import RunError
+from transforms.head import Head, canonical
+from transforms.normalize import Normalization
+from transforms.prepare import InputSpec
+
+PROBE_IMAGES = 2
+# Sides of the probe's planes where the model's size is free: unequal, so that their axes can be told apart.
+FREE_SIDES = (128, 192)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a model needs and gives. Holds plain values only, so a rerun reads it back without loading the model.
+
+    Attributes:
+        spec: The planes that the model takes.
+        normalization: What turns values of 0..255 into those that the model was trained on.
+        channel_order: `rgb` or `bgr`.
+        channels_first: Whether the model takes `[N, C, H, W]`.
+        head: How its output is read.
+        map_size: (h, w) of its output, for planes of `plane_size`.
+        plane_size: (height, width) that the probe was made with; the model's own where that is fixed.
+        evidence: What was found and why, a line each.
+        digest: SHA-256 of the model.
+        versions: Of what runs it, by name.
+        batch_size: Images that the engine takes at once; 0 while it was not measured.
+        rate: Images per second at that size, when it was measured.
+    """
+
+    spec: InputSpec
+    normalization: Normalization
+    channel_order: str
+    channels_first: bool
+    head: Head
+    map_size: tuple[int, int]
+    plane_size: tuple[int, int]
+    evidence: tuple[str, ...]
+    digest: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+    batch_size: int = 0
+    rate: float = 0.0
+
+    @property
+    def output_stride(self) -> int:
+        """Input pixels per output pixel, at least 1."""
+        return max(1, self.plane_size[0] // self.map_size[0])
+
+    def to_json(self) -> str:
+        """As text that `from_json` reads back."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Probe":
+        """Reads back what `to_json` wrote."""
+        held = json.loads(text)
+        held |= {
+            "spec": InputSpec(**held["spec"]),
+            "normalization": Normalization(**_tuples(held["normalization"])),
+            "head": Head(**_tuples(held["head"])),
+            "versions": tuple(tuple(pair) for pair in held["versions"]),
+        }
+        return cls(**_tuples(held))
+
+
+def _tuples(held: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in held.items()}
+
+
+def probe_model(
+    loaded: LoadedModel,
+    options: ModelOptions,
+    *,
+    digest: str = "",
+    make_planes: Callable[[InputSpec], Array] | None = None,
+) -> Probe:
+    """Runs a model on a probe batch and says how to feed and read it.
+
+    Args:
+        loaded: The model.
+        options: What the user says of it; overrides what would be found.
+        digest: Of the model, kept with the probe.
+        make_planes: Prepares real images, as planes `[N, h, w, C]` on a scale of 0..255; drawn at random without it.
+
+    Raises:
+        RunError: The model cannot be used, or something about it must be said by a flag.
+    """
+    facts, seen = find_input(loaded)
+    normalization, scaled = find_normalization(loaded, options)
+    trial = Trial(loaded, facts, normalization, options.channel_order)
+    spec, sized = _find_spec(trial, options)
+    planes = make_planes(spec) if make_planes else _planes(spec)
+    height, width = planes.shape[1:3]
+    outputs = trial.read(planes, options.output_name)
+    head, read = find_head(outputs, height=height, width=width, data_format=loaded.data_format, options=options)
+    scores = canonical(choose_output(outputs, head.output_name).values, head)
+    free = spec.height is None or spec.width is None
+    return Probe(
+        spec=spec,
+        normalization=normalization,
+        channel_order=options.channel_order,
+        channels_first=facts.channels_first,
+        head=replace(head, grid=None) if free else head,
+        map_size=(scores.shape[1], scores.shape[2]),
+        plane_size=(height, width),
+        evidence=(seen, scaled, sized, *read),
+        digest=digest,
+        versions=_versions(loaded.framework),
+    )
+
+
+def _planes(spec: InputSpec) -> Array:
+    sides = (spec.height, spec.width)
+    height, width = (s or -(-free // spec.stride) * spec.stride for s, free in zip(sides, FREE_SIDES, strict=True))
+    return synthetic_planes(PROBE_IMAGES, height, width, spec.channels)
+
+
+def _versions(framework: str) -> tuple[tuple[str, str], ...]:
+    packages = ("tensorflow",) if framework == "saved_model" else ("tensorflow", framework)
+    return tuple((package, version(package)) for package in packages)
+
+
+def _find_spec(trial: Trial, options: ModelOptions) -> tuple[InputSpec, str]:
+    facts = trial.facts
+    free = facts.height is None or facts.width is None
+    resize = options.resize or ("native" if free else "stretch")
+    if free and resize != "native":
+        raise RunError(f"--resize {resize} needs a size to resize to, but the model's is free: use --resize native.")
+    if not free and resize == "native":
+        size = f"{facts.height} x {facts.width}"
+        raise RunError(
+            f"--resize native needs a model of free size; this one takes {size}: use stretch or letterbox."
+        )
+    stride = find_stride(lambda height, width: trial.fits(height, width, options.output_name)) if free else 1
+    named = options.resize is not None
+    spec = InputSpec(facts.height, facts.width, facts.channels, resize, options.resize_filter, stride, named)
+    return spec, f"resize {resize}: the model's size is {f'free, its stride {stride}' if free else 'fixed'}"

@@ -1,0 +1,82 @@
+"""The operations that a SavedModel's serving signature runs on the image, as one flat graph.
+
+Folders that Keras 3 exports describe no layers; their operations still tell how the image is scaled and what the
+output ends in.
+"""
+
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from pipeline.models.model_graph import Graph, Layer
+
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+# They look at a tensor's shape and never at its values.
+_SHAPES = ("Shape", "ShapeN", "Rank", "Size")
+
+
+def read_signature(model: Any) -> Graph:
+    """The graph from the image to each output; empty where there is no plain signature of one input.
+
+    Args:
+        model: A parsed `saved_model.pb`.
+    """
+    meta = model.meta_graphs[0]
+    served = meta.signatures.get("serving_default")
+    if served is None or len(served.inputs) != 1:
+        return Graph()
+    graph = Graph()
+    functions = {function.signature.name: function for function in meta.graph.library.functions}
+    image = _name(next(iter(served.inputs.values())).name)
+    graph.inputs.append(image)
+    graph.layers[image] = Layer(image, "InputLayer", {}, ())
+    try:
+        produced = _add_nodes(graph, functions, meta.graph.nodes, {image: [image]}, "")
+        # By name, as the loader orders them.
+        graph.outputs = [_pick(produced, tensor.name) or "" for _, tensor in sorted(served.outputs.items())]
+    except (CycleError, RecursionError, KeyError, IndexError):
+        return Graph()
+    return graph
+
+
+def _name(tensor: str) -> str:
+    return tensor.partition(":")[0]
+
+
+def _pick(produced: dict[str, list[str | None]], tensor: str) -> str | None:
+    """The key of the layer behind `node:0` or `node:output:0`; None where the image does not reach it."""
+    keys, index = produced.get(_name(tensor), []), tensor.rpartition(":")[2]
+    position = int(index) if index.isdigit() else 0
+    return keys[position] if position < len(keys) else None
+
+
+def _add_nodes(
+    graph: Graph, functions: dict[str, Any], nodes: Any, given: dict[str, list[str | None]], path: str
+) -> dict[str, list[str | None]]:
+    """Adds the nodes that the image reaches; returns for each node's name the keys of its outputs."""
+    by_name = {node.name: node for node in nodes}
+    produced = dict(given)
+    order = TopologicalSorter({name: [_name(i) for i in node.inputs] for name, node in by_name.items()})
+    for name in order.static_order():
+        if name not in by_name or name in produced:
+            continue
+        sources = [_pick(produced, tensor) for tensor in by_name[name].inputs if not tensor.startswith("^")]
+        if any(sources):
+            produced[name] = _add_node(graph, functions, by_name[name], sources, path)
+    return produced
+
+
+def _add_node(
+    graph: Graph, functions: dict[str, Any], node: Any, sources: list[str | None], path: str
+) -> list[str | None]:
+    called = functions.get(node.attrs["f"].function.name) if "f" in node.attrs else None
+    if node.op in _CALLS and called is not None:
+        arguments = [argument.name for argument in called.signature.inputs]
+        given = {name: [key] for name, key in zip(arguments, sources, strict=False)}
+        produced = _add_nodes(graph, functions, called.nodes, given, f"{path}{node.name}/")
+        return [_pick(produced, called.returned[output.name]) for output in called.signature.outputs]
+    if node.op in _SHAPES:
+        return []
+    key = path + node.name
+    images = tuple(source for source in sources if source)
+    graph.layers[key] = Layer(key, node.op, {}, images, {"0": node.name})
+    return [key] * 8  # Operations with more outputs than that do not lie on an image's way.

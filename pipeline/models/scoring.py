@@ -1,0 +1,106 @@
+"""What goes around a model in its own graph: scaling before it, the canonical layout and the argmax after it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import tensorflow as tf
+
+from pipeline.models.keras_model import LoadedModel
+from pipeline.models.probe import Probe
+from transforms.head import EXCLUSIVE, Head, canonical, cut
+from transforms.normalize import normalize
+
+UNIT = 65535
+
+Scoring = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+
+
+def make_scoring(loaded: LoadedModel, probe: Probe, *, end: str, threshold: float = 0.5) -> Scoring:
+    """Wraps a model so that it takes planes and gives scores; for `tf.function`.
+
+    Args:
+        loaded: The model.
+        probe: How it is fed and read.
+        end: `logits` for what the head emits, float32 `[N, h, w, C]`; `labels` for class channels `[N, h, w]`, uint8
+            (uint16 above 256 classes), the lowest of equal ones, 0 where there is a NaN. A head of ids gives int32 at
+            either end.
+        threshold: Probability above which a sigmoid's second class is there.
+
+    Returns:
+        A function of planes `[N, h, w, C]` on a scale of 0..255. It returns the end asked for; int64 `[N]`, each
+        pixel's winning probability as `round(p * 65535)`, halves to even, summed over the image; and int64 `[N]`, the
+        number of pixels with a NaN, which count 0 in that sum. Infinities compare as the largest finite numbers do.
+    """
+    if end == "labels" and probe.head.is_multilabel:
+        raise ValueError("classes that are independent of each other have no argmax")
+
+    def score(planes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        values = forward(planes, loaded, probe)
+        if probe.head.kind == "ids":
+            return _score_ids(values)
+        values = tf.cast(values, tf.float32)
+        nan = tf.reduce_any(tf.math.is_nan(values), axis=-1)
+        sureness = _sum_units(tf.where(nan, 0.0, winning_probability(values, probe.head)))
+        ending = values if end == "logits" else _labels(values, nan, probe.head, threshold)
+        return ending, sureness, _count(nan)
+
+    return score
+
+
+def forward(planes: tf.Tensor, loaded: LoadedModel, probe: Probe) -> tf.Tensor:
+    """Runs the model on planes: canonical values `[N, h, w, C]` as its head emits them; ids `[N, h, w]`."""
+    batch = normalize(tf.cast(planes, tf.float32), probe.normalization, probe.channel_order)
+    if probe.channels_first:
+        batch = tf.transpose(batch, (0, 3, 1, 2))
+    # The model's own dtype, cut and not rounded for integers: what Keras does when it is given floats.
+    outputs = loaded.call(tf.cast(batch, loaded.inputs[0].dtype))
+    head = probe.head
+    output = outputs[output_index(loaded, head.output_name)]
+    if head.layout == "flat" and head.grid is None:
+        _, height, width, _ = tf.unstack(tf.shape(planes))
+        head = replace(head, grid=(height // probe.output_stride, width // probe.output_stride))
+    return canonical(output, head, xp=tf)
+
+
+def output_index(loaded: LoadedModel, name: str | None) -> int:
+    """The place of an output among the model's; the first where there is no name."""
+    return 0 if name is None else [output.name for output in loaded.outputs].index(name)
+
+
+def winning_probability(values: tf.Tensor, head: Head) -> tf.Tensor:
+    """How sure the model is of each pixel `[N, h, w]`, from canonical values `[N, h, w, C]`.
+
+    The largest probability; of a single channel the larger of p and 1 - p; of independent classes the mean of that
+    over classes, since each is a decision of its own.
+    """
+    if head.kind == "logits":
+        # Softmax of an infinity would be NaN.
+        values = tf.nn.softmax(tf.clip_by_value(values, tf.float32.min, tf.float32.max))
+    if head.kind in EXCLUSIVE:
+        return tf.reduce_max(values, axis=-1)
+    chances = tf.sigmoid(values) if head.kind.endswith("_logits") else values
+    return tf.reduce_mean(tf.maximum(chances, 1 - chances), axis=-1)
+
+
+def _labels(values: tf.Tensor, nan: tf.Tensor, head: Head, threshold: float) -> tf.Tensor:
+    if head.kind in EXCLUSIVE:
+        labels = tf.argmax(values, axis=-1, output_type=tf.int32)
+    else:
+        labels = tf.cast(values[..., 0] > cut(threshold, head.kind), tf.int32)
+    dtype = tf.uint8 if (head.classes or 0) <= 256 else tf.uint16
+    return tf.cast(tf.where(nan, 0, labels), dtype)
+
+
+def _score_ids(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    nan = tf.math.is_nan(ids) if ids.dtype.is_floating else tf.zeros_like(ids, tf.bool)
+    nonfinite = _count(nan)
+    return tf.cast(tf.where(nan, tf.zeros_like(ids), ids), tf.int32), tf.zeros_like(nonfinite), nonfinite
+
+
+def _sum_units(shares: tf.Tensor) -> tf.Tensor:
+    units = tf.round(tf.clip_by_value(shares, 0.0, 1.0) * UNIT)
+    return tf.reduce_sum(tf.cast(units, tf.int64), axis=(1, 2))
+
+
+def _count(places: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(places, tf.int64), axis=(1, 2))

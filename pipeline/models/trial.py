@@ -1,0 +1,62 @@
+"""Runs a model as it was loaded, without compiling it: for finding out about it, not for speed."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.models.find_head import Output, choose_output, is_map
+from pipeline.models.keras_model import LoadedModel
+from pipeline.models.model_input import InputFacts
+from transforms.elements import Array
+from transforms.normalize import Normalization, normalize
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A model with a way to feed it."""
+
+    loaded: LoadedModel
+    facts: InputFacts
+    normalization: Normalization
+    channel_order: str = "rgb"
+
+    def __call__(self, planes: Array) -> list[Output]:
+        """What the model gives for planes `[N, h, w, C]` on a scale of 0..255."""
+        import tensorflow as tf
+
+        if self.facts.batch is not None:
+            planes = np.resize(planes, (self.facts.batch, *planes.shape[1:]))
+        batch = normalize(planes.astype(np.float32), self.normalization, self.channel_order)
+        if self.facts.channels_first:
+            batch = batch.transpose(0, 3, 1, 2)
+        results = self.loaded.call(tf.constant(batch.astype(self.loaded.inputs[0].dtype)))
+        activations = self.loaded.activations or (None,) * len(results)
+        named = zip(self.loaded.outputs, results, activations, strict=True)
+        return [Output(spec.name, np.asarray(result), activation) for spec, result, activation in named]
+
+    def read(self, planes: Array, output_name: str | None) -> list[Output]:
+        """The same, with the function that the named output ends in, as far as that can be told."""
+        outputs = self(planes)
+        chosen = outputs.index(choose_output(outputs, output_name))
+        if outputs[chosen].activation is None:
+            from pipeline.models.last_operation import last_operation
+
+            outputs[chosen] = replace(outputs[chosen], activation=last_operation(self.loaded, chosen))
+        return outputs
+
+    def fits(self, height: int, width: int, output_name: str | None) -> bool:
+        """Whether the model takes planes of this size and gives a map that they shrink to exactly."""
+        height, width = self.facts.height or height, self.facts.width or width
+        try:
+            outputs = self(synthetic_planes(1, height, width, self.facts.channels))
+        except Exception:  # whatever a layer raises when sizes do not meet
+            return False
+        return is_map(choose_output(outputs, output_name).values.shape, height, width)
+
+
+def synthetic_planes(count: int, height: int, width: int, channels: int) -> Array:
+    """Seeded float32 planes `[N, h, w, C]` of 0..255: flat blocks with noise over them, edges of every contrast."""
+    random = np.random.default_rng(0)
+    blocks = random.uniform(0, 255, (count, -(-height // 16), -(-width // 16), channels))
+    planes = blocks.repeat(16, axis=1).repeat(16, axis=2)[:, :height, :width]
+    return np.clip(planes + random.normal(0, 15, planes.shape), 0, 255).astype(np.float32)

@@ -1,0 +1,1 @@
+"""The output folder: claims that make masks checkpoints, writing, restarting, verifying."""

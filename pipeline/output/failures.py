@@ -1,0 +1,68 @@
+"""Images that failed for good are remembered by their source's identity, and not tried again unless asked."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+from pipeline.output.claim import Claim
+from pipeline.output.tree import Tree
+from pipeline.storage import Conflict, NotFound
+from transforms.elements import EncodedImage, Failure, Source
+
+# Failures that another try, or another set of inputs, may mend.
+PASSING = {"DUPLICATE_ID", "SOURCE_MISSING", "SOURCE_CHANGED", "OUT_OF_MEMORY"}
+FOLDER = "failed"
+
+
+@dataclass(frozen=True)
+class RememberFailure:
+    """Leaves a note of a permanent failure in the output, and passes it on."""
+
+    tree: Tree
+
+    def __call__(self, failure: Failure) -> Failure:
+        claim = self.tree.claim(failure.source)
+        if failure.code in PASSING or claim.place in remembered(self.tree):
+            return failure
+        note = json.dumps({"claim": asdict(claim), "code": failure.code, "reason": failure.reason}, sort_keys=True)
+        uri = self.tree.uri(f"{FOLDER}/{claim.place}.json")
+        held = self.tree.storage.stat(uri)
+        try:
+            self.tree.storage.write(uri, note.encode(), expected=held.version if held else None)
+        except Conflict:
+            # Another worker has just written the same note.
+            return failure
+        return failure
+
+
+def forget_failure(tree: Tree, source: Source) -> None:
+    """Removes the note of a source that has been done after all."""
+    if source.place in remembered(tree):
+        tree.storage.delete(tree.uri(f"{FOLDER}/{source.place}.json"))
+
+
+def recall_failure(tree: Tree, image: EncodedImage) -> Failure | None:
+    """The failure that this very version of an image ended in before, under the same model and options."""
+    note = remembered(tree).get(image.source.place)
+    if note is None:
+        return None
+    claim, code, reason = note
+    if not claim.same_work(tree.claim(image.source)):
+        return None
+    return Failure(image.image_id, image.source, code, reason)
+
+
+@lru_cache(maxsize=4)
+def remembered(tree: Tree) -> Mapping[str, tuple[Claim, str, str]]:
+    """All notes of an output by place, as they were when this process first asked; failures are few."""
+    notes = {}
+    for listed in tree.storage.list(tree.uri(FOLDER) + "/"):
+        try:
+            note = json.loads(tree.storage.read(listed.uri))
+            claim = Claim(**note["claim"])
+            notes[claim.place] = (claim, note["code"], note["reason"])
+        except (NotFound, ValueError, TypeError, KeyError):
+            # A note that cannot be read remembers nothing; the image is tried again and writes a new one.
+            continue
+    return notes

@@ -1,0 +1,59 @@
+"""The output folder as workers see it."""
+
+from dataclasses import dataclass
+
+from pipeline.output.claim import Claim
+from pipeline.storage import Conflict, Storage, join, open_storage
+from transforms.elements import Source
+from transforms.errors import RunError
+
+RECORD = ".job.json"
+LOCK = ".lock.json"
+SUCCESS = "_SUCCESS"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The output folder as workers see it, and what claims made in it say.
+
+    Attributes:
+        root: The output folder.
+        staging: Folder below it for files that are not complete yet.
+        record: Path pattern of the file that carries an image's record.
+        fingerprint: Digest of the model and of all options that decide about pixels.
+        inputs: Digest of the command's input patterns.
+    """
+
+    root: str
+    staging: str
+    record: str
+    fingerprint: str
+    inputs: str
+
+    @property
+    def storage(self) -> Storage:
+        """The storage that holds the tree; one client a process."""
+        return open_storage(self.root, staging=self.staging)
+
+    def uri(self, path: str) -> str:
+        """Where a file of the tree lies; raises ValueError for a path that leaves it."""
+        return join(self.root, path)
+
+    def claim(self, source: Source) -> Claim:
+        """The claim that a source makes in this job."""
+        return Claim.of(source, fingerprint=self.fingerprint, inputs=self.inputs)
+
+
+def overwrite(tree: Tree, path: str, data: bytes) -> None:
+    """Writes a file that belongs to the run as a whole, whatever was there.
+
+    Raises:
+        RunError: Somebody else writes the same file at the same time.
+    """
+    uri = tree.uri(path)
+    held = tree.storage.stat(uri)
+    try:
+        tree.storage.write(uri, data, expected=held.version if held else None)
+    except Conflict:
+        if tree.storage.read(uri) != data:
+            raise RunError(f"another run writes to {tree.root}; let one of them finish first") from None

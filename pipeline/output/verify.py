@@ -1,0 +1,154 @@
+"""`maskbeam verify`: checks a whole output against its own records, pixel by pixel."""
+
+import hashlib
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from pipeline.inputs.ids import encode_id
+from pipeline.job import fingerprint
+from pipeline.output.claim import TEXT_KEY, Claim, parse_claim
+from pipeline.output.tree import RECORD, SUCCESS
+from pipeline.output.verify_image import Checked, Made, check_image
+from pipeline.output.verify_reports import Row, compare_reports, image_rows, read_json, row_differs
+from pipeline.reports.wording import count
+from pipeline.storage import NotFound, Storage, absolute, join, open_storage
+from transforms.elements import Array
+from transforms.encode import read_text
+from transforms.statistics import PixelStatistics
+
+_SHOWN = 100
+_THREADS = 8
+_BATCH = 512
+_FOLDERS = ("masks", "binary", "color", "confidence", "overlay")
+
+
+class _Findings:
+    """Differences and orphans: the first ones in words, all of them counted."""
+
+    def __init__(self) -> None:
+        self.differences = self.orphans = 0
+
+    def difference(self, text: str) -> None:
+        self.differences += 1
+        _say(f"DIFFERENT {text}", self.differences)
+
+    def orphan(self, path: str) -> None:
+        self.orphans += 1
+        _say(f"ORPHAN    {path}", self.orphans)
+
+
+def verify(output: str) -> int:
+    """Decodes every mask of an output, recounts its pixels and compares them with everything that was said of them.
+
+    Prints each difference, and the orphans: files of the same model and options that no row of the report claims,
+    such as those of inputs that the last command did not name. Memory holds eight bytes an image.
+
+    Args:
+        output: The output folder, local or on GCS.
+
+    Returns:
+        0 when nothing differs, else 1.
+
+    Raises:
+        RunError: No run has finished there.
+    """
+    root = absolute(output).rstrip("/")
+    storage = open_storage(root)
+    success = read_json(storage, root, SUCCESS)
+    settings = read_json(storage, root, RECORD)["settings"]
+    made, findings = Made(settings, fingerprint(settings)), _Findings()
+    statistics, names = _check_rows(storage, root, made, findings)
+    for text in compare_reports(storage, root, made, success, statistics, len(names)):
+        findings.difference(text)
+    _check_files(storage, root, made, names, findings)
+    _conclude(root, len(names), findings)
+    return 1 if findings.differences else 0
+
+
+def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[PixelStatistics, Array]:
+    total, names = PixelStatistics.zero(made.table.ids), array("Q")
+    rows = image_rows(storage, root)
+    check = partial(_check_row, storage, root, made)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        while batch := list(islice(rows, _BATCH)):
+            names.extend(_digest(encode_id(row.image_id)) for row in batch)
+            for checked in pool.map(check, batch):
+                total += checked.statistics or PixelStatistics.zero()
+                for text in checked.differences:
+                    findings.difference(text)
+    return total, np.sort(np.frombuffer(names, np.uint64)) if names else np.empty(0, np.uint64)
+
+
+def _check_row(storage: Storage, root: str, made: Made, row: Row) -> Checked:
+    checked = check_image(storage, root, made, row.image_id, row.place)
+    if checked.statistics is not None and row_differs(row, checked, made):
+        checked.differences.append(
+            f"reports/images.csv says something else of {encode_id(row.image_id)} than its mask"
+        )
+    return checked
+
+
+def _check_files(storage: Storage, root: str, made: Made, names: Array, findings: _Findings) -> None:
+    """Tells files that no row claims from those of another model or other options."""
+    for path in _files(storage, root):
+        name = _name(path, made)
+        if name is not None and _holds(names, _digest(name)):
+            continue
+        claim = _claim(storage, join(root, path))
+        if claim is None or claim.fingerprint != made.fingerprint:
+            findings.difference(f"{path} is not of this model and these options, and no row of the report claims it")
+        else:
+            findings.orphan(path)
+
+
+def _files(storage: Storage, root: str) -> Iterator[str]:
+    for folder in _FOLDERS:
+        for listed in storage.list(f"{root}/{folder}/"):
+            yield listed.uri[len(root) + 1 :]
+
+
+def _name(path: str, made: Made) -> str | None:
+    """The encoded id that a file is named after; None where these settings make no such file."""
+    folder, _, below = path.partition("/")
+    if folder not in made.products | {made.record.partition("/")[0]}:
+        return None
+    if folder == "binary" or (folder == "confidence" and made.planes):
+        named, _, below = below.partition("/")
+        if named not in made.binary:
+            return None
+    return below.rpartition(".")[0]
+
+
+def _claim(storage: Storage, uri: str) -> Claim | None:
+    try:
+        return parse_claim(read_text(storage.read(uri)).get(TEXT_KEY))
+    except NotFound:
+        return None
+
+
+def _digest(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
+
+
+def _holds(names: Array, digest: int) -> bool:
+    at = int(np.searchsorted(names, np.uint64(digest)))
+    return at < len(names) and int(names[at]) == digest
+
+
+def _conclude(root: str, images: int, findings: _Findings) -> None:
+    if findings.orphans:
+        print(f"{count(findings.orphans, 'orphan')}: of inputs that the last command did not name")  # noqa: T201
+    found = count(findings.differences, "difference") if findings.differences else "no difference"
+    print(f"Verified {count(images, 'image')} in {root}: {found}.")  # noqa: T201
+
+
+def _say(text: str, number: int) -> None:
+    if number <= _SHOWN:
+        print(text)  # noqa: T201
+    elif number == _SHOWN + 1:
+        print("... and more of these")  # noqa: T201

@@ -1,0 +1,119 @@
+"""Reads the reports of a finished output back, and says where they contradict each other or the images."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pipeline.output.verify_image import Checked, Made
+from pipeline.reports.csv_text import csv_line, unguard
+from pipeline.reports.report_files import ImageRow, classes_csv, image_values
+from pipeline.reports.summary_file import pixels_summary
+from pipeline.storage import NotFound, Storage, join
+from transforms.elements import Source
+from transforms.errors import RunError
+from transforms.statistics import PixelStatistics
+
+_HALF = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
+_PLACE = re.compile(r"[0-9a-f]{32}")
+
+
+class Row(NamedTuple):
+    """A line of the images report: id and source as they were before they were made safe, and all its cells."""
+
+    image_id: str
+    source: Source
+    cells: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """Digest of where the source lies; with --anonymous_ids the report holds nothing else."""
+        where = self.source.where
+        return where if _PLACE.fullmatch(where) else self.source.place
+
+
+def read_json(storage: Storage, root: str, path: str) -> dict[str, Any]:
+    """A JSON file of the output.
+
+    Raises:
+        RunError: It is missing or damaged.
+    """
+    try:
+        return dict(json.loads(storage.read(join(root, path))))
+    except NotFound:
+        raise RunError(f"{root} holds no {path}: no run has finished there; run the same command again") from None
+    except (ValueError, TypeError):
+        raise RunError(f"{root}/{path} is damaged; run the same command again") from None
+
+
+def image_rows(storage: Storage, root: str) -> Iterator[Row]:
+    """The rows of the images report, all of its shards."""
+    for listed in storage.list(join(root, "reports/images*.csv")):
+        with io.TextIOWrapper(storage.open(listed.uri), encoding="utf-8", newline="") as text:
+            lines = csv.reader(text)
+            next(lines, None)
+            for cells in lines:
+                image_id, where = (_halves(unguard(cells[i])) for i in (0, 3))
+                yield Row(image_id, Source(where, ""), tuple(cells))
+
+
+def row_differs(row: Row, checked: Checked, made: Made) -> bool:
+    """Whether a row says something else than the image's files."""
+    assert checked.statistics is not None  # noqa: S101 - the caller asks about images that could be read only
+    image = ImageRow(row.image_id, row.source, *checked.size, checked.statistics)
+    line = csv_line(image_values(image, made.table))
+    return tuple(next(csv.reader(io.StringIO(line, newline="")))) != row.cells
+
+
+def failure_codes(storage: Storage, root: str) -> Counter[str]:
+    """How many failures of each code the failures report lists."""
+    codes: Counter[str] = Counter()
+    for listed in storage.list(join(root, "reports/failures*.jsonl")):
+        with storage.open(listed.uri) as lines:
+            codes.update(json.loads(line)["code"] for line in lines)
+    return codes
+
+
+def compare_reports(
+    storage: Storage, root: str, made: Made, success: dict[str, Any], statistics: PixelStatistics, done: int
+) -> Iterator[str]:
+    """What the reports say otherwise than the images.
+
+    Args:
+        storage: That of the output.
+        root: The output folder.
+        made: How it was made.
+        success: The content of `_SUCCESS`.
+        statistics: Sums over all images, as their masks say.
+        done: The number of rows of the images report.
+    """
+    summary = read_json(storage, root, "reports/summary.json")
+    codes = failure_codes(storage, root)
+    yield from _counts("_SUCCESS", success, done, codes)
+    yield from _counts("reports/summary.json", summary, done, codes)
+    if dict(codes) != summary.get("failures"):
+        yield "reports/summary.json and reports/failures.jsonl count failures differently"
+    if summary.get("pixels") != pixels_summary(statistics):
+        yield "reports/summary.json differs from the pixels of the masks"
+    if storage.read(join(root, "reports/classes.csv")).decode() != classes_csv(made.table, statistics):
+        yield "reports/classes.csv differs from the pixels of the masks"
+    if success.get("settings") != made.settings or success.get("fingerprint") != made.fingerprint:
+        yield "_SUCCESS was written with another model or other options than .job.json"
+
+
+def _counts(name: str, counts: dict[str, Any], done: int, codes: Counter[str]) -> Iterator[str]:
+    inputs, ends = counts.get("inputs"), [counts.get(key, 0) for key in ("done", "failed", "duplicate")]
+    if inputs != sum(ends):
+        yield f"{name}: {inputs} inputs are not {' + '.join(map(str, ends))} done, failed and duplicate"
+    if ends[0] != done:
+        yield f"{name} counts {ends[0]} images done, reports/images.csv lists {done}"
+    if ends[1] != codes.total():
+        yield f"{name} counts {ends[1]} failures, reports/failures.jsonl lists {codes.total()}"
+
+
+def _halves(text: str) -> str:
+    # Halves of surrogate pairs stand in the CSV file as backslash escapes.
+    return _HALF.sub(lambda match: chr(int(match[1], 16)), text)

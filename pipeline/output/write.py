@@ -1,0 +1,165 @@
+"""The two ends of the checkpoint: is this image done, and write what was made of it.
+
+An image's files are written in a fixed order, its mask (for multi-label models: its first class's binary mask) last,
+so a mask that is there vouches for the others. Every write names what it expects to find; what it finds instead is
+judged by `claim.judge`, so that the outcome does not depend on the order of work, on replays or on rivals elsewhere.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from apache_beam.pvalue import TaggedOutput
+
+from pipeline.inputs.ids import encode_id
+from pipeline.inputs.read import fetch
+from pipeline.output.claim import (
+    TEXT_KEY,
+    Claim,
+    Record,
+    Verdict,
+    claim_text,
+    content_digest,
+    judge,
+    parse_claim,
+    parse_record,
+    record_text,
+)
+from pipeline.output.failures import forget_failure, recall_failure
+from pipeline.output.outcome import Outcome, worker_name
+from pipeline.output.tree import Tree
+from pipeline.storage import Conflict, NotFound, Storage
+from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
+from transforms.encode import PNG_END, encode_binary, encode_mask, read_text
+from transforms.errors import RunError
+from transforms.render import Rendering, render
+from transforms.statistics import PixelStatistics
+
+# A contest for one name among many writers ends after a few rounds; more means that something else rewrites it.
+ROUNDS = 20
+
+
+def fetch_content(image: EncodedImage) -> EncodedImage:
+    """The image with its bytes, and their digest in its source."""
+    fetched = fetch(image)
+    return replace(fetched, source=replace(fetched.source, content=content_digest(fetched.data or b"")))
+
+
+@dataclass(frozen=True)
+class SkipDone:
+    """Sends an image that is done, or whose name another source keeps, past the model: to the tag `outcome`.
+
+    An image that failed for good before comes back as the same failure, unless `retry_failed`.
+    """
+
+    tree: Tree
+    retry_failed: bool
+
+    def __call__(self, image: EncodedImage) -> Any:
+        record = _held_record(self.tree, image.image_id)
+        verdict = judge(record.claim, self.tree.claim(image.source)) if record else Verdict.REPLACE
+        if record and verdict is Verdict.KEEP and self._complete(record):
+            return TaggedOutput("outcome", _kept(image, record))
+        if record and verdict is Verdict.YIELD:
+            return TaggedOutput("outcome", _lost(image.image_id, fetch_content(image).source, record.claim))
+        failed_before = None if self.retry_failed else recall_failure(self.tree, image)
+        return failed_before or image
+
+    def _complete(self, record: Record) -> bool:
+        stats = ((self.tree.storage.stat(self.tree.uri(path)), size) for path, size in record.products.items())
+        return all(stat is not None and stat.size == size for stat, size in stats)
+
+
+def _held_record(tree: Tree, image_id: str) -> Record | None:
+    try:
+        data = tree.storage.read(tree.uri(tree.record.format(encode_id(image_id))))
+    except NotFound:
+        return None
+    return parse_record(read_text(data).get(TEXT_KEY)) if data.endswith(PNG_END) else None
+
+
+def _kept(image: EncodedImage, record: Record) -> Outcome:
+    source = replace(image.source, content=record.claim.content)
+    statistics = json.dumps(record.statistics)
+    return Outcome(
+        image.image_id, source, record.height, record.width, statistics, skipped=True, worker=worker_name()
+    )
+
+
+def _lost(image_id: str, source: Source, held: Claim) -> Outcome:
+    return Outcome(image_id, source, worker=worker_name(), rival=held.content)
+
+
+@dataclass(frozen=True)
+class Write:
+    """Writes all files of an image, its record last.
+
+    Raises:
+        RunError: The storage refuses (full, forbidden): no later image could fare better.
+    """
+
+    tree: Tree
+    rendering: Rendering
+    ids: tuple[int, ...]
+
+    def __call__(self, labels: LabelMap | LabelPlanes) -> Outcome:
+        claim, name = self.tree.claim(labels.source), encode_id(labels.image_id)
+        drawn = render(labels, self.rendering, text=claim_text(claim))
+        drawn.pop(self.tree.record, None)
+        products = {path.format(name): data for path, data in drawn.items()}
+        statistics = PixelStatistics.of(labels, self.ids).to_json()
+        height, width = labels.size
+        record = Record(claim, height, width, statistics, {path: len(data) for path, data in products.items()})
+        files = [*products.items(), (self.tree.record.format(name), self._record(labels, record))]
+        for path, data in files:
+            placed = put(self.tree, path, data, claim)
+            if placed.kept_by is not None:
+                return _lost(labels.image_id, labels.source, placed.kept_by)
+        forget_failure(self.tree, labels.source)
+        updated = placed.replaced is not None and placed.replaced.place == claim.place
+        text = json.dumps(statistics)
+        return Outcome(labels.image_id, labels.source, height, width, text, updated=updated, worker=worker_name())
+
+    def _record(self, labels: LabelMap | LabelPlanes, record: Record) -> bytes:
+        if isinstance(labels, LabelMap):
+            return encode_mask(labels.labels, text=record_text(record))
+        channel = self.rendering.folders[0][0]
+        return encode_binary(labels.planes[channel], text=record_text(record))
+
+
+class Placed(NamedTuple):
+    """How a write ended: `kept_by` another source, which stands; or ours stands and has `replaced` another file."""
+
+    kept_by: Claim | None = None
+    replaced: Claim | None = None
+
+
+def put(tree: Tree, path: str, data: bytes, claim: Claim) -> Placed:
+    """Writes one file of an image, unless the same work has written it before or another source keeps it.
+
+    Raises:
+        RunError: Something that is not maskbeam keeps changing the file.
+    """
+    uri, expected, replaced = tree.uri(path), None, None
+    for _ in range(ROUNDS):
+        try:
+            tree.storage.write(uri, data, expected=expected)
+            return Placed(replaced=replaced)
+        except Conflict:
+            expected, found = _found(tree.storage, uri)
+        held = parse_claim(read_text(found).get(TEXT_KEY))
+        verdict = judge(held, claim)
+        if verdict is Verdict.YIELD:
+            return Placed(kept_by=held)
+        if verdict is Verdict.KEEP and len(found) == len(data):
+            return Placed()
+        replaced = held
+    raise RunError(f"another program keeps changing files in {tree.root}; let only maskbeam write there")
+
+
+def _found(storage: Storage, uri: str) -> tuple[str | None, bytes]:
+    try:
+        data, version = storage.read_versioned(uri)
+    except NotFound:
+        return None, b""
+    return version, data

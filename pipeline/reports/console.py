@@ -1,0 +1,140 @@
+"""What a person reads at the end of a run: ten lines, give or take what failed."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.reports.summary_file import InputCounts
+from pipeline.reports.wording import count, duration, percent, rate
+from transforms.class_summary import ClassSummary
+
+_CLASSES = 10
+_CODES = 3
+_NAME_WIDTH = 24
+_REASON_WIDTH = 76
+_INDENT = " " * 9
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        output: The output folder.
+        folders: What was written below it, such as `masks` and `color`.
+        counts: What became of the inputs.
+        skipped: How many of those done were found done.
+        seconds: How long it took.
+        failures: Number of failures by code.
+        reasons: The first reason of each code.
+        warnings: What looks wrong about the predictions.
+        max_failures: The limit as the user gave it.
+        too_many: Whether more inputs failed than it allows.
+        refused: Whether the warnings make the run a failure.
+        independent: Whether classes overlap, so that shares may add up to more than 100%.
+    """
+
+    output: str
+    folders: Sequence[str]
+    counts: InputCounts
+    skipped: int = 0
+    seconds: float = 0.0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    max_failures: str = ""
+    too_many: bool = False
+    refused: bool = False
+    independent: bool = False
+
+
+def closing_summary(ending: Ending, classes: Sequence[ClassSummary]) -> str:
+    """The closing lines, without a newline at the end: how many, how fast, the classes' shares, what failed, where.
+
+    Names of classes are shown without control characters; no image is named.
+    """
+    lines = [
+        "Images   " + _images(ending),
+        *_titled("Classes", _class_lines(classes, ending)),
+        *_titled("Failed", _failure_lines(ending)),
+        *_titled("Warning", ending.warnings),
+        "Output   " + f"{ending.output.rstrip('/')}/ with {', '.join(ending.folders)}",
+        _verdict(ending),
+    ]
+    return "\n".join(lines)
+
+
+def _images(ending: Ending) -> str:
+    counts = ending.counts
+    parts = [f"{counts.done:,} of {count(counts.inputs, 'input')} done"]
+    parts += [f"{ending.skipped:,} of them before"] if ending.skipped else []
+    parts += [f"{counts.failed:,} failed"] if counts.failed else []
+    parts += [count(counts.duplicate, "duplicate")] if counts.duplicate else []
+    speed = f"; {duration(ending.seconds)}, {rate(counts.done - ending.skipped, ending.seconds)}"
+    return ", ".join(parts) + speed
+
+
+def _titled(title: str, lines: Sequence[str]) -> list[str]:
+    return [(_INDENT if i else title.ljust(len(_INDENT))) + line for i, line in enumerate(lines)]
+
+
+def _class_lines(classes: Sequence[ClassSummary], ending: Ending) -> list[str]:
+    if not any(c.pixels for c in classes):
+        return []
+    largest = sorted(classes, key=lambda c: (-c.pixels, c.info.channel))
+    cells = _cells(largest[:_CLASSES])
+    rows = (len(cells) + 1) // 2 if len(cells) > _CLASSES // 2 else len(cells)
+    lines = ["   ".join(cells[row::rows]) for row in range(rows)]
+    if len(classes) > _CLASSES:
+        lines.append(f"... and {len(classes) - _CLASSES:,} more, see reports/classes.csv")
+    if ending.independent:
+        lines.append("(classes overlap, so shares may add up to more than 100%)")
+    return lines
+
+
+def _cells(classes: Sequence[ClassSummary]) -> list[str]:
+    names = [_shown(c.info.name) for c in classes]
+    width = max(map(_width, names))
+    shares = [percent(c.share or 0.0) for c in classes]
+    return [f"{name}{' ' * (width - _width(name))}  {share:>6}" for name, share in zip(names, shares, strict=True)]
+
+
+def _shown(name: str) -> str:
+    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    while _width(printable) > _NAME_WIDTH:
+        printable = printable.rstrip("\u2026")[:-1] + "\u2026"
+    return printable
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _failure_lines(ending: Ending) -> list[str]:
+    codes = sorted(ending.failures, key=lambda code: (-ending.failures[code], code))
+    lines = [
+        f"{ending.failures[code]:,} {code}: {_shortened(ending.reasons.get(code, ''))}" for code in codes[:_CODES]
+    ]
+    if len(codes) > _CODES:
+        lines.append(f"... and {sum(ending.failures[code] for code in codes[_CODES:]):,} more of other kinds")
+    return lines
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= _REASON_WIDTH else reason[: _REASON_WIDTH - 1] + "\u2026"
+
+
+def _verdict(ending: Ending) -> str:
+    counts = ending.counts
+    failed = f"{counts.failed:,} of {count(counts.inputs, 'input')} failed"
+    again = "see reports/failures.jsonl; the same command with --retry_failed tries them again"
+    if not counts.reconciles:
+        return "NOT DONE: some inputs came to no end, so there is no _SUCCESS; run the same command again"
+    if ending.too_many:
+        return f"NOT DONE: {failed}, more than --max_failures {ending.max_failures} allows: no _SUCCESS; {again}"
+    if ending.refused:
+        return "NOT DONE: the predictions look wrong (--fail_on_degenerate): no _SUCCESS; try `maskbeam inspect`"
+    if counts.failed:
+        return f"Done, though {failed}, which --max_failures {ending.max_failures} allows; {again}"
+    return "Done." if counts.inputs else "Done: there was nothing to do."

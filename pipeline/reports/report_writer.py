@@ -1,0 +1,146 @@
+"""Writes the reports into the output: of single images shard by shard, of the run as a whole, `_SUCCESS` last."""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from pipeline.job import Job
+from pipeline.output.lease import check_holder
+from pipeline.output.outcome import Outcome
+from pipeline.output.tree import LOCK, SUCCESS, overwrite
+from pipeline.reports.json_text import json_text
+from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
+from pipeline.reports.sample_overlays import draw_sample
+from pipeline.reports.summary_file import InputCounts, summary_json
+from pipeline.reports.totals import Resolved, Totals
+from pipeline.reports.verdict import Verdict, judge_run
+from pipeline.storage import NotFound
+from transforms.dead_model import find_warnings
+from transforms.head import BINARY
+
+
+@dataclass(frozen=True)
+class ReportWriter:
+    """Writes a job's reports. `started` is in seconds since the epoch."""
+
+    job: Job
+    started: float
+
+    def write_shard(self, shard: int, shards: int, resolved: Iterable[Resolved]) -> None:
+        """Writes the rows of one shard of the per-image reports."""
+        buckets = list(resolved)
+        rows = [_row(outcome) for bucket in buckets for outcome in bucket.done]
+        failures = [failure for bucket in buckets for failure in bucket.failed]
+        anonymous = self.job.options.output.anonymous_ids
+        self._write(shard_name("images.csv", shard, shards), images_csv(rows, self.job.table, anonymous=anonymous))
+        self._write(shard_name("failures.jsonl", shard, shards), failures_jsonl(failures, anonymous=anonymous))
+        if self.job.options.output.parquet:
+            table = images_parquet(rows, self.job.table, anonymous=anonymous)
+            overwrite(self.job.tree, f"reports/{shard_name('images.parquet', shard, shards)}", table)
+
+    def finish(self, totals: Totals, inputs: int) -> None:
+        """Writes what is said of the run as a whole; `_SUCCESS` last, if it is one.
+
+        Raises:
+            RunError: Another run has taken the output over.
+        """
+        tree, options = self.job.tree, self.job.options.output
+        check_holder(tree.storage, tree.uri(LOCK), self.job.run)
+        if not inputs:
+            self.write_shard(0, 1, [])
+        counts = InputCounts(inputs, totals.done, sum(totals.failed.values()), totals.duplicates)
+        choices = 2 if self.job.probe.head.kind in BINARY else None
+        warnings = find_warnings(self.job.table, totals.statistics, choices=choices)
+        verdict = judge_run(
+            counts, warnings, max_failures=options.max_failures, fail_on_degenerate=options.fail_on_degenerate
+        )
+        self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
+        self._write("summary.json", self._summary(totals, counts, warnings))
+        for _, outcome in totals.samples:
+            draw_sample(self.job, outcome)
+        self._write_run(totals, counts, verdict, warnings)
+        if verdict.code == 0:
+            overwrite(tree, SUCCESS, self._success(counts))
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        return {"maskbeam": package_version(), **dict(self.job.probe.versions)}
+
+    def _write(self, name: str, text: str) -> None:
+        overwrite(self.job.tree, f"reports/{name}", text.encode())
+
+    def _summary(self, totals: Totals, counts: InputCounts, warnings: list[str]) -> str:
+        return summary_json(
+            versions=self._versions,
+            options=self.job.settings,
+            model={"sha256": self.job.probe.digest, "evidence": list(self.job.probe.evidence)},
+            counts=counts,
+            failures=totals.failed,
+            table=self.job.table,
+            statistics=totals.statistics,
+            warnings=warnings,
+        )
+
+    def _write_run(self, totals: Totals, counts: InputCounts, verdict: Verdict, warnings: list[str]) -> None:
+        ended = time.time()
+        run: dict[str, Any] = {
+            "run": self.job.run,
+            "started": _utc(self.started),
+            "ended": _utc(ended),
+            "seconds": ended - self.started,
+            **asdict(counts),
+            "written": totals.done - totals.skipped,
+            "skipped": totals.skipped,
+            "updated": totals.updated,
+            "failures": totals.failed,
+            "reasons": totals.reasons,
+            "workers": totals.workers,
+            "warnings": warnings,
+            "statistics": totals.statistics.to_json(),
+            "exit_code": verdict.code,
+            "too_many": verdict.too_many,
+            "refused": verdict.refused,
+            "versions": self._versions,
+        }
+        overwrite(self.job.tree, f"runs/{self.job.run}.json", (json_text(run, indent=2) + "\n").encode())
+
+    def _success(self, counts: InputCounts) -> bytes:
+        content = {
+            **asdict(counts),
+            "fingerprint": self.job.tree.fingerprint,
+            "settings": self.job.settings,
+            "versions": self._versions,
+        }
+        return (json_text(content, indent=2) + "\n").encode()
+
+
+@cache
+def package_version() -> str:
+    """Of maskbeam itself."""
+    return version("maskbeam")
+
+
+def shard_name(name: str, shard: int, shards: int) -> str:
+    """A report's file name: `images.csv`, or `images-00001-of-00003.csv` when there are several."""
+    stem, _, extension = name.rpartition(".")
+    return name if shards == 1 else f"{stem}-{shard:05d}-of-{shards:05d}.{extension}"
+
+
+def read_run(job: Job) -> dict[str, Any] | None:
+    """What a finished run says of itself; None when it did not come to its end."""
+    try:
+        return dict(json.loads(job.tree.storage.read(job.tree.uri(f"runs/{job.run}.json"))))
+    except NotFound:
+        return None
+
+
+def _row(outcome: Outcome) -> ImageRow:
+    return ImageRow(outcome.image_id, outcome.source, outcome.height, outcome.width, outcome.pixel_statistics)
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

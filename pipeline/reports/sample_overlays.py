@@ -1,0 +1,69 @@
+"""A few finished images as overlays under `reports/samples/`, for a person to look at."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from pipeline.inputs.ids import encode_id
+from pipeline.inputs.read import reread
+from pipeline.job import Job
+from pipeline.models.tf_jpeg import decode_jpeg
+from pipeline.output.outcome import Outcome
+from pipeline.output.tree import overwrite
+from pipeline.storage import NotFound
+from transforms.decode import decode
+from transforms.elements import Array, EncodedImage, Image
+from transforms.encode import decode_mask, encode_jpeg
+from transforms.errors import ImageError
+from transforms.overlay import overlay
+from transforms.prepare import drawable
+from transforms.resize import resize_nearest
+
+Decoder = Callable[[EncodedImage], Image]
+
+
+def draw_sample(job: Job, outcome: Outcome) -> None:
+    """Writes one overlay, made from the mask as it was written and the source as it is now.
+
+    A source that has vanished since gives no sample: it is no reason to fail a run that has its mask.
+    """
+    name = encode_id(outcome.image_id)
+    try:
+        image = decode_for(job)(reread(outcome.source, job.options.read))
+        labels = _labels(job, name)
+    except (ImageError, NotFound):
+        return
+    pixels = drawable(image)
+    if labels.shape != pixels.shape[:2]:
+        labels = resize_nearest(labels[..., None], *pixels.shape[:2])[..., 0]
+    rendering = job.rendering
+    drawn = overlay(pixels, labels, rendering.palette, opacity=rendering.opacity, ignore=rendering.ignore_label)
+    overwrite(job.tree, f"reports/samples/{name}.jpg", encode_jpeg(drawn))
+
+
+def decode_for(job: Job) -> Decoder:
+    """The decoder with a job's options."""
+    options = job.options.decode
+    return partial(
+        decode,
+        input_range=options.input_range,
+        background=options.background,
+        max_pixels=options.max_pixels,
+        jpeg_decoder=decode_jpeg if job.probe.spec.resize_filter == "tf" else None,
+    )
+
+
+def _labels(job: Job, name: str) -> Array:
+    tree, rendering = job.tree, job.rendering
+    if not job.labeling.has_planes:
+        return decode_mask(tree.storage.read(tree.uri(f"masks/{name}.png")))
+    planes = [
+        (class_id, decode_mask(tree.storage.read(tree.uri(f"binary/{folder}/{name}.png"))))
+        for _, class_id, folder in rendering.folders
+    ]
+    # Where classes overlap the later one is seen.
+    labels = np.full(planes[0][1].shape, rendering.ignore_label, job.labeling.dtype)
+    for class_id, plane in planes:
+        labels[plane > 0] = class_id
+    return labels

@@ -1,0 +1,164 @@
+"""What a whole run sums up to: a monoid, so that any split of the input gives the same."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline.output.outcome import Outcome
+from transforms.elements import Failure
+from transforms.statistics import PixelStatistics
+
+# How many finished images the report shows as overlays.
+SAMPLES = 16
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """All inputs of one bucket of ids, each in exactly one of the three lists; sorted."""
+
+    bucket: int
+    done: tuple[Outcome, ...]
+    failed: tuple[Failure, ...]
+    duplicates: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over images.
+
+    Attributes:
+        statistics: Pixel statistics of all images that are done.
+        done: Images with a mask.
+        duplicates: Inputs that are copies of an image that is done.
+        failed: Number of failures by code.
+        reasons: The first reason of each code, in alphabetical order so that it does not depend on the order of work.
+        samples: The images with the smallest digests of their ids: a seeded sample.
+        skipped: Images that this run found done.
+        updated: Images whose source had changed since they were done.
+        workers: Images by the process that did them.
+    """
+
+    statistics: PixelStatistics
+    done: int = 0
+    duplicates: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    samples: tuple[tuple[str, Outcome], ...] = ()
+    skipped: int = 0
+    updated: int = 0
+    workers: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, resolved: Resolved, ids: tuple[int, ...]) -> "Totals":
+        """The sums over one bucket."""
+        statistics = sum((o.pixel_statistics for o in resolved.done), PixelStatistics.zero(ids))
+        return cls(
+            statistics,
+            done=len(resolved.done),
+            duplicates=len(resolved.duplicates),
+            failed=_count(failure.code for failure in resolved.failed),
+            reasons=_first((failure.code, failure.reason) for failure in resolved.failed),
+            samples=_smallest((_digest(o.image_id), o) for o in resolved.done),
+            skipped=sum(o.skipped for o in resolved.done),
+            updated=sum(o.updated for o in resolved.done),
+            workers=_count(o.worker for o in resolved.done if not o.skipped),
+        )
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(
+            self.statistics + other.statistics,
+            self.done + other.done,
+            self.duplicates + other.duplicates,
+            _added(self.failed, other.failed),
+            _first([*self.reasons.items(), *other.reasons.items()]),
+            _smallest([*self.samples, *other.samples]),
+            self.skipped + other.skipped,
+            self.updated + other.updated,
+            _added(self.workers, other.workers),
+        )
+
+    @property
+    def inputs(self) -> int:
+        """Inputs that came to an end, one way or another."""
+        return self.done + self.duplicates + sum(self.failed.values())
+
+
+class SumTotals(beam.CombineFn):
+    """Adds up `Totals`."""
+
+    def __init__(self, ids: tuple[int, ...]) -> None:
+        self._ids = ids
+
+    def create_accumulator(self) -> Totals:
+        return Totals(PixelStatistics.zero(self._ids))
+
+    def add_input(self, accumulator: Totals, element: Totals) -> Totals:
+        return accumulator + element
+
+    def merge_accumulators(self, accumulators: Iterable[Totals]) -> Totals:
+        return sum(accumulators, self.create_accumulator())
+
+    def extract_output(self, accumulator: Totals) -> Totals:
+        return accumulator
+
+
+def resolve(bucket: int, outcomes: Iterable[Outcome], failures: Iterable[Failure]) -> Resolved:
+    """Decides who keeps each id of a bucket, whatever order its inputs come in.
+
+    Of several sources under one id, the one whose place has the smallest digest keeps it. The others are duplicates
+    if their bytes are the same, else failures `DUPLICATE_ID`.
+    """
+    done: list[Outcome] = []
+    failed = list(failures)
+    duplicates: list[Outcome] = []
+    for outcome in sorted(outcomes, key=_contest):
+        held_by = done[-1].source.content if done and done[-1].image_id == outcome.image_id else outcome.rival
+        if not outcome.lost and not held_by:
+            done.append(outcome)
+        elif outcome.source.content == held_by:
+            duplicates.append(outcome)
+        else:
+            failed.append(_contested(outcome))
+    failed.sort(key=lambda f: (f.image_id, f.source.where, f.source.version, f.code))
+    return Resolved(bucket, tuple(done), tuple(failed), tuple(duplicates))
+
+
+def _contest(outcome: Outcome) -> tuple[Any, ...]:
+    return outcome.image_id, outcome.lost, outcome.source.place, outcome.skipped, outcome.worker
+
+
+def _contested(outcome: Outcome) -> Failure:
+    reason = (
+        "another input has the same id and keeps it; give ids of their own with --keep_extension (same name, other "
+        "extension) or --id_root (same name, other folder)"
+    )
+    return Failure(outcome.image_id, outcome.source, "DUPLICATE_ID", reason)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8, person=b"sample").hexdigest()
+
+
+def _smallest(samples: Iterable[tuple[str, Outcome]]) -> tuple[tuple[str, Outcome], ...]:
+    return tuple(sorted(samples, key=lambda s: (s[0], s[1].image_id))[:SAMPLES])
+
+
+def _count(keys: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for key in keys:
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def _added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in sorted({*one, *other})}
+
+
+def _first(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    reasons: dict[str, str] = {}
+    for code, reason in pairs:
+        reasons[code] = min(reason, reasons.get(code, reason))
+    return reasons

@@ -1,0 +1,42 @@
+"""Whether a run that came to its end is a success."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.reports.summary_file import InputCounts
+
+DONE, BROKEN, TOO_MANY = 0, 1, 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The command's exit code, and what made it so: too many failures, or predictions that were refused."""
+
+    code: int
+    too_many: bool = False
+    refused: bool = False
+
+
+def judge_run(
+    counts: InputCounts, warnings: Sequence[str], *, max_failures: str, fail_on_degenerate: bool
+) -> Verdict:
+    """Judges a run by its numbers.
+
+    Args:
+        counts: What became of the inputs.
+        warnings: What looks wrong about the predictions.
+        max_failures: A count, or a share of the inputs such as `0.1%`.
+        fail_on_degenerate: Whether a warning is a failure.
+    """
+    if not counts.reconciles:
+        return Verdict(BROKEN)
+    too_many = counts.failed > allowed_failures(max_failures, counts.inputs)
+    refused = bool(warnings) and fail_on_degenerate
+    return Verdict(TOO_MANY if too_many or refused else DONE, too_many, refused)
+
+
+def allowed_failures(max_failures: str, inputs: int) -> float:
+    """How many images may fail."""
+    if max_failures.endswith("%"):
+        return inputs * float(max_failures[:-1]) / 100
+    return int(max_failures)

@@ -1,0 +1,154 @@
+"""Files and objects behind one interface: local paths and `gs://` URIs, told apart by the URI alone.
+
+Errors hold no object's name in their text, because names may identify patients and texts end up in logs.
+"""
+# ruff: noqa: N818 - `NotFound` says what `NotFoundError` says.
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from transforms.errors import RunError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_UNSAFE_PART = re.compile(r"\A\.{0,2}\Z|[\\\x00]")
+
+
+class NotFound(Exception):
+    """There is no such file or object, or it is not a plain file."""
+
+
+class Conflict(Exception):
+    """The file is not in the state that the writer expected; nothing was changed."""
+
+
+class SourceChanged(Exception):
+    """The file was replaced or altered since it was listed."""
+
+
+class Denied(RunError):
+    """Storage refuses access; the message says where and what to grant."""
+
+
+class Unavailable(RunError):
+    """Storage kept failing for as long as we were ready to try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file as a listing shows it.
+
+    Attributes:
+        uri: Absolute path, or `gs://` URI.
+        size: In bytes.
+        version: An object's generation, or a file's size and modification time.
+        metadata: An object's custom metadata; None for local files.
+    """
+
+    uri: str
+    size: int
+    version: str
+    metadata: Mapping[str, str] | None = None
+
+
+class Storage(Protocol):
+    """What local files and objects have in common. Thread-safe, cheap to open, can be pickled.
+
+    Every method raises `Denied` when access is refused and `Unavailable` when storage keeps failing.
+    """
+
+    def list(self, pattern: str) -> Iterator[Listed]:
+        """All files of a folder (recursive), of a glob (`*`, `?`, `[..]`, `**`), or one file; sorted by name.
+
+        What exists under a name such as `b[1]`, which as a glob would not match itself, is taken as a name. Below the
+        part before the first glob, hidden files and folders (leading dot) are skipped. A pattern that matches
+        nothing gives an empty listing.
+        """
+
+    def stat(self, uri: str) -> Listed | None:
+        """One file's listing, or None when there is no such file."""
+
+    def read(self, uri: str, *, version: str | None = None, limit: int | None = None) -> bytes:
+        """A file's content, or its first `limit` bytes.
+
+        Raises:
+            NotFound: There is no such file.
+            SourceChanged: `version` is given and the file is another one now.
+        """
+
+    def read_versioned(self, uri: str) -> tuple[bytes, str]:
+        """A file's content, and the version that this content is."""
+
+    def open(self, uri: str, *, start: int = 0, end: int | None = None, version: str | None = None) -> BinaryIO:
+        """The bytes `[start, end)`, read forwards and always from one version. Raises what `read` raises."""
+
+    def write(self, uri: str, data: bytes, *, expected: str | None, metadata: Mapping[str, str] | None = None) -> str:
+        """Writes a whole file atomically and returns its new version; makes folders as needed.
+
+        Args:
+            uri: Where to, made by `join`.
+            data: The whole content.
+            expected: The version to replace; None to create only.
+            metadata: Custom metadata of an object; local files have none.
+
+        Raises:
+            Conflict: What is there is not `expected`.
+        """
+
+    def delete(self, uri: str, *, version: str | None = None) -> None:
+        """Removes a file if it is there; with `version` only that one, else raises `Conflict`."""
+
+
+def open_storage(uri: str, *, staging: str | None = None) -> Storage:
+    """The storage that `uri` lies in.
+
+    Args:
+        uri: Any path or `gs://` URI in it.
+        staging: Folder for local files that are not complete yet, on the file system that they are written to;
+            None: hidden files beside the final ones.
+
+    Raises:
+        RunError: The URI's scheme is not supported.
+    """
+    if is_gcs(uri):
+        from pipeline.storage.gcs_storage import GcsStorage
+
+        return GcsStorage()
+    scheme = _SCHEME.match(uri)
+    if scheme:
+        raise RunError(f"{scheme[0]} is not supported in {uri!r}; use a local path or gs://bucket/path")
+    from pipeline.storage.local_storage import LocalStorage
+
+    return LocalStorage(staging)
+
+
+def is_gcs(uri: str) -> bool:
+    """Whether a URI names an object on Google Cloud Storage."""
+    return uri.startswith("gs://")
+
+
+def absolute(uri: str) -> str:
+    """A path or pattern as it reads from any working directory, as listings show it; keeps a trailing slash."""
+    if is_gcs(uri):
+        return uri
+    path = os.path.abspath(uri)
+    return path + "/" if uri.endswith("/") and path != "/" else path
+
+
+def join(root: str, relative: str) -> str:
+    """The URI of `relative` below `root`.
+
+    Raises:
+        ValueError: `relative` could leave the root (`..`, an absolute path, a drive letter, a backslash, NUL), or has
+            an empty component, which some storages fold.
+    """
+    if any(_UNSAFE_PART.search(part) for part in relative.split("/")) or re.match("[A-Za-z]:", relative):
+        raise ValueError("a path that is not plainly below its root was refused")
+    return f"{root.rstrip('/')}/{relative}"
+
+
+def folder_of(uri: str) -> str:
+    """The folder that a file lies in: what messages name in place of the file."""
+    return uri.rpartition("/")[0] or "/"

@@ -1,0 +1,105 @@
+"""Walks local folders in the order of whole names, holding one folder's names at a time."""
+
+import logging
+import os
+from collections.abc import Iterator
+
+from pipeline.storage import Listed, NotFound
+from pipeline.storage.local_errors import reading
+from pipeline.storage.patterns import Glob
+
+_log = logging.getLogger(__name__)
+
+
+def listed(path: str, found: os.stat_result) -> Listed:
+    """A listing's line from a file's status."""
+    return Listed(path, found.st_size, version_of(found))
+
+
+def version_of(found: os.stat_result) -> str:
+    """Size in bytes and modification time in nanoseconds."""
+    return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+def walk(glob: Glob) -> Iterator[Listed]:
+    """All files that `glob` means, sorted by name.
+
+    Links to folders are followed, but never into a folder above and each target only once, so that loops end.
+    A broken link is listed with size 0 and can then not be read: an input that is lost must show up.
+
+    Raises:
+        RunError: A folder cannot be listed.
+    """
+    root = glob.fixed + "/"
+    links = _Links(root)
+    stack = [("", _names(root))]
+    while stack:
+        folder, names = stack[-1]
+        if not names:
+            stack.pop()
+            continue
+        path = folder + names.pop()
+        parts = path.rstrip("/").split("/")
+        if not path.endswith("/"):
+            if glob.matches(parts):
+                yield from _file(root + path)
+        elif glob.may_hold(parts) and links.enter(root + path, depth=len(stack)):
+            stack.append((path, _names(root + path)))
+
+
+def _names(folder: str) -> list[str]:
+    """What may be listed of a folder, folders with a trailing slash, in reverse: the first is popped first."""
+    try:
+        with reading(folder), os.scandir(folder) as entries:
+            names = [_name(entry) for entry in entries if not entry.name.startswith(".")]
+    except NotFound:
+        return []
+    # Folders sort with their slash, so that the walk's order is that of whole names, as in object storage.
+    return sorted(filter(None, names), reverse=True)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    try:
+        if entry.is_dir():
+            return entry.name + "/"
+        plain = entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:  # a link that points to itself
+        plain = True
+    return entry.name if plain else ""
+
+
+def _file(path: str) -> Iterator[Listed]:
+    try:
+        yield listed(path, os.stat(path))
+    except OSError:
+        if os.path.islink(path):
+            yield Listed(path, 0, "0-0")
+
+
+class _Links:
+    """Which folders a walk may enter: links only to targets that are neither above them nor were linked before."""
+
+    def __init__(self, root: str) -> None:
+        self._above = [_identity(root)]
+        self._linked: set[tuple[int, int] | None] = set()
+
+    def enter(self, folder: str, *, depth: int) -> bool:
+        """Whether to go into `folder`, which lies `depth` folders below the root."""
+        identity = _identity(folder)
+        del self._above[depth:]
+        linked = os.path.islink(folder.rstrip("/"))
+        if linked and (identity in self._above or identity in self._linked):
+            _log.warning("a link to a folder that is listed already was skipped")
+            return False
+        if linked:
+            self._linked.add(identity)
+        self._above.append(identity)
+        return True
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
