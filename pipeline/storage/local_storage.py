@@ -84,7 +84,9 @@ class LocalStorage:
         return io.BufferedReader(RangeStream(fetch, start, end, close=lambda: os.close(descriptor)), _BUFFER)
 
     def write(self, uri: str, data: bytes, *, expected: str | None, metadata: Mapping[str, str] | None = None) -> str:
-        staged = f"{self.staging or folder_of(uri)}/.{secrets.token_hex(12)}"
+        # Hidden from listings beside final files; not so in a folder of its own, which the next run empties.
+        token = secrets.token_hex(12)
+        staged = f"{self.staging}/{token}" if self.staging else f"{folder_of(uri)}/.{token}"
         with writing(uri):
             try:
                 _making_folders(staged, lambda: _write_synced(staged, data))
