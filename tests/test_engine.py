@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -7,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 from pipeline.models.engine import BYTES_PER_PIXEL, CALL_BYTES, KerasEngine, choose_batch_size, pad, start_engine
-from pipeline.models.keras_model import LoadedModel, TensorSpec
+from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model
 from pipeline.models.probe import Probe, probe_model
 from pipeline.models.trial import synthetic_planes
 from pipeline.options import ModelOptions
+from tests.models import save, tutorial_unet
 from transforms.argmax import argmax
 from transforms.confidence import confidence
 from transforms.elements import Array
@@ -306,3 +308,18 @@ class TestBatchSize:
     def test_no_room_for_one_image(self) -> None:
         with pytest.raises(MemoryError):
             Timed(0, 1, most=0).choose()
+
+
+def test_a_mask_does_not_depend_on_the_batch_it_comes_in(tmp_path: Path) -> None:
+    # Depthwise and 1 x 1 convolutions, where a batch of one takes another way through oneDNN.
+    model = open_model(
+        ModelOptions(path=str(save(tutorial_unet(keras, size=64), tmp_path / "m.keras")), normalize="0..1")
+    )
+    options = ModelOptions(path=model.uri, normalize="0..1")
+    loaded = load(model, options)
+    engine = KerasEngine(loaded, probe_model(loaded, options), end="logits", batch_size=8)
+    planes = synthetic_planes(9, 64, 64, 3)
+    whole = engine(planes).logits
+    for size in (1, 2, 3, 5):
+        parts = [engine(planes[i : i + size]).logits for i in range(0, len(planes), size)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)

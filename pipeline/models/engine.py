@@ -29,7 +29,8 @@ class KerasEngine:
     """A model compiled by TensorFlow for any number of planes up to `batch_size`.
 
     Short batches are padded to the next power of two, so that few shapes are ever seen, yet a batch that was halved
-    for lack of memory needs half of it.
+    for lack of memory needs half of it. A single plane is padded too: oneDNN computes a batch of one another way,
+    whose last bits differ, and a mask must not depend on which images it came with.
     """
 
     def __init__(
@@ -67,18 +68,18 @@ class KerasEngine:
         if planes.dtype != np.uint8:
             planes = planes.astype(np.float32, copy=False)
         step = min(self.batch_size, self._fitting(planes))
-        parts = [self._run(planes[i : i + step]) for i in range(0, len(planes), step)]
+        parts = [self._run(planes[i : i + step], min(2, step)) for i in range(0, len(planes), step)]
         return parts[0] if len(parts) == 1 else Scores(*map(np.concatenate, zip(*parts, strict=True)))
 
     def _fitting(self, planes: Array) -> int:
         pixels: int = planes.shape[1] * planes.shape[2]
         return max(1, CALL_BYTES // (pixels * self._bytes_per_pixel))
 
-    def _run(self, planes: Array) -> Scores:
+    def _run(self, planes: Array, smallest: int) -> Scores:
         count = len(planes)
         compiled = self._function(planes)
         try:
-            results = compiled(tf.constant(pad(planes, self._only)))
+            results = compiled(tf.constant(pad(planes, self._only, smallest=smallest)))
             return Scores(*(result.numpy()[:count] for result in results))
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(f"the model has no room for {count} planes of {planes.shape[1:]}") from error
@@ -105,9 +106,9 @@ class KerasEngine:
             return None
 
 
-def pad(planes: Array, count: int | None = None) -> Array:
-    """Repeats the last plane until there are `count`, or a power of two."""
-    missing = (count or 1 << (len(planes) - 1).bit_length()) - len(planes)
+def pad(planes: Array, count: int | None = None, *, smallest: int = 1) -> Array:
+    """Repeats the last plane until there are `count`, or else a power of two of at least `smallest`."""
+    missing = (count or max(smallest, 1 << (len(planes) - 1).bit_length())) - len(planes)
     return np.concatenate([planes, planes[-1:].repeat(missing, axis=0)]) if missing else planes
 
 
