@@ -1,0 +1,64 @@
+"""Runs in child processes, forked from one that has imported everything: a start costs milliseconds."""
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+from tests.numpy_engine import main
+
+# Longer than any run here takes on a busy machine; a run that is still there has hung.
+PATIENCE = 300.0
+
+
+@cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.numpy_engine"])
+    return context
+
+
+def run_child(argv: Sequence[str], *, log: Path, kill_after: float | None = None, host: str = "") -> int | None:
+    """`maskbeam run` with the numpy engine in a process of its own.
+
+    Args:
+        argv: The command line.
+        log: Gets what the run says.
+        kill_after: Seconds until it is killed by SIGKILL.
+        host: The storage service that gs:// means.
+
+    Returns:
+        Its exit code; None when it was killed.
+
+    Raises:
+        TimeoutError: It has hung.
+    """
+    child = _context().Process(target=_run, args=(list(argv), str(log), host))
+    child.start()
+    child.join(PATIENCE if kill_after is None else kill_after)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        if kill_after is None:
+            raise TimeoutError(f"a run still went on after {PATIENCE} s; see {log}")
+        return None
+    return child.exitcode
+
+
+def timed_child(argv: Sequence[str], *, log: Path, host: str = "") -> tuple[int | None, float]:
+    """As `run_child`, with the seconds that it took."""
+    start = time.monotonic()
+    return run_child(argv, log=log, host=host), time.monotonic() - start
+
+
+def _run(argv: list[str], log: str, host: str) -> None:
+    if host:
+        os.environ["STORAGE_EMULATOR_HOST"] = host
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.exit(main(argv))
