@@ -1,23 +1,36 @@
 """The command `maskbeam`. Heavy libraries are imported by the command that needs them, once its options are good."""
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from pipeline.flags import EXAMPLE, Parser, add_flags, check_beam_flags, to_options
+from pipeline.command_line import (
+    ABOUT_RUN,
+    EXAMPLE,
+    Parser,
+    add_flags,
+    check_beam_flags,
+    did_you_mean,
+    expand,
+    to_options,
+)
 from pipeline.options import RunOptions
 from pipeline.quiet import quiet
 from transforms.errors import RunError
 
-COMMANDS = """commands:
+HELP = f"""usage: maskbeam COMMAND [options]
+
+Batch semantic segmentation with Keras models.
+
+commands:
   run       segment images: masks and reports out
   inspect   look at a model and how it wants its input
   verify    check a whole output against its own records
   demo      make sample images and segment them
 
-`maskbeam COMMAND --help` tells more."""
+`maskbeam COMMAND --help` tells more; `maskbeam --version` the version.
+
+{EXAMPLE}"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,37 +40,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done; 1 the run failed; 2 wrong options or model; 3 too many images failed; 130 or 143 stopped by a signal.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    quiet(debug="MASKBEAM_DEBUG" in os.environ)
+    debug = bool(os.environ.get("MASKBEAM_DEBUG"))
+    quiet(debug=debug)
     try:
-        return _command(argv)(argv[1:])
+        return _command(argv)
     except RunError as error:
-        print(f"maskbeam: {error}", file=sys.stderr)  # noqa: T201 - the terminal is this module's business
-        return 2
+        return _say(str(error), 2)
+    except KeyboardInterrupt:
+        return _say("stopped", 130)
+    except Exception as error:
+        if debug:
+            raise
+        return _say(f"a mistake in maskbeam: {type(error).__name__}: {error}; MASKBEAM_DEBUG=1 shows where", 1)
 
 
-def _command(argv: list[str]) -> Callable[[list[str]], int]:
-    commands = {"run": _run, "inspect": _inspect, "verify": _verify, "demo": _demo}
-    parser = Parser(
-        prog="maskbeam",
-        description="Batch semantic segmentation with Keras models.",
-        usage="maskbeam COMMAND [options]",
-        epilog=f"{COMMANDS}\n\n{EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("command", choices=commands, help=argparse.SUPPRESS)
-    return commands[parser.parse_args(argv[:1] or ["--help"]).command]
+def _say(text: str, code: int) -> int:
+    print(f"maskbeam: {text}", file=sys.stderr)  # noqa: T201 - the terminal is this module's business
+    return code
 
 
-def _parser(command: str, description: str) -> Parser:
-    return Parser(
-        prog=f"maskbeam {command}",
-        description=description,
-        usage=f"maskbeam {command} [options]",
-        epilog=EXAMPLE if command == "run" else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        fromfile_prefix_chars="@",
-        allow_abbrev=False,
-    )
+def _command(argv: list[str]) -> int:
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "run": _run,
+        "inspect": _inspect,
+        "verify": _verify,
+        "demo": _demo,
+    }
+    word = argv[0] if argv else "--help"
+    if word in ("-h", "--help", "help"):
+        print(HELP, end="")  # noqa: T201
+        return 0
+    if word == "--version":
+        from importlib.metadata import version
+
+        print(f"maskbeam {version('maskbeam')}")  # noqa: T201
+        return 0
+    if word not in commands:
+        raise RunError(f"{word!r} is no command{did_you_mean(word, list(commands))} (see maskbeam --help)")
+    return commands[word](argv[1:])
 
 
 def run_options(argv: Sequence[str]) -> RunOptions:
@@ -66,21 +86,15 @@ def run_options(argv: Sequence[str]) -> RunOptions:
     Raises:
         RunError: A flag or a value is wrong or missing.
     """
-    parser = _parser(
-        "run", "Segment images. Flags of Beam (--runner, ...) go beside ours; @FILE reads flags from a file."
-    )
+    parser = Parser("maskbeam run", ABOUT_RUN, EXAMPLE)
     add_flags(parser)
-    parser.add_argument("--dry_run", action="store_true", help="say what would be done, and do nothing")
-    values, beam = parser.parse_known_args(argv)
-    options = to_options(values, beam)
-    for flag, value in (
-        ("input", options.read.patterns),
-        ("model", options.model.path),
-        ("output", options.output.path),
-    ):
-        if not value:
-            parser.error(f"--{flag} is missing")
+    values, beam = parser.parse_known_args(list(expand(argv)))
     check_beam_flags(beam)
+    options = to_options(values, beam)
+    needed = {"--input": options.read.patterns, "--model": options.model.path, "--output": options.output.path}
+    missing = [flag for flag, value in needed.items() if not value]
+    if missing:
+        parser.error(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     return options
 
 
@@ -92,9 +106,9 @@ def _run(argv: list[str]) -> int:
 
 
 def _inspect(argv: list[str]) -> int:
-    parser = _parser("inspect", "Look at a model: its input, its head, and which scaling fits it.")
+    parser = Parser("maskbeam inspect", "Look at a model: its input, its head, and which scaling fits it.")
     add_flags(parser)
-    options = to_options(parser.parse_args(argv), ())
+    options = to_options(parser.parse(argv), ())
     if not options.model.path:
         parser.error("--model is missing")
     from pipeline.inspection.inspect_model import inspect
@@ -103,21 +117,21 @@ def _inspect(argv: list[str]) -> int:
 
 
 def _verify(argv: list[str]) -> int:
-    parser = _parser("verify", "Check every mask and report of an output against its records.")
+    parser = Parser("maskbeam verify", "Check every mask and report of an output against its records.")
     parser.add_argument("output", metavar="DIR", help="the output folder of a run")
-    output = parser.parse_args(argv).output
+    output = parser.parse(argv).output
     from pipeline.output.verify import verify
 
     return verify(output)
 
 
 def _demo(argv: list[str]) -> int:
-    parser = _parser("demo", "Make sample images and segment them with the sample model.")
+    parser = Parser("maskbeam demo", "Make sample images and segment them with the sample model.")
     parser.add_argument("--output", default="demo", metavar="DIR", help="where everything goes [demo]")
-    output = parser.parse_args(argv).output
+    output = parser.parse(argv).output
     from pipeline.sample.demo import demo
 
-    return demo(str(Path(output)))
+    return demo(output)
 
 
 if __name__ == "__main__":

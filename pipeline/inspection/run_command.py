@@ -12,7 +12,7 @@ def run_command(options: RunOptions) -> str:
     words = ["maskbeam", "run"]
     for flag in (flag for group in FLAGS.values() for flag in group):
         section, name = flag.target.split(".")
-        value = getattr(getattr(options, section), name)
+        value = getattr(getattr(options, section, options), name)
         if value != flag.default:
             words += _words(flag, value)
     return shlex.join([*words, *options.beam])

@@ -1,0 +1,186 @@
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.command_line import did_you_mean, expand
+from pipeline.flags import FLAGS
+from pipeline.inspection.run_command import run_command
+from pipeline.main import HELP, main, run_options
+from pipeline.options import RunOptions
+from transforms.errors import RunError
+
+NEEDED = ("--input", "in/*.png", "--model", "m.keras", "--output", "out")
+
+
+def parsed(*words: str) -> RunOptions:
+    return run_options([*NEEDED, *words])
+
+
+def refused(*words: str) -> str:
+    with pytest.raises(RunError) as error:
+        run_options(words)
+    return str(error.value)
+
+
+def test_defaults_are_those_of_the_options() -> None:
+    options = parsed()
+    assert options.read.patterns == ("in/*.png",)
+    assert options.label == RunOptions().label
+    assert options.decode == RunOptions().decode
+
+
+def test_every_kind_of_value() -> None:
+    options = parsed(
+        *("--products", "color, overlay", "--input_range", "0,4095", "--background", "1,2,3", "--limit", "5"),
+        *("--threshold", "0.25", "--keep_extension", "--max_failures", "2%", "--custom_objects", "a.b,c"),
+        *("--ignore_label", "0", "--dry_run"),
+    )
+    assert options.output.products == {"color", "overlay"}
+    assert options.decode.input_range == (0, 4095)
+    assert options.decode.background == (1, 2, 3)
+    assert (options.read.limit, options.read.keep_extension) == (5, True)
+    assert (options.label.threshold, options.label.ignore_label) == (0.25, 0)
+    assert options.output.max_failures == "2%"
+    assert options.model.custom_objects == ("a.b", "c")
+    assert options.dry_run
+
+
+@pytest.mark.parametrize("words", [("--normalize", "-1..1"), ("--normalize=-1..1",)])
+def test_a_value_may_begin_with_a_dash(words: tuple[str, ...]) -> None:
+    assert parsed(*words).model.normalize == "-1..1"
+    assert parsed("--input_range", "-.5,5").decode.input_range == (-0.5, 5)
+
+
+def test_a_flag_is_no_value() -> None:
+    assert "--normalize needs a value" in refused(*NEEDED, "--normalize", "--dry_run")
+
+
+def test_inputs_add_up_and_other_flags_replace() -> None:
+    options = parsed("--input", "b", "c", "--seed", "1", "--seed", "2")
+    assert options.read.patterns == ("in/*.png", "b", "c")
+    assert options.read.seed == 2
+
+
+def test_parsing_twice_remembers_nothing() -> None:
+    assert parsed() == parsed()
+
+
+def test_flags_come_from_files(tmp_path: Path) -> None:
+    file = tmp_path / "nightly flags.txt"
+    file.write_text(
+        "# what we run each night\n--input 'a b/*.png' \"c#d/e\" gs://x/y#z  # two cameras' folders\n"
+        "\n--model m.keras\n--output=out --normalize -1..1\n"
+    )
+    options = run_options([f"@{file}", "--input", "more", "--limit", "3"])
+    assert options.read.patterns == ("a b/*.png", "c#d/e", "gs://x/y#z", "more")
+    assert (options.model.normalize, options.output.path, options.read.limit) == ("-1..1", "out", 3)
+
+
+def test_flags_files_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "No such file" in refused(f"@{tmp_path}/none")
+    (tmp_path / "open").write_text("--input 'never closed")
+    assert "No closing quotation" in refused(f"@{tmp_path}/open")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--inptu", "x"), "unknown flag --inptu; did you mean --input?"),
+        (("--dry-run",), "did you mean --dry_run?"),
+        (("--runer=X",), "did you mean --runner?"),
+        (("--zzzzzz",), "unknown flag --zzzzzz (see"),
+        (("junk", "--limit", "1"), "'junk' belongs to no flag"),
+        (("--limit", "0"), "--limit: '0' is no whole number of 1 or more"),
+        (("--limit", "\u00b2"), "no whole number"),
+        (("--seed", "-1"), "--seed: '-1' is no whole number"),
+        (("--head", "nonsense"), "--head: invalid choice: 'nonsense'"),
+        (("--products", "colour"), "'colour' is no product"),
+        (("--input_range", "9,1"), "first number must be below"),
+        (("--input_range", "nan,1"), "first number must be below"),
+        (("--background", "1,2"), "no colour"),
+        (("--threshold", "2"), "no number between 0 and 1"),
+        (("--max_failures", "many"), "neither a count"),
+        (("--input",), "--input needs a value"),
+        (("--direct_num_workers", "x"), "flag of Beam"),
+    ],
+)
+def test_wrong_words(words: tuple[str, ...], expected: str) -> None:
+    message = refused(*NEEDED[2:], *words)
+    assert expected in message
+    assert message.endswith("--help)")
+
+
+def test_what_is_missing_is_named() -> None:
+    assert refused("--input", "x").startswith("--model and --output are missing")
+    assert refused(*NEEDED[:4]).startswith("--output is missing")
+
+
+def test_flags_of_beam_pass_untouched() -> None:
+    words = ("--runner=FlinkRunner", "--environment_type", "EXTERNAL", "--streaming")
+    assert parsed(*words).beam == words
+
+
+def test_no_flag_of_ours_hides_one_of_beam() -> None:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    ours = {flag.name for flags in FLAGS.values() for flag in flags}
+    # Beam has it for its own tests only.
+    assert ours & set(PipelineOptions([]).get_all_options()) == {"dry_run"}
+
+
+def test_every_option_has_one_flag() -> None:
+    targets = [flag.target for flags in FLAGS.values() for flag in flags]
+    assert len(set(targets)) == len(targets)
+    for flag in (flag for flags in FLAGS.values() for flag in flags):
+        assert flag.default is False or flag.metavar
+        assert flag.help[0].islower() or flag.help[0] in ".J"
+
+
+def test_the_command_that_is_printed_gives_the_same_options() -> None:
+    options = parsed(
+        "--input", "a b", "--normalize", "-1..1", "--products", "all", "--input_range", "0,9", "--dry_run"
+    )
+    assert run_options(shlex.split(run_command(options))[2:]) == options
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == main([]) == main(["help"]) == 0
+    assert capsys.readouterr().out == HELP * 3
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("maskbeam ")
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    shown = capsys.readouterr().out
+    for flags in FLAGS.values():
+        for flag in flags:
+            assert f"--{flag.name} " in shown
+    assert "example:" in shown
+
+
+def test_other_commands_refuse_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rnu"]) == 2
+    assert "did you mean run?" in capsys.readouterr().err
+    assert main(["inspect", "--modle", "x"]) == 2
+    assert "did you mean --model?" in capsys.readouterr().err
+    assert main(["inspect"]) == 2
+    assert main(["verify"]) == 2
+    assert main(["demo", "x"]) == 2
+
+
+def test_a_mistake_of_ours_shows_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MASKBEAM_DEBUG", raising=False)
+    monkeypatch.setitem(sys.modules, "pipeline.run", None)
+    assert main(["run", *NEEDED]) == 1
+    said = capsys.readouterr().err
+    assert "MASKBEAM_DEBUG=1" in said
+    assert "Traceback" not in said
+
+
+def test_words_that_are_near() -> None:
+    assert did_you_mean("--ouput", ["--output", "--input"]) == "; did you mean --output?"
+    assert did_you_mean("--zebra", ["--output"]) == ""
+    assert list(expand(["--limit"])) == ["--limit"]
