@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""A Flink cluster on one machine, for tests.
+
+  cluster.py up      start whatever does not run yet, or was killed
+  cluster.py down    stop everything, and remove the network
+  cluster.py status  say what runs
+  cluster.py flags   the flags that send `maskbeam run` there
+
+It consists of a JobManager, two TaskManagers and Beam's job server. As root, each TaskManager has a network namespace
+of its own with an SDK worker pool beside it, as a pod with a side-car has; else the TaskManagers start Python workers
+through the SDK's boot program. All traffic stays on this machine. Logs are in build/flink/log.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import commands
+from commands import JOB_PORT, MASTER, REST_PORT, STATE, TASK_MANAGERS
+from network import make_network, remove_network
+from parts import boot_program, jars, need
+from processes import ClusterError, main_process, processes, start, stop_all, wait_until
+
+START_SECONDS = 180
+
+
+def isolated() -> bool:
+    """Whether each TaskManager gets a network namespace and a worker pool of its own."""
+    return os.geteuid() == 0
+
+
+def master() -> str:
+    """Where JobManager and job server are."""
+    return commands.master(isolated=isolated())
+
+
+def up() -> None:
+    """Starts every part that does not run; returns when the cluster takes jobs."""
+    need("java", *(["ip"] if isolated() else []))
+    parts = commands.commands(f"{jars()}/*", isolated=isolated())
+    if isolated():
+        make_network([MASTER, *TASK_MANAGERS])
+    else:
+        boot_program()
+    for folder in ("log", "tmp", "artifacts"):
+        (STATE / folder).mkdir(parents=True, exist_ok=True)
+    for name, command in parts.items():
+        if main_process(name) is None:
+            start(name, command, log=STATE / "log" / f"{name}.log", path=commands.path_of_workers())
+    wait_until(lambda: ready() or _refuse_ended(parts), "the cluster takes jobs", seconds=START_SECONDS)
+
+
+def down() -> None:
+    """Stops every part, children included, and removes what it has left."""
+    stop_all()
+    if isolated():
+        remove_network([MASTER, *TASK_MANAGERS])
+    for folder in ("tmp", "artifacts"):
+        shutil.rmtree(STATE / folder, ignore_errors=True)
+
+
+def status() -> None:
+    """Prints what runs."""
+    running = processes()
+    if not running:
+        print("nothing runs")
+    for name in sorted(set(running.values())):
+        pids = " ".join(str(pid) for pid, part in sorted(running.items()) if part == name)
+        print(f"{name:15} {pids}")
+    if running:
+        print("takes jobs" if ready() else "does not take jobs")
+
+
+def ready() -> bool:
+    """Whether all TaskManagers have registered and the job server listens."""
+    with suppress(OSError, ValueError):
+        # A TaskManager that was killed stays listed for a while, so each is asked whether it is there.
+        managers = [re.search(r"@([\d.]+:\d+)/", manager["path"]) for manager in ask("/taskmanagers")["taskmanagers"]]
+        there = [found for found in managers if found and listens(found[1])]
+        return len(there) == len(TASK_MANAGERS) and listens(f"{master()}:{JOB_PORT}")
+    return False
+
+
+def ask(path: str) -> dict[str, Any]:
+    """What Flink's REST interface answers."""
+    with urllib.request.urlopen(f"http://{master()}:{REST_PORT}{path}", timeout=5) as answer:
+        return dict(json.load(answer))
+
+
+def listens(address: str) -> bool:
+    """Whether something takes connections there."""
+    host, _, port = address.partition(":")
+    with suppress(OSError), socket.create_connection((host, int(port)), timeout=2):
+        return True
+    return False
+
+
+def _refuse_ended(parts: dict[str, list[str]]) -> bool:
+    ended = sorted(set(parts) - set(processes().values()))
+    if ended:
+        logs = ", ".join(f"{STATE}/log/{name}.log" for name in ended)
+        raise ClusterError(f"{', '.join(ended)} ended at once; read {logs}")
+    return False
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    STATE.mkdir(parents=True, exist_ok=True)
+    with (STATE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    """Runs one command."""
+    actions: dict[str, Callable[[], None]] = {
+        "up": up,
+        "down": down,
+        "status": status,
+        "flags": lambda: print(*commands.flags(isolated=isolated())),
+    }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=actions)
+    command = parser.parse_args().command
+    try:
+        with _alone():
+            actions[command]()
+    except ClusterError as error:
+        print(f"cluster: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""What a cluster is made of: fetched once through Maven and Go, kept in the user's cache."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from processes import ClusterError
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskbeam"
+BEAM = "2.77.0"
+JARS = CACHE / "flink-1.19-beam-2.62.0"
+_HELP = {
+    "java": ("Java 17", "apt-get install openjdk-17-jre-headless"),
+    "mvn": ("Maven", "apt-get install maven"),
+    "ip": ("iproute2", "apt-get install iproute2"),
+    "go": ("Go", "apt-get install golang"),
+}
+
+
+def need(*programs: str) -> None:
+    """Checks that programs are there.
+
+    Raises:
+        ClusterError: One is not; says how to get it.
+    """
+    missing = [_HELP[program] for program in programs if not shutil.which(program)]
+    if missing:
+        named = "\n".join(f"  {name}: {how}" for name, how in missing)
+        raise ClusterError(f"the cluster needs what is not on this machine's PATH:\n{named}")
+
+
+def jars() -> Path:
+    """The folder of all jars of Flink and of Beam's job server: 150 MB, fetched when it is not there."""
+    if JARS.is_dir():
+        return JARS
+    need("mvn")
+    print(f"fetching Flink and Beam's job server into {JARS}: once, about two minutes ...", file=sys.stderr)
+    partial = Path(f"{JARS}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    command = ["mvn", "-q", "-B", "-f", f"{HERE}/pom.xml", "dependency:copy-dependencies"]
+    if subprocess.run([*command, f"-DoutputDirectory={partial}"], check=False).returncode:
+        raise ClusterError("Maven could not fetch the parts; its own words stand above")
+    partial.rename(JARS)
+    return JARS
+
+
+def go_program(package: str) -> str:
+    """A program of Beam's that is written in Go, built when it is not there.
+
+    Args:
+        package: Its path in Beam's repository, as `sdks/v2/go/cmd/prism`.
+    """
+    folder = CACHE / f"beam-{BEAM}"
+    program = folder / Path(package).name
+    if not program.exists():
+        need("go")
+        print(f"building {program.name} with Go: once, about two minutes ...", file=sys.stderr)
+        command = ["go", "install", f"github.com/apache/beam/{package}@v{BEAM}"]
+        if subprocess.run(command, check=False, env={**os.environ, "GOBIN": str(folder)}).returncode:
+            raise ClusterError(f"Go could not build {program.name}; its own words stand above")
+    return str(program)
+
+
+def boot_program() -> str:
+    """The SDK's boot program, which starts a Python worker."""
+    return go_program("sdks/v2/python/container")
+
+
+def prism_program() -> str:
+    """Beam's Prism runner."""
+    return go_program("sdks/v2/go/cmd/prism")
+
+
+def python_of_workers() -> str:
+    """The Python that maskbeam is installed in: the checkout's, else the one that runs this."""
+    own = HERE.parent.parent / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
