@@ -1,8 +1,15 @@
 """What can be wrong with a command before anything is read: options that do not fit each other."""
 
-from pipeline.options import RunOptions
+import os
+from pathlib import Path
+
+from pipeline.options import PRODUCTS, RunOptions
 from pipeline.storage import is_gcs
+from pipeline.storage.patterns import split
 from transforms.errors import RunError
+
+#: What a run fills; everything else in an output belongs to the run as a whole.
+FOLDERS = ("masks", *PRODUCTS, "reports")
 
 
 def check_options(options: RunOptions) -> None:
@@ -37,15 +44,29 @@ def check_options(options: RunOptions) -> None:
     )
     for pattern in options.read.patterns:
         _check_apart(pattern, output.path)
+    _check_folder(output.path)
 
 
 def _check_apart(pattern: str, output: str) -> None:
-    folder = pattern.rstrip("/") + "/"
-    _refuse(
-        (output + "/").startswith(folder),
-        f"--output {output} lies inside the input {pattern}, whose next run would take masks for images; choose "
-        "a folder outside it",
-    )
+    glob = split(pattern, os.path.lexists)
+    for folder in (f"{output}/{name}" for name in FOLDERS):
+        below = folder.removeprefix(glob.fixed + "/").split("/")
+        _refuse(
+            folder.startswith(glob.fixed + "/") and glob.may_hold(below),
+            f"--output {output} lies inside the input {pattern}, whose next run would take masks for images; choose "
+            "a folder outside it",
+        )
+        _refuse(
+            glob.fixed == folder or glob.fixed.startswith(folder + "/"),
+            f"--input {pattern} is what this run writes into; choose another --output",
+        )
+
+
+def _check_folder(output: str) -> None:
+    path = None if is_gcs(output) else Path(output)
+    while path and not path.exists() and path != path.parent:
+        path = path.parent
+    _refuse(path is not None and not path.is_dir(), f"--output {output}: {path} is no folder; choose another")
 
 
 def _refuse(wrong: bool, message: str) -> None:

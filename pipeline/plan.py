@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipeline.checks import check_options
+from pipeline.checks import FOLDERS, check_options
 from pipeline.classes.class_files import load_class_table, read_class_table
 from pipeline.inputs.find_inputs import find_inputs, root_of
 from pipeline.job import Job, differences, make_job
@@ -113,6 +113,8 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     """
     options, model = command.options, command.model
     stored = stored_record(options.output.path)
+    if stored is None and not options.output.overwrite:
+        check_new(options.output.path)
     probe = _known_probe(stored, options.model, model) or find_probe(options.model, model)
     job = make_job(options, run, probe, _class_table(options, probe))
     _check_settings(job, stored)
@@ -162,6 +164,21 @@ def stored_record(output: str) -> dict[str, Any] | None:
         return None
     except (ValueError, TypeError):
         raise RunError(f"{output}/{RECORD} is damaged; remove it to do everything again under --overwrite") from None
+
+
+def check_new(output: str) -> None:
+    """Makes sure that an output without a record holds no masks of somebody else: nobody asked to replace them.
+
+    Raises:
+        RunError: It does.
+    """
+    storage = open_storage(output)
+    for folder in FOLDERS:
+        if next(iter(storage.list(f"{output}/{folder}/")), None):
+            raise RunError(
+                f"{output}/{folder} holds files, and nothing there tells that maskbeam made them: choose another "
+                "--output, or replace them with --overwrite"
+            )
 
 
 def record_of(job: Job) -> bytes:

@@ -1,5 +1,6 @@
 """`maskbeam run`: plan, segment, and say what became of it."""
 
+import shutil
 import sys
 import threading
 import time
@@ -22,7 +23,7 @@ from pipeline.reports.console import Ending, closing_summary
 from pipeline.reports.progress import Ticker, tally
 from pipeline.reports.report_writer import ReportWriter, read_run
 from pipeline.reports.summary_file import InputCounts
-from pipeline.storage import open_storage
+from pipeline.storage import is_gcs, open_storage
 from transforms.class_summary import summarize
 from transforms.errors import RunError
 from transforms.predict import Loader
@@ -86,6 +87,7 @@ def _work(loader: Loader, job: Job) -> int:
     except ExecutionError as error:
         say(f"maskbeam: the run failed: {error}\nmaskbeam: what is done is kept; the same command goes on from there")
         return error.exit_code
+    clear_staging(job)
     return _conclude(job)
 
 
@@ -109,10 +111,16 @@ def begin_output(job: Job) -> None:
     """Makes an output ready: what the last run said of it as a whole goes, and what it left half done."""
     storage, tree = job.tree.storage, job.tree
     storage.delete(tree.uri(SUCCESS))
-    for folder in ("reports", ".tmp"):
-        for listed in storage.list(tree.uri(folder) + "/"):
-            storage.delete(listed.uri)
+    for listed in storage.list(tree.uri("reports") + "/"):
+        storage.delete(listed.uri)
+    clear_staging(job)
     overwrite(tree, RECORD, record_of(job))
+
+
+def clear_staging(job: Job) -> None:
+    """Removes the files that no run has completed; only local outputs have such."""
+    if not is_gcs(job.tree.root):
+        shutil.rmtree(job.tree.uri(".tmp"), ignore_errors=True)
 
 
 def _conclude(job: Job) -> int:

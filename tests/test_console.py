@@ -102,7 +102,7 @@ def test_an_empty_night() -> None:
     assert (
         closing_summary(ending, [replace(c, pixels=0) for c in CLASSES])
         == """\
-Images   0 of 0 inputs done; 0 s, 0.00/s
+Images   0 of 0 inputs done; 0 s
 Output   out/ with masks, color, reports
 Done: there was nothing to do."""
     )

@@ -67,11 +67,12 @@ def closing_summary(ending: Ending, classes: Sequence[ClassSummary]) -> str:
 def _images(ending: Ending) -> str:
     counts = ending.counts
     parts = [f"{counts.done:,} of {count(counts.inputs, 'input')} done"]
-    parts += [f"{ending.skipped:,} of them before"] if ending.skipped else []
+    new = counts.done - ending.skipped
+    parts += [f"{ending.skipped:,} of them before" if new else "all of them before"] if ending.skipped else []
     parts += [f"{counts.failed:,} failed"] if counts.failed else []
     parts += [count(counts.duplicate, "duplicate")] if counts.duplicate else []
-    speed = f"; {duration(ending.seconds)}, {rate(counts.done - ending.skipped, ending.seconds)}"
-    return ", ".join(parts) + speed
+    speed = f", {rate(new, ending.seconds)}" if new else ""
+    return f"{', '.join(parts)}; {duration(ending.seconds)}{speed}"
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:

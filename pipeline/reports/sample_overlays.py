@@ -30,7 +30,8 @@ def draw_sample(job: Job, outcome: Outcome) -> None:
     """
     name = encode_id(outcome.image_id)
     try:
-        image = decode_for(job)(reread(outcome.source, job.options.read))
+        # Without the model's own JPEG decoder, whose import takes seconds: a person sees no difference.
+        image = decode_for(job, as_trained=False)(reread(outcome.source, job.options.read))
         labels = _labels(job, name)
     except (ImageError, NotFound):
         return
@@ -42,15 +43,15 @@ def draw_sample(job: Job, outcome: Outcome) -> None:
     overwrite(job.tree, f"reports/samples/{name}.jpg", encode_jpeg(drawn))
 
 
-def decode_for(job: Job) -> Decoder:
-    """The decoder with a job's options."""
+def decode_for(job: Job, *, as_trained: bool = True) -> Decoder:
+    """The decoder with a job's options; `as_trained` with the JPEG decoder of the model's training."""
     options = job.options.decode
     return partial(
         decode,
         input_range=options.input_range,
         background=options.background,
         max_pixels=options.max_pixels,
-        jpeg_decoder=decode_jpeg if job.probe.spec.resize_filter == "tf" else None,
+        jpeg_decoder=decode_jpeg if as_trained and job.probe.spec.resize_filter == "tf" else None,
     )
 
 

@@ -1,0 +1,86 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.checks import check_options
+from pipeline.options import DecodeOptions, LabelOptions, ModelOptions, OutputOptions, ReadOptions, RunOptions
+from transforms.errors import RunError
+
+GOOD = RunOptions(read=ReadOptions(("/data/in",)), output=OutputOptions("/data/out"))
+
+
+def refused(options: RunOptions) -> str:
+    with pytest.raises(RunError) as error:
+        check_options(options)
+    return str(error.value)
+
+
+def test_what_fits_passes() -> None:
+    check_options(GOOD)
+    check_options(replace(GOOD, read=ReadOptions(("/data/*.png", "gs://a/b/*")), output=OutputOptions("/data/out")))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (
+            {"output": OutputOptions("/o", frozenset({"overlay"})), "label": LabelOptions(upsample="none")},
+            "--upsample",
+        ),
+        (
+            {"output": OutputOptions("/o", binary_classes=("a",)), "label": LabelOptions(multilabel="argmax")},
+            "--binary_classes",
+        ),
+        ({"model": ModelOptions(custom_objects=("a.b",))}, "--trust_model"),
+        ({"decode": DecodeOptions(fast_decode=True), "model": ModelOptions(resize="native")}, "--fast_decode"),
+        ({"output": OutputOptions("gs://bucket")}, "whole bucket"),
+    ],
+)
+def test_options_that_contradict_each_other(wrong: dict[str, object], named: str) -> None:
+    assert named in refused(replace(GOOD, **wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "output"),
+    [
+        ("/data", "/data/out"),
+        ("/data/", "/data/out"),
+        ("/data", "/data"),
+        ("/data/**/*.png", "/data/out"),
+        ("/data/*/masks/*.png", "/data/out"),
+        ("gs://b/x", "gs://b/x/out"),
+        ("gs://b/**", "gs://b/x/out"),
+    ],
+)
+def test_an_output_that_the_next_run_would_read(pattern: str, output: str) -> None:
+    options = replace(GOOD, read=ReadOptions((pattern,)), output=OutputOptions(output))
+    assert "lies inside the input" in refused(options)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "output"),
+    [
+        ("/data/*.tfrecord", "/data/out"),
+        ("/data/*/*.jpg", "/data/out"),
+        ("/data", "/data2"),
+        ("/data/images", "/data"),
+        ("gs://b/x", "gs://b/xy"),
+    ],
+)
+def test_an_output_beside_the_input(pattern: str, output: str) -> None:
+    check_options(replace(GOOD, read=ReadOptions((pattern,)), output=OutputOptions(output)))
+
+
+def test_masks_are_no_input_of_the_run_that_writes_them() -> None:
+    for pattern in ("/data/out/masks", "/data/out/masks/*.png", "/data/out/color/a.png"):
+        assert "writes into" in refused(replace(GOOD, read=ReadOptions((pattern,))))
+
+
+def test_an_output_must_be_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for output in (file, file / "below" / "it"):
+        assert "is no folder" in refused(replace(GOOD, output=OutputOptions(os.fspath(output))))
+    check_options(replace(GOOD, output=OutputOptions(os.fspath(tmp_path / "new" / "one"))))
