@@ -7,55 +7,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.models.engine import BYTES_PER_PIXEL, CALL_BYTES, KerasEngine, choose_batch_size, pad, start_engine
+from pipeline.models.batched_engine import BYTES_PER_PIXEL, CALL_BYTES, choose_batch_size, pad
+from pipeline.models.choose_engine import start_engine
+from pipeline.models.engine import KerasEngine
 from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model
 from pipeline.models.probe import Probe, probe_model
 from pipeline.models.trial import synthetic_planes
 from pipeline.options import ModelOptions
 from tests.models import save, tutorial_unet
+from tests.scored_model import FLOAT_KINDS, LOGITS, PLANES, RANDOM, C, H, N, W, answering, values_of
 from transforms.argmax import argmax
 from transforms.confidence import confidence
 from transforms.elements import Array
 from transforms.errors import RunError
-from transforms.head import KINDS, Head, canonical, make_head
-from transforms.normalize import normalize, parse_normalization
+from transforms.head import Head, canonical, make_head
+from transforms.normalize import normalize
 from transforms.predict import Scores
-from transforms.prepare import InputSpec
-
-N, H, W, C = 3, 6, 10, 4
-RANDOM = np.random.default_rng(3)
-LOGITS = RANDOM.normal(0, 4, (N, H, W, C)).astype(np.float32)
-LOGITS[0, 0] = 0
-LOGITS[1, 1, :3] = [[np.inf, 0, np.inf, 1], [-np.inf] * 4, [-np.inf, 0, np.inf, 1]]
-LOGITS[2, 5, 5:] = np.nan
-LOGITS[2, 4, 1, 2] = np.nan
-# A plane of value i asks for output i.
-PLANES = np.zeros((N, H, W, 1), np.float32) + np.arange(N, dtype=np.float32)[:, None, None, None]
-FLOAT_KINDS = [kind for kind in KINDS if kind != "ids"]
-
-
-def values_of(kind: str) -> Array:
-    """Canonical values such as a head of this kind emits, some of them NaN."""
-    values = LOGITS if kind in ("logits", "probabilities") or "multilabel" in kind else LOGITS[..., :1]
-    with np.errstate(invalid="ignore"):
-        if kind == "probabilities":
-            powers = np.exp(np.clip(values, -1e3, 60))
-            return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-        return values if "logits" in kind else 1 / (1 + np.exp(-values))
-
-
-def answering(
-    outputs: Array, head: Head, *, size: tuple[int | None, int | None] = (H, W)
-) -> tuple[LoadedModel, Probe]:
-    """A model that gives fixed outputs, and its probe."""
-
-    def call(batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return (tf.gather(tf.constant(outputs), tf.cast(batch[:, 0, 0, 0], tf.int32)),)
-
-    inputs = (TensorSpec("image", (None, *size, 1), "float32"),)
-    loaded = LoadedModel(call, "keras", inputs, (TensorSpec("scores", outputs.shape, outputs.dtype.name),))
-    none = parse_normalization("none")
-    return loaded, Probe(InputSpec(*size, 1), none, "rgb", False, head, (H, W), (H, W), ())
 
 
 def scores(outputs: Array, head: Head, end: str, **how: Any) -> Scores:
@@ -221,7 +188,7 @@ def test_short_batches_are_padded_to_a_power_of_two(count: int, padded: int) -> 
 def test_a_model_exported_for_one_batch_size_always_gets_it(small_model: LoadedModel, small_probe: Probe) -> None:
     spec = TensorSpec("image", (4, None, None, 3), "float32")
     only = replace(small_model, inputs=(spec,))
-    engine, probe = start_engine(only, small_probe, end="labels")
+    engine, probe = start_engine(lambda: only, small_probe, end="labels")
     assert engine.batch_size == probe.batch_size == 4
     planes = synthetic_planes(6, 16, 16, 3)
     free = KerasEngine(small_model, small_probe, end="labels", batch_size=8)
@@ -256,14 +223,14 @@ def test_out_of_memory_is_a_memory_error(small_model: LoadedModel, small_probe: 
     with pytest.raises(MemoryError, match="no room for 1 planes"):
         KerasEngine(full, small_probe, end="labels", batch_size=1)(synthetic_planes(1, 8, 8, 3))
     with pytest.raises(RunError, match="does not fit into this machine's memory"):
-        start_engine(full, small_probe, end="labels")
+        start_engine(lambda: full, small_probe, end="labels")
 
 
 def test_start_measures_once(small_model: LoadedModel, small_probe: Probe) -> None:
-    engine, probe = start_engine(small_model, small_probe, end="labels")
+    engine, probe = start_engine(lambda: small_model, small_probe, end="labels")
     assert engine.batch_size == probe.batch_size >= 1
     assert probe.rate > 0
-    again, same = start_engine(small_model, replace(probe, batch_size=5), end="labels")
+    again, same = start_engine(lambda: small_model, replace(probe, batch_size=5), end="labels")
     assert again.batch_size == same.batch_size == 5
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from pipeline.models.keras_model import LoadedModel, load, open_model
@@ -52,7 +52,7 @@ class EngineLoader:
 
 @cache
 def _start(loader: EngineLoader) -> tuple[Any, Probe]:
-    from pipeline.models.engine import start_engine
+    from pipeline.models.choose_engine import start_engine
 
-    loaded = loaded_model(loader.options, loader.probe.digest)
-    return start_engine(loaded, loader.probe, end=loader.end, threshold=loader.threshold)
+    load = partial(loaded_model, loader.options, loader.probe.digest)
+    return start_engine(load, loader.probe, end=loader.end, threshold=loader.threshold)

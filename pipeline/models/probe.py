@@ -40,6 +40,8 @@ class Probe:
         versions: Of what runs it, by name.
         batch_size: Images that the engine takes at once; 0 while it was not measured.
         rate: Images per second at that size, when it was measured.
+        engine: What runs the model, `tensorflow` or `openvino`; empty while that is not settled.
+        agreement: Share of labels that OpenVINO and TensorFlow gave alike, where they were compared.
     """
 
     spec: InputSpec
@@ -54,6 +56,8 @@ class Probe:
     versions: tuple[tuple[str, str], ...] = ()
     batch_size: int = 0
     rate: float = 0.0
+    engine: str = ""
+    agreement: float | None = None
 
     @property
     def output_stride(self) -> int:

@@ -27,9 +27,10 @@ def make_scoring(loaded: LoadedModel, probe: Probe, *, end: str, threshold: floa
         threshold: Probability above which a sigmoid's second class is there.
 
     Returns:
-        A function of planes `[N, h, w, C]` on a scale of 0..255. It returns the end asked for; int64 `[N]`, each
-        pixel's winning probability as `round(p * 65535)`, halves to even, summed over the image; and int64 `[N]`, the
-        number of pixels with a NaN, which count 0 in that sum. Infinities compare as the largest finite numbers do.
+        A function of planes `[N, h, w, C]` on a scale of 0..255. It returns the end asked for; int32 `[N, h]`, each
+        pixel's winning probability as `round(p * 65535)`, halves to even, summed over its row, because a whole
+        image's sum needs more than the 32 bits that all engines have; and int32 `[N]`, the number of pixels with a
+        NaN, which count 0 in those sums. Infinities compare as the largest finite numbers do.
     """
     if end == "labels" and probe.head.is_multilabel:
         raise ValueError("classes that are independent of each other have no argmax")
@@ -93,14 +94,14 @@ def _labels(values: tf.Tensor, nan: tf.Tensor, head: Head, threshold: float) -> 
 
 def _score_ids(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     nan = tf.math.is_nan(ids) if ids.dtype.is_floating else tf.zeros_like(ids, tf.bool)
-    nonfinite = _count(nan)
-    return tf.cast(tf.where(nan, tf.zeros_like(ids), ids), tf.int32), tf.zeros_like(nonfinite), nonfinite
+    ids = tf.cast(tf.where(nan, tf.zeros_like(ids), ids), tf.int32)
+    return ids, tf.zeros_like(ids[:, :, 0]), _count(nan)
 
 
 def _sum_units(shares: tf.Tensor) -> tf.Tensor:
     units = tf.round(tf.clip_by_value(shares, 0.0, 1.0) * UNIT)
-    return tf.reduce_sum(tf.cast(units, tf.int64), axis=(1, 2))
+    return tf.reduce_sum(tf.cast(units, tf.int32), axis=2)
 
 
 def _count(places: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(places, tf.int64), axis=(1, 2))
+    return tf.reduce_sum(tf.cast(places, tf.int32), axis=(1, 2))

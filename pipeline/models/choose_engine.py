@@ -1,0 +1,139 @@
+"""Which engine runs a model: TensorFlow, or OpenVINO where it is installed, right and of use."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.models.batched_engine import BatchedEngine, warm_up
+from pipeline.models.keras_model import LoadedModel
+from pipeline.models.probe import Probe
+from pipeline.models.trial import synthetic_planes
+from transforms.elements import Array
+from transforms.errors import RunError
+from transforms.head import EXCLUSIVE, Head, cut
+
+Load = Callable[[], LoadedModel]
+
+LEAST_AGREEMENT = 0.9999
+COMPARED_IMAGES = 8
+_INSTALL = "pip install 'maskbeam[openvino]'"
+
+
+def settle_engine(
+    asked: str, load: Load, probe: Probe, *, end: str, local: bool, threshold: float = 0.5, folder: Path | None = None
+) -> Probe:
+    """Decides for an output, once, what runs its model; a probe that knows is returned as it is.
+
+    Args:
+        asked: `tensorflow`, `openvino`, or `auto`: OpenVINO, if it is installed, there is no GPU, the job is local,
+            the model converts, and its labels are TensorFlow's.
+        load: Loads the model.
+        probe: How it is fed and read.
+        end: Which end of the model the job uses.
+        local: Whether the job runs on this machine only; other machines may lack what is installed here.
+        threshold: Probability above which a sigmoid's second class is there.
+        folder: Where converted models are kept; the user's cache unless told.
+
+    Raises:
+        RunError: OpenVINO was asked for by name and cannot run this model.
+    """
+    if probe.engine:
+        return probe
+    if asked == "tensorflow":
+        return replace(probe, engine="tensorflow")
+    reason = _reason_against(asked, local=local)
+    if reason is None:
+        reason, probe = _tried(asked, load, probe, end, threshold, folder)
+    if reason is None:
+        return probe
+    if asked == "openvino":
+        raise RunError(f"--engine openvino: {reason}; use --engine tensorflow.")
+    return replace(probe, engine="tensorflow", evidence=(*probe.evidence, f"engine tensorflow: {reason}"))
+
+
+def _reason_against(asked: str, *, local: bool) -> str | None:
+    if find_spec("openvino") is None:
+        return f"OpenVINO, which is faster on most processors, is not installed ({_INSTALL})"
+    if asked == "openvino":
+        return None
+    if not local:
+        return "the job runs on other machines, where OpenVINO is used only if it is named"
+    import tensorflow as tf
+
+    return "there is a GPU" if tf.config.list_physical_devices("GPU") else None
+
+
+def _tried(
+    asked: str, load: Load, probe: Probe, end: str, threshold: float, folder: Path | None
+) -> tuple[str | None, Probe]:
+    """Converts and compares: what speaks against OpenVINO, or None and the probe that uses it."""
+    try:
+        agreement = measure_agreement(load, probe, end=end, threshold=threshold, folder=folder)
+    except Exception as error:  # whatever a converter raises for a model that it does not know
+        return f"OpenVINO cannot run this model ({type(error).__name__})", probe
+    told = f"{100 * agreement:.4f}% of labels on a probe batch are TensorFlow's"
+    if agreement < LEAST_AGREEMENT and asked == "auto":
+        return f"with OpenVINO only {told}", probe
+    name = version("openvino")
+    evidence = (*probe.evidence, f"engine openvino {name}: {told}")
+    versions = (*probe.versions, ("openvino", name))
+    return None, replace(probe, engine="openvino", agreement=agreement, evidence=evidence, versions=versions)
+
+
+def measure_agreement(load: Load, probe: Probe, *, end: str, threshold: float, folder: Path | None) -> float:
+    """The share of labels that are the same with OpenVINO and with TensorFlow."""
+    from pipeline.models.engine import KerasEngine
+
+    planes = synthetic_planes(COMPARED_IMAGES, *probe.plane_size, probe.spec.channels)
+    mine = _openvino(load, probe, end, threshold, folder)(planes).logits
+    other = KerasEngine(load(), probe, end=end, threshold=threshold)(planes).logits
+    same = labels_of(mine, probe.head, threshold) == labels_of(other, probe.head, threshold)
+    return float(same.mean())
+
+
+def labels_of(ending: Array, head: Head, threshold: float) -> Array:
+    """What an engine's ending says of each pixel, to be compared: channels, or whether classes are there."""
+    if ending.ndim == 3:
+        return ending
+    if head.kind in EXCLUSIVE:
+        return np.asarray(ending.argmax(axis=-1))
+    return np.asarray(ending > cut(threshold, head.kind))
+
+
+def start_engine(
+    load: Load, probe: Probe, *, end: str, threshold: float = 0.5, folder: Path | None = None
+) -> tuple[BatchedEngine, Probe]:
+    """Compiles and warms up the probe's engine.
+
+    Args:
+        load: Loads the model; not called where OpenVINO has it converted already.
+        probe: How it is fed, read and run.
+        end: `logits` or `labels`, see `make_scoring`.
+        threshold: Probability above which a sigmoid's second class is there.
+        folder: Where converted models are kept; the user's cache unless told.
+
+    Returns:
+        The engine, and the probe with its batch size, measured now where it was not known.
+
+    Raises:
+        RunError: The model does not fit into memory, or its engine is not installed here.
+    """
+    if probe.engine == "openvino":
+        engine = _openvino(load, probe, end, threshold, folder)
+    else:
+        from pipeline.models.engine import KerasEngine
+
+        engine = KerasEngine(load(), probe, end=end, threshold=threshold)
+    return engine, warm_up(engine, probe)
+
+
+def _openvino(load: Load, probe: Probe, end: str, threshold: float, folder: Path | None) -> BatchedEngine:
+    if find_spec("openvino") is None:
+        raise RunError(f"This output was begun with OpenVINO, which is not installed here: {_INSTALL}.")
+    from pipeline.models.openvino_engine import OpenVinoEngine, kept
+
+    return OpenVinoEngine(kept(load, probe, end=end, threshold=threshold, folder=folder), probe)

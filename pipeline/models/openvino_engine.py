@@ -1,0 +1,131 @@
+"""The model as OpenVINO runs it on a CPU: converted once, kept by its digest, in full float32."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from pipeline.models.batched_engine import BatchedEngine
+from pipeline.models.keras_model import LoadedModel
+from pipeline.models.probe import Probe
+from transforms.elements import Array
+
+# Raised when the graph around the model changes, so that converted models are not taken from older versions.
+GRAPH_VERSION = 1
+# Its own default for precision is bfloat16 where the processor has it, which changed 0.7% of a model's labels; its
+# other hint, throughput, was half as fast.
+SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+_NAMES = ("ending", "sureness", "nonfinite")
+
+
+class OpenVinoEngine(BatchedEngine):
+    """A converted model, compiled by OpenVINO."""
+
+    # It gains little from batches, and their memory is what they cost.
+    largest_batch = 8
+
+    def __init__(self, model: Any, probe: Probe, *, batch_size: int = 0) -> None:
+        """Compiles the model.
+
+        Args:
+            model: What `convert` made, or the path where it is kept.
+            probe: How the model is fed and read.
+            batch_size: Images to take at once; when 0, what the probe measured, if anything.
+        """
+        compiled = openvino.Core().compile_model(model, "CPU", SETTINGS)
+        batch = compiled.inputs[0].get_partial_shape()[0]
+        super().__init__(probe, only=batch.get_length() if batch.is_static else None, batch_size=batch_size)
+        self._request = compiled.create_infer_request()
+
+    def run(self, planes: Array) -> tuple[Array, Array, Array]:
+        try:
+            results = self._request.infer([planes.astype(np.float32, copy=False)])
+        except RuntimeError as error:
+            if "alloc" in str(error):
+                raise MemoryError(f"the model has no room for {len(planes)} planes of {planes.shape[1:]}") from error
+            raise
+        ending, sureness, nonfinite = (results[name] for name in _NAMES)
+        return ending, sureness, nonfinite
+
+
+def convert(loaded: LoadedModel, probe: Probe, *, end: str, threshold: float = 0.5) -> Any:
+    """Converts a model with all that goes around it in its graph.
+
+    Goes to OpenVINO's front end itself: `openvino.convert_model` reports its use to a server on the way there.
+
+    Args:
+        loaded: The model.
+        probe: How it is fed and read.
+        end: `logits` or `labels`, see `make_scoring`.
+        threshold: Probability above which a sigmoid's second class is there.
+
+    Raises:
+        RuntimeError: OpenVINO does not know an operation of the model.
+    """
+    import tensorflow as tf
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
+
+    from pipeline.models.scoring import make_scoring
+
+    spec = probe.spec
+    signature = tf.TensorSpec((loaded.inputs[0].shape[0], spec.height, spec.width, spec.channels), tf.float32)
+    score = tf.function(make_scoring(loaded, probe, end=end, threshold=threshold), autograph=False)
+    traced = score.get_concrete_function(signature)
+    names = {tensor.name: name for tensor, name in zip(traced.outputs, _NAMES, strict=True)}
+    graph = GraphIteratorTFGraph(traced.graph, True, False, None, names)
+    front_end = FrontEndManager().load_by_framework("tf")
+    return front_end.convert(front_end.load(graph, True))
+
+
+def kept(
+    load: Callable[[], LoadedModel], probe: Probe, *, end: str, threshold: float = 0.5, folder: Path | None = None
+) -> Path:
+    """A model's converted form on disk, converted now if it is not there yet.
+
+    Args:
+        load: Loads the model; only called when it has to be converted.
+        probe: How it is fed and read; its `digest` names the model.
+        end: `logits` or `labels`, see `make_scoring`.
+        threshold: Probability above which a sigmoid's second class is there.
+        folder: Where converted models are kept; the user's cache unless told.
+
+    Raises:
+        RuntimeError: OpenVINO does not know an operation of the model.
+    """
+    place = (folder or cache_folder()) / _key(probe, end, threshold)
+    if not (place / "model.xml").exists():
+        model = convert(load(), probe, end=end, threshold=threshold)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
+        openvino.save_model(model, made / "model.xml", compress_to_fp16=False)
+        try:
+            made.rename(place)
+        except OSError:  # another process was faster
+            shutil.rmtree(made)
+    return place / "model.xml"
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: below `XDG_CACHE_HOME`, or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskbeam" / "openvino"
+
+
+def _key(probe: Probe, end: str, threshold: float) -> str:
+    """A digest of all that decides about the graph."""
+    graph = {
+        "model": probe.digest,
+        "fed": [asdict(probe.spec), asdict(probe.normalization), probe.channel_order, probe.channels_first],
+        "read": [asdict(probe.head), probe.output_stride, end, threshold],
+        "versions": [version("openvino"), version("tensorflow"), GRAPH_VERSION],
+    }
+    return hashlib.sha256(json.dumps(graph, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,192 @@
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from pipeline.models import choose_engine
+from pipeline.models.choose_engine import settle_engine, start_engine
+from pipeline.models.engine import KerasEngine
+from pipeline.models.keras_model import LoadedModel, load, open_model
+from pipeline.models.openvino_engine import OpenVinoEngine, convert, kept
+from pipeline.models.probe import Probe, probe_model
+from pipeline.models.trial import synthetic_planes
+from pipeline.options import ModelOptions
+from tests.models import save, unet
+from tests.scored_model import FLOAT_KINDS, PLANES, answering, values_of
+from transforms.errors import RunError
+from transforms.head import make_head
+from transforms.predict import Scores
+
+
+def assert_same(mine: Scores, other: Scores, *, pixels: int) -> None:
+    assert mine.logits.dtype == other.logits.dtype
+    np.testing.assert_allclose(mine.logits, other.logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(mine.confidence, other.confidence, atol=pixels)
+    np.testing.assert_array_equal(mine.nonfinite, other.nonfinite)
+
+
+@pytest.mark.parametrize("end", ["logits", "labels"])
+@pytest.mark.parametrize("kind", [*FLOAT_KINDS, "ids"])
+def test_ties_infinities_and_nan_are_as_in_tensorflow(kind: str, end: str) -> None:
+    values = PLANES[..., 0].astype(np.float32).repeat(2, axis=1)[:, :6] if kind == "ids" else values_of(kind)
+    head = make_head(kind, "channels_last", values.shape[-1] if values.ndim == 4 else 1)
+    if head.is_multilabel and end == "labels":
+        return
+    loaded, probe = answering(values, head)
+    mine = OpenVinoEngine(convert(loaded, probe, end=end), probe, batch_size=4)(PLANES)
+    assert_same(mine, KerasEngine(loaded, probe, end=end, batch_size=4)(PLANES), pixels=60)
+
+
+def opened(path: Path, **options: Any) -> tuple[LoadedModel, Probe]:
+    asked = ModelOptions(path=str(path), **options)
+    file = open_model(asked)
+    loaded = load(file, asked)
+    return loaded, probe_model(loaded, asked, digest=file.digest)
+
+
+@pytest.mark.parametrize(
+    ("K", "name", "head", "size"),
+    [
+        (keras, "m.keras", "logits", 32),
+        (keras, "m.keras", "softmax", None),
+        (keras, "m.keras", "flat", 32),
+        (keras, "m.keras", "channels_first", 32),
+        (keras, "saved", "sigmoid", 32),
+        (tf_keras, "m.h5", "ids", 32),
+    ],
+)
+def test_models_of_every_kind_are_converted(K: Any, name: str, head: str, size: int | None, tmp_path: Path) -> None:
+    loaded, probe = opened(save(unet(K, head=head, size=size), tmp_path / name), normalize="imagenet")
+    planes = synthetic_planes(5, *probe.plane_size, 3)
+    mine = OpenVinoEngine(convert(loaded, probe, end="labels"), probe, batch_size=4)(planes)
+    other = KerasEngine(loaded, probe, end="labels", batch_size=4)(planes)
+    assert (mine.logits == other.logits).mean() > 0.999
+    np.testing.assert_allclose(mine.confidence, other.confidence, rtol=1e-4)
+
+
+def test_confidence_of_a_large_image_does_not_overflow() -> None:
+    sure = np.zeros((1, 512, 512, 2), np.float32) + np.array([0, 1], np.float32)
+    loaded, probe = answering(sure, make_head("probabilities", "channels_last", 2))
+    engine = OpenVinoEngine(convert(loaded, probe, end="labels"), probe, batch_size=1)
+    assert engine(PLANES[:1]).confidence.tolist() == [512 * 512 * 65535]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedModel, Probe]:
+    return opened(save(unet(keras), tmp_path_factory.mktemp("m") / "m.keras"), normalize="0..1")
+
+
+class TestKept:
+    def test_a_model_is_converted_once(self, model: tuple[LoadedModel, Probe], tmp_path: Path) -> None:
+        loaded, probe = model
+        probe = replace(probe, engine="openvino")
+
+        def unwanted() -> NoReturn:
+            raise AssertionError("it is converted already")
+
+        first, measured = start_engine(lambda: loaded, probe, end="labels", folder=tmp_path)
+        second, _ = start_engine(unwanted, measured, end="labels", folder=tmp_path)
+        planes = synthetic_planes(2, 32, 32, 3)
+        assert_same(first(planes), second(planes), pixels=0)
+        assert first.batch_size == second.batch_size == measured.batch_size <= 8
+
+    def test_what_changes_the_graph_is_kept_apart(self, model: tuple[LoadedModel, Probe], tmp_path: Path) -> None:
+        loaded, probe = model
+        keep = partial(kept, lambda: loaded, folder=tmp_path)
+        places = [
+            keep(probe, end="labels"),
+            keep(probe, end="logits"),
+            keep(replace(probe, channel_order="bgr"), end="labels"),
+            keep(replace(probe, digest="other"), end="labels"),
+        ]
+        assert len(set(places)) == len(places)
+        assert keep(replace(probe, evidence=("told otherwise",)), end="labels") == places[0]
+        assert not list(tmp_path.glob(".making-*"))
+
+
+class TestSettle:
+    def settle(self, model: tuple[LoadedModel, Probe], folder: Path, asked: str, *, local: bool = True) -> Probe:
+        loaded, probe = model
+        return settle_engine(asked, lambda: loaded, probe, end="labels", local=local, folder=folder)
+
+    @pytest.mark.parametrize("asked", ["auto", "openvino"])
+    def test_openvino_where_it_agrees(self, model: tuple[LoadedModel, Probe], tmp_path: Path, asked: str) -> None:
+        probe = self.settle(model, tmp_path, asked)
+        assert probe.engine == "openvino"
+        assert (probe.agreement or 0) >= 0.9999
+        assert "openvino" in dict(probe.versions)
+        assert "of labels on a probe batch are TensorFlow's" in probe.evidence[-1]
+        assert Probe.from_json(probe.to_json()) == probe
+
+    def test_it_is_settled_once(self, model: tuple[LoadedModel, Probe], tmp_path: Path) -> None:
+        loaded, probe = model
+        assert self.settle((loaded, replace(probe, engine="tensorflow")), tmp_path, "openvino").engine == "tensorflow"
+
+    def test_tensorflow_when_it_is_asked_for(self, model: tuple[LoadedModel, Probe], tmp_path: Path) -> None:
+        assert self.settle(model, tmp_path, "tensorflow").engine == "tensorflow"
+
+    def test_elsewhere_only_by_name(self, model: tuple[LoadedModel, Probe], tmp_path: Path) -> None:
+        probe = self.settle(model, tmp_path, "auto", local=False)
+        assert probe.engine == "tensorflow"
+        assert "other machines" in probe.evidence[-1]
+        assert self.settle(model, tmp_path, "openvino", local=False).engine == "openvino"
+
+    def test_not_where_labels_differ(
+        self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(choose_engine, "measure_agreement", lambda *_, **__: 0.9998)
+        probe = self.settle(model, tmp_path, "auto")
+        assert probe.engine == "tensorflow"
+        assert "only 99.9800% of labels" in probe.evidence[-1]
+        named = self.settle(model, tmp_path, "openvino")
+        assert (named.engine, named.agreement) == ("openvino", 0.9998)
+
+    def test_not_where_there_is_a_gpu(
+        self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["GPU:0"])
+        assert "there is a GPU" in self.settle(model, tmp_path, "auto").evidence[-1]
+
+    def test_a_model_that_does_not_convert_runs_on_tensorflow(
+        self, model: tuple[LoadedModel, Probe], tmp_path: Path
+    ) -> None:
+        loaded, probe = model
+
+        def call(batch: Any) -> tuple[Any, ...]:
+            drawn = tf.numpy_function(lambda x: x, [batch], tf.float32)
+            return tuple(scores + 0 * tf.reduce_sum(drawn) for scores in loaded.call(batch))
+
+        strange = replace(loaded, call=call), replace(probe, digest="strange")
+        found = self.settle(strange, tmp_path, "auto")
+        assert found.engine == "tensorflow"
+        assert "OpenVINO cannot run this model" in found.evidence[-1]
+        with pytest.raises(RunError, match="use --engine tensorflow"):
+            self.settle(strange, tmp_path, "openvino")
+
+    def test_not_installed(
+        self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(choose_engine, "find_spec", lambda _: None)
+        assert "pip install" in self.settle(model, tmp_path, "auto").evidence[-1]
+        with pytest.raises(RunError, match="is not installed"):
+            self.settle(model, tmp_path, "openvino")
+        with pytest.raises(RunError, match="begun with OpenVINO"):
+            start_engine(lambda: model[0], replace(model[1], engine="openvino"), end="labels", folder=tmp_path)
+
+
+def test_nothing_is_reported_to_anyone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino_telemetry  # type: ignore[import-untyped]
+
+    def unwanted(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("use is reported")
+
+    monkeypatch.setattr(openvino_telemetry.Telemetry, "send_event", unwanted)
+    monkeypatch.setattr(openvino_telemetry.Telemetry, "start_session", unwanted)
+    loaded, probe = opened(save(unet(keras), tmp_path / "m.keras"), normalize="0..1")
+    convert(loaded, probe, end="labels")
