@@ -13,7 +13,8 @@ from pipeline.output.write import SkipDone, Write, fetch_content
 from pipeline.reports.progress_counting import count_failure, count_outcome
 from pipeline.reports.report import Report
 from pipeline.reports.report_writer import ReportWriter
-from pipeline.reports.sample_overlays import decode_for
+from pipeline.safe_decoder import safe_decoder
+from pipeline.watchdog import ModelGuard
 from transforms.argmax import label_map
 from transforms.elements import ModelInput
 from transforms.lookahead import LookAhead
@@ -46,12 +47,12 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
     decoded = read.main | "Decode" >> LookAhead(
         SkipDone(job.tree, options.output.retry_failed),
         fetch_content,
-        decode_for(job),
+        safe_decoder(job),
         partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products),
         output_type=ModelInput,
         tags=("outcome",),
     )
-    predicted = decoded.main | "Predict" >> Predict(loader)
+    predicted = decoded.main | "Predict" >> Predict(loader, guard=ModelGuard(job.tree))
     written = predicted.main | "Write" >> LookAhead(
         partial(label_map, labeling=job.labeling), Write(job.tree, job.rendering, job.table.ids), output_type=Outcome
     )

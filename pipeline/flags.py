@@ -94,6 +94,7 @@ FLAGS: dict[str, list[Flag]] = {
         F("background", "decode.background", "colour behind transparent pixels", "R,G,B", color),
         F("max_pixels", "decode.max_pixels", "images of more pixels fail, before they fill the memory", "N", count),
         F("fast_decode", "decode.fast_decode", "decode large JPEGs at a reduced scale; the model sees other pixels"),
+        F("isolate_decoding", "decode.isolate", "decode in child processes: a decoder that crashes costs one image"),
         F("allow_empty", "read.allow_empty", "no input at all is a success of 0 images"),
     ],
     "model": [

@@ -30,6 +30,7 @@ class DecodeOptions:
     background: tuple[int, int, int] = (0, 0, 0)
     max_pixels: int = 200_000_000
     fast_decode: bool = False
+    isolate: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Images in, logits out: forms batches of one shape, runs the engine, and isolates what makes it fail."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
@@ -45,10 +46,35 @@ class Engine(Protocol):
 
 
 Loader = Callable[[], Engine]
+
+
+class Guard(Protocol):
+    """Looks after calls of the engine, which may never return."""
+
+    def alone(self, image: ModelInput) -> bool:
+        """Whether this image must not share a batch."""
+        ...
+
+    def calling(self, images: Sequence[ModelInput]) -> AbstractContextManager[None]:
+        """The context in which the engine is called with these images."""
+        ...
+
+
+class Unguarded:
+    """A guard that does nothing."""
+
+    def alone(self, image: ModelInput) -> bool:
+        return False
+
+    def calling(self, images: Sequence[ModelInput]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+UNGUARDED = Unguarded()
 Outcome = list[LogitsBatch | Failure]
 
 
-def predict(images: list[ModelInput], engine: Engine, *, limit: int) -> Outcome:
+def predict(images: list[ModelInput], engine: Engine, *, limit: int, guard: Guard = UNGUARDED) -> Outcome:
     """Runs the engine over images of one plane shape, never losing one image for another's sake.
 
     A batch that fails is halved until only the image that makes it fail is left; that one becomes a `Failure`.
@@ -57,20 +83,23 @@ def predict(images: list[ModelInput], engine: Engine, *, limit: int) -> Outcome:
         images: At most `limit` of them.
         engine: The compiled model.
         limit: Largest number of images to give to the engine at once.
+        guard: Looks after each call.
 
     Returns:
         For each image, in order, a batch of one or its `Failure`.
     """
     if len(images) > limit:
-        return predict(images[:limit], engine, limit=limit) + predict(images[limit:], engine, limit=limit)
+        first = predict(images[:limit], engine, limit=limit, guard=guard)
+        return first + predict(images[limit:], engine, limit=limit, guard=guard)
     try:
-        scores = engine(np.stack([image.plane for image in images]))
+        with guard.calling(images):
+            scores = engine(np.stack([image.plane for image in images]))
     except RunError:
         raise
     except Exception as error:
         if len(images) == 1:
             return [_failure(images[0], error)]
-        return predict(images, engine, limit=(len(images) + 1) // 2)
+        return predict(images, engine, limit=(len(images) + 1) // 2, guard=guard)
     return list(LogitsBatch(tuple(image.without_plane() for image in images), *scores).split())
 
 
@@ -94,18 +123,20 @@ class Predict(beam.PTransform[Any, Any]):
     The loader is called once a process, when the first image comes: a run that has nothing to do loads no model.
     """
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, *, guard: Guard = UNGUARDED) -> None:
         super().__init__()
         self._loader = loader
+        self._guard = guard
 
     def expand(self, images: Any) -> Any:
-        run = beam.ParDo(_Predict(self._loader)).with_output_types(LogitsBatch)
+        run = beam.ParDo(_Predict(self._loader, self._guard)).with_output_types(LogitsBatch)
         return images | "Run engine" >> run.with_outputs("failed", main="main")
 
 
 class _Predict(beam.DoFn):
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, guard: Guard) -> None:
         self._loader = loader
+        self._guard = guard
 
     def start_bundle(self) -> None:
         self._in_flight = InFlight()
@@ -114,6 +145,10 @@ class _Predict(beam.DoFn):
     def process(
         self, image: ModelInput, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
+        if self._guard.alone(image):
+            self._submit([(image, timestamp, window)])
+            yield from self._results(leaving=BATCHES_IN_FLIGHT - 1)
+            return
         bucket = self._buckets.setdefault(image.plane.shape, [])
         bucket.append((image, timestamp, window))
         if len(bucket) >= self._loader().batch_size:
@@ -128,7 +163,7 @@ class _Predict(beam.DoFn):
     def _submit(self, bucket: list[tuple[ModelInput, Any, Any]]) -> None:
         images = [image for image, _, _ in bucket]
         places = [(timestamp, window) for _, timestamp, window in bucket]
-        self._in_flight.submit(model_thread(), places, _run, self._loader, images)
+        self._in_flight.submit(model_thread(), places, _run, self._loader, images, self._guard)
 
     def _results(self, *, leaving: int) -> Iterator[Any]:
         for places, outcome in self._in_flight.take(leaving=leaving):
@@ -142,6 +177,6 @@ def model_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="model")
 
 
-def _run(loader: Loader, images: list[ModelInput]) -> Outcome:
+def _run(loader: Loader, images: list[ModelInput], guard: Guard) -> Outcome:
     engine = loader()
-    return predict(images, engine, limit=engine.batch_size)
+    return predict(images, engine, limit=engine.batch_size, guard=guard)

@@ -13,6 +13,8 @@ from transforms.elements import EncodedImage, Failure, Source
 # Failures that another try, or another set of inputs, may mend.
 PASSING = {"DUPLICATE_ID", "SOURCE_MISSING", "SOURCE_CHANGED", "OUT_OF_MEMORY"}
 FOLDER = "failed"
+# No failure yet: the image was in a batch that the model hung on, and goes to it alone next time.
+SUSPECT = "SUSPECT"
 
 
 @dataclass(frozen=True)
@@ -22,18 +24,25 @@ class RememberFailure:
     tree: Tree
 
     def __call__(self, failure: Failure) -> Failure:
-        claim = self.tree.claim(failure.source)
-        if failure.code in PASSING or claim.place in remembered(self.tree):
-            return failure
-        note = json.dumps({"claim": asdict(claim), "code": failure.code, "reason": failure.reason}, sort_keys=True)
-        uri = self.tree.uri(f"{FOLDER}/{claim.place}.json")
-        held = self.tree.storage.stat(uri)
-        try:
-            self.tree.storage.write(uri, note.encode(), expected=held.version if held else None)
-        except Conflict:
-            # Another worker has just written the same note.
-            return failure
+        if failure.code not in PASSING:
+            leave_note(self.tree, failure)
         return failure
+
+
+def leave_note(tree: Tree, failure: Failure) -> None:
+    """Writes down how a source failed, unless that is known already."""
+    claim = tree.claim(failure.source)
+    known = remembered(tree).get(claim.place)
+    if known is not None and known[0].same_work(claim) and known[1:] == (failure.code, failure.reason):
+        return
+    note = json.dumps({"claim": asdict(claim), "code": failure.code, "reason": failure.reason}, sort_keys=True)
+    uri = tree.uri(f"{FOLDER}/{claim.place}.json")
+    held = tree.storage.stat(uri)
+    try:
+        tree.storage.write(uri, note.encode(), expected=held.version if held else None)
+    except Conflict:
+        # Another worker has just written the same note.
+        return
 
 
 def forget_failure(tree: Tree, source: Source) -> None:
@@ -48,9 +57,15 @@ def recall_failure(tree: Tree, image: EncodedImage) -> Failure | None:
     if note is None:
         return None
     claim, code, reason = note
-    if not claim.same_work(tree.claim(image.source)):
+    if code == SUSPECT or not claim.same_work(tree.claim(image.source)):
         return None
     return Failure(image.image_id, image.source, code, reason)
+
+
+def is_suspect(tree: Tree, source: Source) -> bool:
+    """Whether the model hung on a batch that this source was in."""
+    note = remembered(tree).get(source.place)
+    return note is not None and note[1] == SUSPECT
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,150 @@
+"""Decoding in child processes: a decoder that crashes or hangs costs its image, and not the process.
+
+Children are forked from a server that was started on its own and holds the decoders, so that a new child costs
+milliseconds. Images go there and pixels come back through a pipe.
+"""
+
+import multiprocessing
+import os
+import resource
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from typing import Any
+
+from pipeline.watchdog import DECODE_SECONDS
+from transforms.elements import EncodedImage, Image
+from transforms.errors import ImageError
+
+Decode = Callable[[EncodedImage], Image]
+
+
+@dataclass(frozen=True)
+class IsolatedDecoder:
+    """A decoder whose calls run in child processes.
+
+    Attributes:
+        decode: The decoder; it can be pickled.
+        modules: What it imports, beside this package, that takes long: imported once, before children are forked.
+
+    Raises (when called):
+        ImageError: `CRASH`, `HANG`, `OUT_OF_MEMORY` when the system killed the child, or the decoder's own.
+    """
+
+    decode: Decode
+    modules: tuple[str, ...] = ()
+
+    def __call__(self, encoded: EncodedImage) -> Image:
+        with _children(self.modules).lent() as child:
+            return child.call(self.decode, encoded)
+
+
+class _Child:
+    """One child process, which does one call at a time."""
+
+    def __init__(self, context: ForkServerContext) -> None:
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True, name="decoder")
+        self._process.start()
+        theirs.close()
+        self.usable = True
+
+    def call(self, decode: Decode, encoded: EncodedImage) -> Image:
+        self.usable = False
+        try:
+            self._pipe.send((decode, encoded))
+            if not self._pipe.poll(DECODE_SECONDS):
+                raise ImageError("HANG", f"the decoder did not come to an end within {DECODE_SECONDS:.0f} s")
+            answer = self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._died() from None
+        self.usable = True
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def _died(self) -> ImageError:
+        self._process.join(10)
+        code = self._process.exitcode or 0
+        if code == -signal.SIGKILL:
+            return ImageError("OUT_OF_MEMORY", "the system ended the process that decoded the image, for its memory")
+        ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return ImageError("CRASH", f"the decoder crashed ({ended})")
+
+
+class _Children:
+    """Those that wait for work; no more of them than there are cores."""
+
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["pipeline.quietly", "pipeline.isolate", "transforms.decode", *modules])
+        self._slots = threading.Semaphore(os.cpu_count() or 1)
+        self._idle: list[_Child] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lent(self) -> Iterator[_Child]:
+        with self._slots:
+            child = self._take()
+            try:
+                yield child
+            finally:
+                self._give_back(child)
+
+    def _take(self) -> _Child:
+        while True:
+            with self._lock:
+                child = self._idle.pop() if self._idle else None
+            if child is None:
+                return _Child(self._context)
+            if child.alive:
+                return child
+            child.close()
+
+    def _give_back(self, child: _Child) -> None:
+        if not child.usable:
+            child.close()
+            return
+        with self._lock:
+            self._idle.append(child)
+
+
+@cache
+def _children(modules: tuple[str, ...]) -> _Children:
+    return _Children(modules)
+
+
+def _serve(pipe: Connection) -> None:
+    # A core dump would hold the image. Signals from the terminal are the parent's business.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        try:
+            decode, encoded = pipe.recv()
+        except (EOFError, OSError):
+            return
+        pipe.send(_answer(decode, encoded))
+
+
+def _answer(decode: Decode, encoded: EncodedImage) -> Any:
+    try:
+        return decode(encoded)
+    except ImageError as error:
+        return error
+    except Exception as error:
+        # An exception of another kind may hold what cannot be sent, and content of the image.
+        return RuntimeError(f"the decoder raised {type(error).__name__}")

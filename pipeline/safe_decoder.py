@@ -1,0 +1,17 @@
+"""The decoder of a job, looked after: by a watchdog in this process, or in a process of its own."""
+
+from collections.abc import Callable
+
+from pipeline.isolate import IsolatedDecoder
+from pipeline.job import Job
+from pipeline.reports.sample_overlays import decode_for
+from pipeline.watchdog import WatchedDecoder
+from transforms.elements import EncodedImage, Image
+
+
+def safe_decoder(job: Job) -> Callable[[EncodedImage], Image]:
+    """`decode_for`, with a guard against decoders that hang and, with --isolate_decoding, that crash."""
+    decode = decode_for(job)
+    if not job.options.decode.isolate:
+        return WatchedDecoder(decode, job.tree)
+    return IsolatedDecoder(decode, ("tensorflow",) if job.probe.spec.resize_filter == "tf" else ())

@@ -1,0 +1,104 @@
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipeline import isolate
+from pipeline.isolate import IsolatedDecoder
+from tests.numpy_engine import command, run_numpy
+from tests.trees import differing, draw_folder, pixels, tree_of
+from transforms.decode import decode
+from transforms.elements import EncodedImage, Image, Source
+from transforms.errors import ImageError
+
+
+def misbehave(encoded: EncodedImage) -> Image:
+    """A decoder that does what the image says."""
+    order = (encoded.data or b"").decode()
+    if order == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if order == "exit":
+        os._exit(7)
+    if order == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if order == "hang":
+        time.sleep(3600)
+    if order == "bad":
+        raise ImageError("UNREADABLE", "as it was asked to")
+    if order == "strange":
+        raise ValueError("with content of the image")
+    return Image(encoded.image_id, encoded.source, pixels(order))
+
+
+def encoded(order: str) -> EncodedImage:
+    return EncodedImage(order, Source(f"/in/{order}", "1"), order.encode())
+
+
+def code_of(order: str) -> str:
+    with pytest.raises(ImageError) as raised:
+        IsolatedDecoder(misbehave)(encoded(order))
+    assert "/in/" not in raised.value.reason
+    return raised.value.code
+
+
+def test_pixels_come_back_as_they_were_made() -> None:
+    image = IsolatedDecoder(misbehave)(encoded("well"))
+    assert image.image_id == "well"
+    assert (image.pixels == pixels("well")).all()
+
+
+@pytest.mark.parametrize(
+    ("order", "code"), [("crash", "CRASH"), ("exit", "CRASH"), ("killed", "OUT_OF_MEMORY"), ("bad", "UNREADABLE")]
+)
+def test_what_goes_wrong_in_a_child_costs_that_image_only(order: str, code: str) -> None:
+    assert code_of(order) == code
+    assert IsolatedDecoder(misbehave)(encoded("next")).image_id == "next"
+
+
+def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolate, "DECODE_SECONDS", 0.2)
+    assert code_of("hang") == "HANG"
+
+
+def test_another_exception_tells_its_kind_and_nothing_else() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        IsolatedDecoder(misbehave)(encoded("strange"))
+    assert str(raised.value) == "the decoder raised ValueError"
+
+
+def test_a_child_that_died_while_it_waited_is_replaced() -> None:
+    decoder = IsolatedDecoder(misbehave)
+    decoder(encoded("one"))
+    for child in isolate._children(())._idle:
+        child._process.kill()
+        child._process.join()
+    assert decoder(encoded("two")).image_id == "two"
+
+
+def test_many_threads_share_few_children() -> None:
+    decoder = IsolatedDecoder(misbehave)
+    orders = [f"n{i}" for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        images = list(pool.map(decoder, map(encoded, orders)))
+    assert [image.image_id for image in images] == orders
+    assert all((image.pixels == pixels(order)).all() for image, order in zip(images, orders, strict=True))
+    assert len(isolate._children(())._idle) <= (os.cpu_count() or 1)
+
+
+def test_a_run_gives_the_same_tree(tmp_path: Path) -> None:
+    inputs = draw_folder(tmp_path / "in", 5)
+    (inputs / "broken.png").write_bytes(b"<html>")
+    flags = ("--products", "overlay", "--max_failures", "1")
+    assert run_numpy(command(str(inputs), str(tmp_path / "here"), *flags)) == 0
+    assert run_numpy(command(str(inputs), str(tmp_path / "there"), *flags, "--isolate_decoding")) == 0
+    assert differing(tree_of(tmp_path / "here"), tree_of(tmp_path / "there")) == []
+
+
+def test_the_decoder_of_a_job_can_be_sent() -> None:
+    with pytest.raises(ImageError) as raised:
+        IsolatedDecoder(partial(decode, max_pixels=100))(encoded("no image"))
+    assert raised.value.code in ("UNREADABLE", "UNSUPPORTED_FORMAT")

@@ -1,0 +1,159 @@
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import watchdog
+from pipeline.output.failures import leave_note, recall_failure
+from pipeline.output.tree import Tree
+from pipeline.watchdog import ModelGuard, Watchdog, WatchedDecoder
+from tests import numpy_engine
+from tests.numpy_engine import command, run_numpy
+from tests.trees import differing, draw_folder, pixels, save, tree_of
+from transforms.elements import EncodedImage, Failure, ModelInput, Placement, Source
+
+
+def tree(tmp_path: Path, run: str = "r") -> Tree:
+    return Tree(str(tmp_path), str(tmp_path / ".tmp" / run), "masks/{}.png", "f", "i")
+
+
+def model_input(name: str) -> ModelInput:
+    return ModelInput(name, Source(f"/in/{name}", "1"), Placement(1, 1, 1, 1, 0, 0, 1, 1), np.zeros((1, 1, 3)))
+
+
+@pytest.fixture
+def dog(monkeypatch: pytest.MonkeyPatch) -> Watchdog:
+    """A watchdog whose clock the test moves, and that says what it would have ended the process for."""
+    said: list[str] = []
+    made = Watchdog(said.append)
+    made._started = True
+    monkeypatch.setattr(made, "said", said, raising=False)
+    monkeypatch.setattr(watchdog, "watchdog", lambda: made)
+    monkeypatch.setattr(watchdog, "_pace", watchdog._Pace())
+    return made
+
+
+def said(dog: Watchdog) -> list[str]:
+    return dog.said  # type: ignore[attr-defined, no-any-return]
+
+
+def pass_time(dog: Watchdog, seconds: float) -> None:
+    for _ in range(int(seconds / 2)):
+        dog.advance(2)
+
+
+def notes(tmp_path: Path) -> list[str]:
+    return sorted(json.loads(path.read_text())["code"] for path in (tmp_path / "failed").glob("*"))
+
+
+def test_what_ends_in_time_is_left_alone(dog: Watchdog) -> None:
+    with dog.watching(10, lambda: "late"):
+        pass_time(dog, 9)
+    pass_time(dog, 100)
+    assert said(dog) == []
+
+
+def test_a_process_that_slept_has_not_hung(dog: Watchdog) -> None:
+    with dog.watching(10, lambda: "late"):
+        dog.advance(3600)
+    assert said(dog) == []
+
+
+def test_a_decoder_that_hangs_leaves_a_note_and_ends_the_process(dog: Watchdog, tmp_path: Path) -> None:
+    image = EncodedImage("patient-7", Source("/in/patient-7.png", "1"), b"")
+
+    def hang(_: EncodedImage) -> None:
+        pass_time(dog, watchdog.DECODE_SECONDS + 4)
+
+    WatchedDecoder(hang, tree(tmp_path))(image)  # type: ignore[arg-type]
+    assert notes(tmp_path) == ["HANG"]
+    assert len(said(dog)) > 0
+    assert not [line for line in said(dog) if "patient" in line]
+    recalled = recall_failure(tree(tmp_path, "next"), image)
+    assert recalled is not None
+    assert recalled.code == "HANG"
+
+
+def test_a_batch_that_hangs_makes_suspects_that_are_tried_alone(dog: Watchdog, tmp_path: Path) -> None:
+    images = [model_input(name) for name in "abc"]
+    with ModelGuard(tree(tmp_path)).calling(images):
+        pass_time(dog, watchdog.FIRST_CALL_SECONDS + 4)
+    assert notes(tmp_path) == ["SUSPECT"] * 3
+    guard = ModelGuard(tree(tmp_path, "next"))
+    assert [guard.alone(image) for image in [*images, model_input("d")]] == [True, True, True, False]
+    assert recall_failure(tree(tmp_path, "next"), EncodedImage("a", images[0].source)) is None
+    with guard.calling(images[:1]):
+        pass_time(dog, watchdog.FIRST_CALL_SECONDS + 4)
+    assert notes(tmp_path) == ["HANG", "SUSPECT", "SUSPECT"]
+
+
+def test_the_limit_of_a_call_follows_from_the_slowest_warm_one() -> None:
+    pace, shape = watchdog._Pace(), (4, 4, 3)
+    assert pace.limit(shape) == watchdog.FIRST_CALL_SECONDS
+    pace.took(shape, 500)
+    assert pace.limit(shape) == watchdog.CALL_SECONDS
+    for seconds in (1, 30, 2):
+        pace.took(shape, seconds)
+    assert pace.limit(shape) == watchdog.CALL_FACTOR * 30
+    assert pace.limit((8, 8, 3)) == watchdog.FIRST_CALL_SECONDS
+
+
+def test_notes_that_hang_too_do_not_stop_the_end(dog: Watchdog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "NOTES_SECONDS", 0.01)
+    release = threading.Event()
+
+    def hang() -> str:
+        release.wait(30)
+        return "never"
+
+    with dog.watching(1, hang):
+        dog.advance(2)
+    release.set()
+    assert "so does the storage" in said(dog)[0]
+
+
+def test_a_note_is_written_once_and_again_when_it_says_something_else(tmp_path: Path) -> None:
+    source = Source("/in/a.png", "1")
+    leave_note(tree(tmp_path), Failure("a", source, "SUSPECT", "why"))
+    leave_note(tree(tmp_path, "2"), Failure("a", source, "HANG", "why"))
+    assert notes(tmp_path) == ["HANG"]
+    (path,) = (tmp_path / "failed").iterdir()
+    before = path.stat().st_mtime_ns
+    leave_note(tree(tmp_path, "3"), Failure("a", source, "HANG", "why"))
+    assert path.stat().st_mtime_ns == before
+
+
+HURRIED = """
+import sys
+import threading
+from pipeline import watchdog
+watchdog.CALL_SECONDS = watchdog.FIRST_CALL_SECONDS = 1.0
+watchdog.TICK_SECONDS = 0.2
+from tests.numpy_engine import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_model_that_hangs_on_one_image_costs_two_reruns_and_that_image(tmp_path: Path) -> None:
+    inputs = draw_folder(tmp_path / "in", 5)
+    poison = pixels("hangs")
+    poison[0, 0] = numpy_engine.HANGS
+    save(inputs / "img0002b.png", poison)
+    argv = command(str(inputs), str(tmp_path / "out"), "--max_failures", "1")
+    for code in (1, 1, 0):
+        done = subprocess.run(
+            [sys.executable, "-c", HURRIED, *argv], capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == code, done.stderr
+        assert "img" not in done.stderr
+    failures = (tmp_path / "out/reports/failures.jsonl").read_text().splitlines()
+    assert [json.loads(line)["code"] for line in failures] == ["HANG"]
+    assert notes(tmp_path / "out") == ["HANG"]
+    (inputs / "img0002b.png").unlink()
+    assert run_numpy(command(str(inputs), str(tmp_path / "without"))) == 0
+    found = differing(tree_of(tmp_path / "out/masks"), tree_of(tmp_path / "without/masks"))
+    assert found == []
