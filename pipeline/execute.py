@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +12,12 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from transforms.errors import RunError, TooManyFailuresError
+from pipeline.causes import cause_of
+from pipeline.engine_flags import with_defaults
+from transforms.errors import TooManyFailuresError
 
 # Beam's own name `DirectRunner` first tries to download another runner; this is the one it falls back to.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-_RUN_ERROR = re.compile(
-    r"^[\w.]*\b(RunError|Denied|Unavailable|TooManyFailuresError): (.*?)(?: \[while running .*)?$", re.MULTILINE
-)
 
 
 class ExecutionError(Exception):
@@ -40,7 +38,7 @@ def execute(flags: Sequence[str], build: Callable[[beam.Pipeline], Any]) -> None
     Raises:
         ExecutionError: It did not get to its end; the message is the first cause, without the engine's traceback.
     """
-    options = PipelineOptions(list(flags))
+    options = PipelineOptions(with_defaults(flags))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
         standard.runner = LOCAL_RUNNER
@@ -58,17 +56,6 @@ def is_local(flags: Sequence[str]) -> bool:
     """Whether the run's workers are threads of this process."""
     runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
     return runner in (None, "DirectRunner", LOCAL_RUNNER)
-
-
-def cause_of(error: BaseException) -> str:
-    """What went wrong, out of an engine's error: the message of our own error if there is one in it."""
-    ours = _RUN_ERROR.search(str(error))
-    if isinstance(error, RunError):
-        return str(error).partition(" [while running")[0]
-    if ours:
-        return ours[2]
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return lines[-1].strip()
 
 
 @contextmanager

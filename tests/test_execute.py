@@ -5,7 +5,8 @@ import sys
 import apache_beam as beam
 import pytest
 
-from pipeline.execute import ExecutionError, cause_of, execute
+from pipeline.causes import cause_of
+from pipeline.execute import ExecutionError, execute
 from pipeline.storage import Denied
 from transforms.errors import RunError
 

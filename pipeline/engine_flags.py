@@ -1,0 +1,131 @@
+"""The settings of engines that are ours to make, in one place, and what can be known to be wrong with an engine.
+
+Whatever the user says stands; these are the values of flags that were not given.
+"""
+
+import json
+import socket
+import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+)
+
+from pipeline.options import RunOptions
+from pipeline.storage import is_gcs
+from transforms.errors import RunError
+
+# Without it an engine starts and stops a worker for each stage, and with it the model. It is as long as a worker
+# outlives its last stage, so not long enough to keep a cluster's memory from the next job.
+KEEP_WORKERS_MILLIS = 60_000
+_REMOTE = ("flinkrunner", "portablerunner")
+_SECONDS = 10.0
+
+
+def with_defaults(flags: Sequence[str]) -> list[str]:
+    """Beam's flags, completed by what suits maskbeam.
+
+    Args:
+        flags: As the user gave them.
+    """
+    options = PipelineOptions(list(flags))
+    chosen = {}
+    runner = _runner(options)
+    if runner in _REMOTE:
+        chosen["environment_cache_millis"] = str(KEEP_WORKERS_MILLIS)
+    if runner == "flinkrunner" and _flink_master(options):
+        # Beam's own default is one subtask, on a cluster of any size.
+        chosen["parallelism"] = str(ask_flink(_flink_master(options), "/overview")["slots-total"])
+    if runner == "prismrunner":
+        # Its news are for those who work on it.
+        chosen["prism_log_level"] = "error"
+    given = {flag.partition("=")[0] for flag in flags}
+    return [*flags, *(f"--{name}={value}" for name, value in chosen.items() if f"--{name}" not in given)]
+
+
+def check_engine(options: RunOptions) -> None:
+    """Makes sure that an engine is there, and that its workers can see the files.
+
+    Args:
+        options: With absolute paths.
+
+    Raises:
+        RunError: Nobody answers at the address of the job server or of Flink; or workers in containers would read or
+            write files that are local to this machine.
+    """
+    beam = PipelineOptions(list(options.beam))
+    runner, portable = _runner(beam), beam.view_as(PortableOptions)
+    if runner not in _REMOTE:
+        return
+    # Beam's own default is a container, but for a Flink that it starts by itself.
+    own_flink = runner == "flinkrunner" and not _flink_master(beam)
+    if portable.environment_type == "DOCKER" or (portable.environment_type is None and not own_flink):
+        _check_shared(options)
+    if portable.job_endpoint == "embed":
+        return
+    if portable.job_endpoint:
+        _check_answers(
+            "--job_endpoint", portable.job_endpoint, "Beam's job server", "start it there (docs/cluster.md says how)"
+        )
+    elif runner == "portablerunner":
+        raise RunError("--runner=PortableRunner needs --job_endpoint=HOST:PORT, the address of Beam's job server")
+    if runner == "flinkrunner" and _flink_master(beam):
+        ask_flink(_flink_master(beam), "/overview")
+
+
+def ask_flink(master: str, path: str) -> dict[str, Any]:
+    """What Flink's REST interface answers.
+
+    Args:
+        master: As in `--flink_master`, `HOST:PORT` with or without `http://`.
+        path: Which question, as `/overview`.
+
+    Raises:
+        RunError: Nobody answers, or not as Flink does.
+    """
+    url = master if master.startswith(("http://", "https://")) else f"http://{master}"
+    with suppress(OSError, ValueError), urllib.request.urlopen(url + path, timeout=_SECONDS) as answer:  # noqa: S310
+        return dict(json.load(answer))
+    raise RunError(
+        f"--flink_master {master}: no Flink answers there; give the address of the JobManager's REST interface "
+        "(HOST:8081 unless configured otherwise)"
+    )
+
+
+def _runner(options: PipelineOptions) -> str:
+    return str(options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
+
+
+def _flink_master(options: PipelineOptions) -> str:
+    master = str(options.view_as(FlinkRunnerOptions).flink_master or "").strip()
+    return "" if master in ("[auto]", "[local]", "[collection]") else master
+
+
+def _check_shared(options: RunOptions) -> None:
+    named = {"--output": options.output.path, "--model": options.model.path}
+    local = [(flag, path) for flag, path in named.items() if not is_gcs(path)]
+    local += [("--input", pattern) for pattern in options.read.patterns if not is_gcs(pattern)]
+    for flag, path in local:
+        raise RunError(
+            f"{flag} {path} is on a disk of this machine, which workers in containers (--environment_type=DOCKER, "
+            "the default) do not see: use gs://, or workers that share the disk with --environment_type=EXTERNAL "
+            "or PROCESS"
+        )
+
+
+def _check_answers(flag: str, address: str, who: str, remedy: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise RunError(f"{flag} {address} is not an address such as localhost:8099")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS).close()
+    except OSError as error:
+        raise RunError(
+            f"{flag} {address}: {who} does not answer there ({error.strerror or error}); {remedy}"
+        ) from None

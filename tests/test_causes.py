@@ -1,0 +1,65 @@
+import re
+
+import pytest
+
+from pipeline.causes import cause_of
+from transforms.errors import RunError
+
+# As Flink hands it on: the worker's traceback, and Java's around it.
+FROM_FLINK = """Pipeline BeamApp-1 failed in state FAILED: java.lang.Exception: The user defined 'open()' method
+java.lang.RuntimeException: Error received from SDK harness for instruction 12: Traceback (most recent call last):
+  File "apache_beam/runners/common.py", line 1500, in process
+{}
+\tat org.apache.beam.runners.fnexecution.control.FnApiControlClient.onNext(FnApiControlClient.java:180)
+Caused by: java.lang.IllegalStateException: call already closed
+\tat java.base/java.lang.Thread.run(Thread.java:840)"""
+
+
+def from_flink(line: str) -> str:
+    return cause_of(RuntimeError(FROM_FLINK.format(line)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "transforms.errors.RunError: the disk is full; free some space [while running 'Write/Run ahead']",
+        "RuntimeError: transforms.errors.RunError: the disk is full; free some space",
+        "pipeline.storage.Denied: the disk is full; free some space [while running 'Write/Run ahead']",
+    ],
+)
+def test_our_own_error_comes_out_of_an_engines_pages_as_it_was_said(line: str) -> None:
+    assert from_flink(line) == "the disk is full; free some space"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("ModuleNotFoundError: No module named 'pipeline'", "the workers do not have maskbeam"),
+        ("ModuleNotFoundError: No module named 'pipeline.output'", "the workers do not have maskbeam"),
+        ("ModuleNotFoundError: No module named 'keras'", "the Python package keras"),
+        (
+            "AttributeError: Can't get attribute 'CheckWorker' on <module 'pipeline.check_worker' from 'x.py'>",
+            "another version than this one \\(CheckWorker is missing",
+        ),
+        ("ImportError: cannot import name 'Head' from 'transforms.head' (x.py)", "another version"),
+        ('java.io.IOException: Cannot run program "docker": error=2, No such file', "no Docker"),
+        (
+            "io.grpc.StatusRuntimeException: UNAVAILABLE: io exception\nCaused by: AnnotatedConnectException: "
+            "finishConnect(..) failed: Connection refused: localhost/127.0.0.1:50000",
+            "nothing answers at port 50000.*worker pool",
+        ),
+        ("org.apache.flink...NoResourceAvailableException: Could not acquire", "fewer free slots than --parallelism"),
+        ("status = StatusCode.UNAVAILABLE", "the job server cannot be reached"),
+    ],
+)
+def test_what_a_cluster_brings_is_told_in_a_persons_words(line: str, words: str) -> None:
+    assert re.search(words, from_flink(line))
+
+
+def test_a_run_error_of_this_process_needs_no_search() -> None:
+    assert cause_of(RunError("no such class: 7 [while running 'X']")) == "no such class: 7"
+
+
+def test_any_other_error_is_its_last_line() -> None:
+    assert cause_of(ValueError("pages\n\nodd number\n")) == "odd number"
+    assert cause_of(ValueError()) == "ValueError"

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.check_worker import CheckWorker, maskbeam_version
+from pipeline.output.tree import RECORD, Tree
+from transforms.errors import RunError
+
+
+def tree(root: Path) -> Tree:
+    return Tree(str(root), str(root / ".tmp"), "masks/{}.png", "", "")
+
+
+def test_a_worker_that_sees_the_output_hands_elements_on(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text("{}")
+    element = object()
+    assert CheckWorker(tree(tmp_path), maskbeam_version())(element) is element
+
+
+def test_a_worker_that_does_not_share_the_outputs_disk_stops_the_run(tmp_path: Path) -> None:
+    check = CheckWorker(tree(tmp_path), maskbeam_version())
+    for _ in range(2):
+        with pytest.raises(RunError, match=f"does not see the output {tmp_path}"):
+            check(1)
+
+
+def test_another_version_stops_the_run_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text("{}")
+    with pytest.raises(RunError, match=f"runs maskbeam {maskbeam_version()} and the command maskbeam 99.0"):
+        CheckWorker(tree(tmp_path), "99.0")(1)
+
+
+def test_a_worker_looks_once(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text("{}")
+    check = CheckWorker(tree(tmp_path), maskbeam_version())
+    check(1)
+    (tmp_path / RECORD).unlink()
+    check(2)

@@ -1,0 +1,103 @@
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from pipeline.engine_flags import check_engine, with_defaults
+from pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
+from transforms.errors import RunError
+
+NOBODY = "localhost:1"
+
+
+class Flink(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"slots-total": 6}).encode() if self.path == "/overview" else b"<html>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def flink() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Flink) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def options(*beam: str, where: str = "") -> RunOptions:
+    return RunOptions(
+        ReadOptions(patterns=(f"{where}/in",)),
+        model=ModelOptions(path=f"{where}/unet.keras"),
+        output=OutputOptions(path=f"{where}/out"),
+        beam=beam,
+    )
+
+
+def test_local_runs_have_no_flags_of_ours() -> None:
+    assert with_defaults([]) == []
+    assert with_defaults(["--runner=DirectRunner"]) == ["--runner=DirectRunner"]
+
+
+def test_workers_of_a_cluster_outlive_a_stage() -> None:
+    flags = with_defaults(["--runner=PortableRunner", "--job_endpoint=h:1"])
+    assert flags[:2] == ["--runner=PortableRunner", "--job_endpoint=h:1"]
+    assert flags[2:] == ["--environment_cache_millis=60000"]
+
+
+@pytest.mark.parametrize("given", [["--environment_cache_millis=5"], ["--environment_cache_millis", "5"]])
+def test_what_the_user_says_stands(given: list[str]) -> None:
+    assert with_defaults(["--runner=PortableRunner", *given]) == ["--runner=PortableRunner", *given]
+
+
+@pytest.mark.parametrize("scheme", ["", "http://"])
+def test_flink_is_asked_how_many_slots_it_has(scheme: str) -> None:
+    with flink() as address:
+        assert "--parallelism=6" in with_defaults(["--runner=FlinkRunner", f"--flink_master={scheme}{address}"])
+
+
+def test_a_flink_that_beam_starts_by_itself_has_no_address_to_ask() -> None:
+    assert "--parallelism" not in " ".join(with_defaults(["--runner=FlinkRunner"]))
+    check_engine(options("--runner=FlinkRunner"))
+
+
+def test_nobody_at_the_address_of_the_job_server_is_told_at_once() -> None:
+    flags = ["--runner=PortableRunner", f"--job_endpoint={NOBODY}", "--environment_type=EXTERNAL"]
+    with pytest.raises(RunError, match=f"--job_endpoint {NOBODY}: Beam's job server does not answer"):
+        check_engine(options(*flags))
+
+
+def test_nobody_at_the_address_of_flink_is_told_at_once() -> None:
+    with pytest.raises(RunError, match=f"--flink_master {NOBODY}: no Flink answers there"):
+        check_engine(options("--runner=FlinkRunner", f"--flink_master={NOBODY}", "--environment_type=EXTERNAL"))
+
+
+@pytest.mark.parametrize("endpoint", [[], ["--job_endpoint=here"]])
+def test_a_job_servers_address_is_needed(endpoint: list[str]) -> None:
+    with pytest.raises(RunError, match="job_endpoint"):
+        check_engine(options("--runner=PortableRunner", *endpoint, "--environment_type=EXTERNAL"))
+
+
+@pytest.mark.parametrize("environment", [[], ["--environment_type=DOCKER"]])
+def test_containers_do_not_see_this_machines_files(environment: list[str]) -> None:
+    with flink() as address:
+        flags = ["--runner=PortableRunner", f"--job_endpoint={address}", *environment]
+        with pytest.raises(RunError, match="--output /data/out is on a disk of this machine"):
+            check_engine(options(*flags, where="/data"))
+        check_engine(options(*flags, where="gs://bucket"))
+
+
+def test_workers_that_may_share_the_disk_are_trusted_until_they_have_looked() -> None:
+    with flink() as address:
+        flags = ["--runner=PortableRunner", f"--job_endpoint={address}", "--environment_type=EXTERNAL"]
+        check_engine(options(*flags, where="/data"))
+
+
+def test_the_local_runner_is_not_checked() -> None:
+    check_engine(options(where="/data"))
