@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from pipeline.build import segment
 from pipeline.execute import ExecutionError, execute, stopping_on_signals
@@ -53,9 +54,10 @@ def run(options: RunOptions, *, find_probe: FindProbe = probe_file, make_loader:
         say(f"Found    {describe_inputs(command.options.read)}\nNothing was done: --dry_run.")
         return 0
     output = command.options.output.path
+    staging = f"{output}/.tmp/{name}"
     with ExitStack() as stack:
         # Taken before the model is loaded, because it also shows whether the output can be written at all.
-        lease = stack.enter_context(Lease(open_storage(output), f"{output}/{LOCK}", name))
+        lease = stack.enter_context(Lease(open_storage(output, staging=staging), f"{output}/{LOCK}", name))
         stack.enter_context(stopping_on_signals(say, lease.release))
         plan = make_plan(command, name, find_probe=find_probe)
         say(plan.describe())
@@ -113,14 +115,19 @@ def begin_output(job: Job) -> None:
     storage.delete(tree.uri(SUCCESS))
     for listed in storage.list(tree.uri("reports") + "/"):
         storage.delete(listed.uri)
-    clear_staging(job)
+    clear_staging(job, but=job.run)
     overwrite(tree, RECORD, record_of(job))
 
 
-def clear_staging(job: Job) -> None:
-    """Removes the files that no run has completed; only local outputs have such."""
-    if not is_gcs(job.tree.root):
-        shutil.rmtree(job.tree.uri(".tmp"), ignore_errors=True)
+def clear_staging(job: Job, *, but: str = "") -> None:
+    """Removes the files that no run has completed, `but` those of a run that lives; only local outputs have such."""
+    if is_gcs(job.tree.root):
+        return
+    for folder in Path(job.tree.uri(".tmp")).glob("*"):
+        if folder.name != but:
+            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        Path(job.tree.uri(".tmp")).rmdir()
 
 
 def _conclude(job: Job) -> int:

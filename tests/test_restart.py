@@ -231,6 +231,25 @@ def test_bundles_that_run_twice_give_the_same_tree(tmp_path: Path) -> None:
     assert differing(tree_of(tmp_path / "once"), tree_of(tmp_path / "twice")) == []
 
 
+DIES_AT_THE_FIRST_FILE = """
+import os, sys
+from pipeline.storage import local_storage
+local_storage._create = lambda staged, path: os._exit(9)
+from tests.numpy_engine import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_death_while_the_lease_is_taken_leaves_nothing_behind(tmp_path: Path) -> None:
+    out, inputs = tmp_path / "out", images(tmp_path)
+    argv = [sys.executable, "-c", DIES_AT_THE_FIRST_FILE, *command(inputs, str(out))]
+    assert subprocess.run(argv, check=False, timeout=120).returncode == 9
+    assert [path.name for path in out.iterdir()] == [".tmp"]
+    assert run(inputs, out) == 0
+    assert run(inputs, tmp_path / "at_once") == 0
+    assert differing(tree_of(tmp_path / "at_once"), tree_of(out)) == []
+
+
 def test_success_is_gone_while_a_rerun_works_and_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, inputs = tmp_path / "out", images(tmp_path)
     assert run(inputs, out) == 0
