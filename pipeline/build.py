@@ -5,6 +5,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from pipeline.check_worker import CheckWorker, maskbeam_version
 from pipeline.inputs.read import List, Read
 from pipeline.job import Job
 from pipeline.output.failures import RememberFailure
@@ -45,6 +46,7 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         | "Read" >> Read(options.read)
     )
     decoded = read.main | "Decode" >> LookAhead(
+        CheckWorker(job.tree, maskbeam_version()),
         SkipDone(job.tree, options.output.retry_failed),
         fetch_content,
         safe_decoder(job),

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.checks import FOLDERS, check_options
 from pipeline.classes.class_files import load_class_table, read_class_table
+from pipeline.engine_flags import check_engine
 from pipeline.inputs.find_inputs import find_inputs, root_of
 from pipeline.job import Job, differences, make_job
 from pipeline.models.engines import loaded_model
@@ -87,6 +88,7 @@ def check_command(options: RunOptions) -> Command:
     """
     options = absolute_options(options)
     check_options(options)
+    check_engine(options)
     roots = find_roots(options.read)
     model = open_model(options.model)
     facts = file_facts(model)
