@@ -5,6 +5,8 @@
   cluster.py down    stop everything, and remove the network
   cluster.py status  say what runs
   cluster.py flags   the flags that send `maskbeam run` there
+  cluster.py kill    kill one part, as `taskmanager-1`, or all Python workers of one TaskManager, as `workers-1`
+  cluster.py prism   build Beam's Prism runner, which needs no cluster, and print its path
 
 It consists of a JobManager, two TaskManagers and Beam's job server. As root, each TaskManager has a network namespace
 of its own with an SDK worker pool beside it, as a pod with a side-car has; else the TaskManagers start Python workers
@@ -27,8 +29,8 @@ from typing import Any
 import commands
 from commands import JOB_PORT, MASTER, REST_PORT, STATE, TASK_MANAGERS
 from network import make_network, remove_network
-from parts import boot_program, jars, need
-from processes import ClusterError, main_process, processes, start, stop_all, wait_until
+from parts import boot_program, jars, need, prism_program
+from processes import ClusterError, children, kill, main_process, processes, start, stop_all, wait_until
 
 START_SECONDS = 180
 
@@ -55,7 +57,8 @@ def up() -> None:
         (STATE / folder).mkdir(parents=True, exist_ok=True)
     for name, command in parts.items():
         if main_process(name) is None:
-            start(name, command, log=STATE / "log" / f"{name}.log", path=commands.path_of_workers())
+            log = STATE / "log" / f"{name}.log"
+            start(name, command, log=log, path=commands.path_of_workers(), folder=commands.CHECKOUT)
     wait_until(lambda: ready() or _refuse_ended(parts), "the cluster takes jobs", seconds=START_SECONDS)
 
 
@@ -78,6 +81,16 @@ def status() -> None:
         print(f"{name:15} {pids}")
     if running:
         print("takes jobs" if ready() else "does not take jobs")
+
+
+def kill_part(name: str) -> None:
+    """Kills a part's main process; of `workers-N`, all Python workers of a TaskManager, wherever they belong."""
+    if name.startswith("workers-"):
+        owner = name if isolated() else name.replace("workers", "taskmanager")
+        kill(children(owner))
+    else:
+        main = main_process(name)
+        kill([main] if main else [])
 
 
 def ready() -> bool:
@@ -122,18 +135,21 @@ def _alone() -> Iterator[None]:
 
 def main() -> int:
     """Runs one command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=("up", "down", "status", "flags", "kill", "prism"))
+    parser.add_argument("part", nargs="?", help="what to kill")
+    given = parser.parse_args()
     actions: dict[str, Callable[[], None]] = {
         "up": up,
         "down": down,
         "status": status,
         "flags": lambda: print(*commands.flags(isolated=isolated())),
+        "kill": lambda: kill_part(given.part or parser.error("say which part")),
+        "prism": lambda: print(prism_program()),
     }
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=actions)
-    command = parser.parse_args().command
     try:
         with _alone():
-            actions[command]()
+            actions[given.command]()
     except ClusterError as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1

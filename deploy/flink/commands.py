@@ -8,7 +8,8 @@ from network import address_of, in_namespace
 from parts import boot_program, python_of_workers
 
 HERE = Path(__file__).resolve().parent
-STATE = HERE.parent.parent / "build" / "flink"
+CHECKOUT = HERE.parent.parent
+STATE = CHECKOUT / "build" / "flink"
 REST_PORT, JOB_PORT = 8081, 8099
 # The JobManager's and the job server's namespace, and those of the TaskManagers.
 MASTER, TASK_MANAGERS = 0, (1, 2)
@@ -80,7 +81,8 @@ def job_server(class_path: str, host: str) -> list[str]:
 
 def flags(*, isolated: bool) -> list[str]:
     """The flags that send a pipeline to this cluster."""
-    chosen = ["--runner=PortableRunner", f"--job_endpoint={master(isolated=isolated)}:{JOB_PORT}"]
+    where = f"--job_endpoint={master(isolated=isolated)}:{JOB_PORT}"
+    chosen = ["--runner=PortableRunner", where, f"--parallelism={len(TASK_MANAGERS)}"]
     if isolated:
         return [*chosen, "--environment_type=EXTERNAL", "--environment_config=localhost:50000"]
     # Without the first variable the boot program makes an environment of its own and installs Beam there.

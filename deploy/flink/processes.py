@@ -18,7 +18,7 @@ class ClusterError(Exception):
     """Something is missing or does not start; the message says what to do."""
 
 
-def start(name: str, command: list[str], *, log: Path, path: str) -> None:
+def start(name: str, command: list[str], *, log: Path, path: str, folder: Path) -> None:
     """Starts a part in a session of its own.
 
     Args:
@@ -26,11 +26,18 @@ def start(name: str, command: list[str], *, log: Path, path: str) -> None:
         command: Its command line.
         log: File that its output is appended to.
         path: Its `PATH`.
+        folder: Where it runs.
     """
     environment = {**os.environ, MARK: name, "PATH": path}
     with log.open("ab") as out:
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, start_new_session=True
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=environment,
+            start_new_session=True,
         )
 
 
