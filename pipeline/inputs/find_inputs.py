@@ -41,7 +41,7 @@ def find_inputs(pattern: str, options: ReadOptions, *, left_out: Counter[str] | 
     Args:
         pattern: File, folder, glob or manifest.
         options: For ids.
-        left_out: Counts the files that are neither images nor shards, by extension.
+        left_out: Counts the files that are neither images nor shards, by extension; without it they are logged.
 
     Raises:
         RunError: Nothing matches, unless `allow_empty`; a manifest is wrong; a file lies outside `id_root`.
@@ -51,10 +51,10 @@ def find_inputs(pattern: str, options: ReadOptions, *, left_out: Counter[str] | 
     count = 0
     for count, found in enumerate(_found(pattern, options, skipped), 1):  # noqa: B007 - the number is used below
         yield found
-    if skipped:
-        _log.warning("left out files that are neither images nor shards: %s", in_words(skipped))
     if left_out is not None:
         left_out.update(skipped)
+    elif skipped:
+        _log.warning("left out files that are neither images nor shards: %s", in_words(skipped))
     if not count and not options.allow_empty:
         also = f" (of other files there are: {in_words(skipped)})" if skipped else ""
         raise RunError(f"--input {pattern} matches no image and no shard{also}; correct it, or set --allow_empty")
