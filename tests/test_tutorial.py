@@ -30,7 +30,7 @@ SCENES = tuple(
     draw_scene(seed, *size)[0] for seed, size in enumerate(((360, 480), (300, 225), (128, 128), (100, 90)))
 )
 READERS = {"PNG": tf.io.decode_png, "JPEG": tf.io.decode_jpeg}
-STEPS = 40
+STEPS = 24
 
 
 @cache
