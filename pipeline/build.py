@@ -6,6 +6,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipeline.check_worker import CheckWorker, maskbeam_version
+from pipeline.inputs.anonymous import naming
 from pipeline.inputs.read import List, Read
 from pipeline.job import Job
 from pipeline.output.failures import RememberFailure
@@ -43,7 +44,7 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         root
         | "Patterns" >> beam.Create(options.read.patterns)
         | "List" >> List(options.read)
-        | "Read" >> Read(options.read)
+        | "Read" >> Read(options.read, naming=naming(anonymous=options.output.anonymous_ids))
     )
     decoded = read.main | "Decode" >> LookAhead(
         CheckWorker(job.tree, maskbeam_version()),

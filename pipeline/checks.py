@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from pipeline.inputs.anonymous import naming
 from pipeline.options import PRODUCTS, RunOptions
 from pipeline.storage import is_gcs
 from pipeline.storage.patterns import split
@@ -19,7 +20,7 @@ def check_options(options: RunOptions) -> None:
         options: With absolute paths.
 
     Raises:
-        RunError: Two of them contradict each other, or one is for something that was not asked for.
+        RunError: Two of them contradict each other, or one lacks what it needs or is for what was not asked for.
     """
     output, label, model = options.output, options.label, options.model
     _refuse(
@@ -42,6 +43,7 @@ def check_options(options: RunOptions) -> None:
         is_gcs(output.path) and output.path.removeprefix("gs://").count("/") < 1,
         f"--output {output.path} is a whole bucket; name a folder in it",
     )
+    naming(anonymous=output.anonymous_ids)
     for pattern in options.read.patterns:
         _check_apart(pattern, output.path)
     _check_folder(output.path)

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.inputs.anonymous import naming
 from pipeline.models.probe import Probe
 from pipeline.options import RunOptions
 from pipeline.output.claim import digest
@@ -105,7 +106,8 @@ def make_rendering(options: RunOptions, table: ClassTable, labeling: Labeling) -
         products |= {"binary"}
     if output.binary_classes and "binary" not in products:
         raise RunError("--binary_classes chooses among binary masks; add binary to --products")
-    chosen = [table.named(name) for name in output.binary_classes] or table.classes
+    named = {table.named(name) for name in output.binary_classes}
+    chosen = [c for c in table.classes if not named or c in named]
     return Rendering(
         products=products,
         colors=table.colors,
@@ -137,6 +139,7 @@ def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: 
         "--products": sorted(options.output.products),
         "--binary_classes": sorted(options.output.binary_classes),
         "--overlay_opacity": options.output.overlay_opacity,
+        "--anonymous_ids": options.output.anonymous_ids and naming(anonymous=True)("key"),
         "pixels version": PIXELS_VERSION,
     }
     # Through JSON and back, so that settings compare equal to those that were stored.

@@ -28,7 +28,7 @@ class DecodeOptions:
 
     input_range: tuple[float, float] | None = None
     background: tuple[int, int, int] = (0, 0, 0)
-    max_pixels: int = 200_000_000
+    max_pixels: int = 150_000_000
     fast_decode: bool = False
     isolate: bool = False
 

@@ -71,7 +71,7 @@ class NumpyLoader:
 
 
 def numpy_loader(job: Job) -> tuple[Loader, Job]:
-    return NumpyLoader(job.end), job
+    return NumpyLoader(job.end, BATCH), job
 
 
 def numpy_probe(options: ModelOptions, model: ModelFile) -> Probe:

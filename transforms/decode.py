@@ -17,7 +17,7 @@ from transforms.lookahead import LookAhead
 from transforms.samples import Samples, orientation, read_samples
 from transforms.value_range import on_background, to_byte_scale
 
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 150_000_000
 Size = tuple[int, int]
 JpegDecoder = Callable[[bytes, int], Array]
 

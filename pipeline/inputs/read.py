@@ -6,7 +6,7 @@ bytes of files are fetched later, by `fetch`, in the pool that decodes them.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
+from pipeline.inputs.anonymous import same_id
 from pipeline.inputs.ids import check_id
 from pipeline.inputs.kinds import is_gzip_shard
 from pipeline.inputs.listing import list_chunks
@@ -108,25 +109,31 @@ class List(beam.PTransform[Any, Any]):
 
 
 class Read(beam.PTransform[Any, Any]):
-    """Chunks to images: `main` has them, `failed` has `Failure`s, `counted` the number of inputs of each chunk."""
+    """Chunks to images: `main` has them, `failed` has `Failure`s, `counted` the number of inputs of each chunk.
 
-    def __init__(self, options: ReadOptions) -> None:
+    Images are called by what `naming` makes of their ids.
+    """
+
+    def __init__(self, options: ReadOptions, *, naming: Callable[[str], str] = same_id) -> None:
         super().__init__()
         self._options = options
+        self._naming = naming
 
     def expand(self, chunks: Any) -> Any:
-        read = beam.ParDo(_Read(self._options)).with_output_types(EncodedImage)
+        read = beam.ParDo(_Read(self._options, self._naming)).with_output_types(EncodedImage)
         return chunks | "Read chunks" >> read.with_outputs("failed", "counted", main="main")
 
 
 class _Read(beam.DoFn):
-    def __init__(self, options: ReadOptions) -> None:
+    def __init__(self, options: ReadOptions, naming: Callable[[str], str]) -> None:
         self._options = options
+        self._naming = naming
 
     def process(self, chunk: Chunk) -> Iterator[Any]:
         count, sizes = 0, iter([entry.size for entry in chunk.files])
-        for found in read_chunk(chunk, self._options):
+        for held in read_chunk(chunk, self._options):
             count += 1
+            found = replace(held, image_id=self._naming(held.image_id))
             tally.add(bytes=next(sizes, size_of(found)))
             yield TaggedOutput("failed", found) if isinstance(found, Failure) else found
         yield TaggedOutput("counted", count)
