@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from pipeline.checks import FOLDERS, check_options
 from pipeline.classes.class_files import load_class_table, read_class_table
 from pipeline.engine_flags import check_engine
+from pipeline.execute import is_local
 from pipeline.inputs.find_inputs import find_inputs, root_of
 from pipeline.job import Job, differences, make_job
 from pipeline.models.engines import loaded_model
@@ -32,11 +34,13 @@ class Plan:
         job: What workers need to know.
         roots: The folders below which image ids begin.
         model: The model file.
+        is_first: Whether nothing was done for this output before.
     """
 
     job: Job
     roots: tuple[str, ...]
     model: ModelFile
+    is_first: bool = True
 
     def describe(self) -> str:
         """What is about to be done, for a person."""
@@ -118,9 +122,22 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     if stored is None and not options.output.overwrite:
         check_new(options.output.path)
     probe = _known_probe(stored, options.model, model) or find_probe(options.model, model)
-    job = make_job(options, run, probe, _class_table(options, probe))
+    job = settled(make_job(options, run, probe, _class_table(options, probe)))
     _check_settings(job, stored)
-    return Plan(job, command.roots, model)
+    return Plan(job, command.roots, model, is_first=stored is None)
+
+
+def settled(job: Job) -> Job:
+    """The job with the engine that runs it; decided once for an output, and kept by its reruns."""
+    if job.probe.engine:
+        return job
+    from pipeline.models.choose_engine import settle_engine
+
+    options = job.options
+    load = partial(loaded_model, options.model, job.probe.digest)
+    local, threshold = is_local(options.beam), job.labeling.threshold
+    probe = settle_engine(options.model.engine, load, job.probe, end=job.end, local=local, threshold=threshold)
+    return make_job(options, job.run, probe, job.table)
 
 
 def absolute_options(options: RunOptions) -> RunOptions:

@@ -87,6 +87,7 @@ def numpy_probe(options: ModelOptions, model: ModelFile) -> Probe:
         evidence=("a numpy engine",),
         digest=model.digest,
         versions=(("numpy engine", "1"),),
+        engine="numpy",
     )
 
 
