@@ -72,6 +72,10 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
     Raises:
         RunError: Options do not fit each other, the model or the class table.
     """
+    if options.decode.fast_decode and probe.spec.resize == "native":
+        raise RunError(
+            "--fast_decode decodes near the model's size, but this model's is free: it takes images as they are"
+        )
     ignore = table.check_ignore(options.label.ignore_label)
     label = options.label
     labeling = Labeling(

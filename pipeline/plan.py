@@ -34,13 +34,13 @@ class Plan:
         job: What workers need to know.
         roots: The folders below which image ids begin.
         model: The model file.
-        is_first: Whether nothing was done for this output before.
+        is_new: Whether nothing was done in this output with these settings before.
     """
 
     job: Job
     roots: tuple[str, ...]
     model: ModelFile
-    is_first: bool = True
+    is_new: bool = True
 
     def describe(self) -> str:
         """What is about to be done, for a person."""
@@ -124,7 +124,7 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     probe = _known_probe(stored, options.model, model) or find_probe(options.model, model)
     job = settled(make_job(options, run, probe, _class_table(options, probe)))
     _check_settings(job, stored)
-    return Plan(job, command.roots, model, is_first=stored is None)
+    return Plan(job, command.roots, model, is_new=stored is None or stored.get("settings") != job.settings)
 
 
 def settled(job: Job) -> Job:

@@ -19,7 +19,8 @@ from pipeline.models.engines import EngineLoader
 from pipeline.options import ReadOptions, RunOptions
 from pipeline.output.lease import Lease
 from pipeline.output.tree import LOCK, RECORD, SUCCESS, overwrite
-from pipeline.plan import FindProbe, check_command, make_plan, probe_file, record_of
+from pipeline.plan import FindProbe, Plan, check_command, make_plan, probe_file, record_of
+from pipeline.preview import fast_decode_agreement, output_size
 from pipeline.reports.console import Ending, closing_summary
 from pipeline.reports.progress import Ticker, tally
 from pipeline.reports.report_writer import ReportWriter, read_run
@@ -50,9 +51,7 @@ def run(options: RunOptions, *, find_probe: FindProbe = probe_file, make_loader:
     command = check_command(options)
     name = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
     if options.dry_run:
-        say(make_plan(command, name, find_probe=find_probe).describe())
-        say(f"Found    {describe_inputs(command.options.read)}\nNothing was done: --dry_run.")
-        return 0
+        return _describe(make_plan(command, name, find_probe=find_probe), make_loader or engine_loader)
     output = command.options.output.path
     staging = f"{output}/.tmp/{name}"
     with ExitStack() as stack:
@@ -61,7 +60,20 @@ def run(options: RunOptions, *, find_probe: FindProbe = probe_file, make_loader:
         stack.enter_context(stopping_on_signals(say, lease.release))
         plan = make_plan(command, name, find_probe=find_probe)
         say(plan.describe())
-        return _work(*(make_loader or engine_loader)(plan.job))
+        loader, job = (make_loader or engine_loader)(plan.job)
+        if plan.is_new and job.options.decode.fast_decode:
+            say(f"Fast     --fast_decode: {fast_decode_agreement(job, loader())}")
+        return _work(loader, job)
+
+
+def _describe(plan: Plan, make_loader: MakeLoader) -> int:
+    say(plan.describe())
+    found = describe_inputs(plan.job.options.read)
+    loader, job = make_loader(plan.job)
+    say(f"Found    {found}")
+    say(f"Size     {output_size(job, loader()).of(found, job.options.read.limit)}")
+    say("Nothing was done: --dry_run.")
+    return 0
 
 
 def engine_loader(job: Job) -> tuple[Loader, Job]:

@@ -87,10 +87,10 @@ def _file_samples(
         return read_samples(image, open_image), keep, None
     if fast_scale is not None:
         image.draft(None, (fast_scale[1], fast_scale[0]))
-    elif jpeg_decoder is not None and image.mode in ("L", "RGB"):
+    full_size = None if image.size == (width, height) else (height, width)
+    if jpeg_decoder is not None and not full_size and image.mode in ("L", "RGB"):
         with decoder_errors():
             return Samples(jpeg_decoder(data, len(image.getbands()))), keep, None
-    full_size = None if image.size == (width, height) else (height, width)
     return read_samples(image, open_image), keep, full_size
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pipeline.inputs.find_inputs import Input, find_inputs, in_words, root_of
 from pipeline.inputs.kinds import Kind
 from pipeline.options import ReadOptions
+from pipeline.reports.wording import count
 from pipeline.storage import absolute
 from transforms.elements import Chunk, Entry
 
@@ -26,6 +27,7 @@ class InputSummary:
         files: Number of image files.
         shards: Number of TFRecord shards; how many images they hold shows only when they are read.
         bytes: Size of all files and shards; of images that a manifest lists, unknown and not counted.
+        shard_bytes: Size of the shards among them.
         left_out: Files that are neither images nor shards, by extension.
         roots: Each pattern's fixed part, below which ids begin.
     """
@@ -35,10 +37,11 @@ class InputSummary:
     bytes: int
     left_out: Counter[str]
     roots: tuple[str, ...]
+    shard_bytes: int = 0
 
     def __str__(self) -> str:
-        parts = [f"{self.files:,} image files"] if self.files or not self.shards else []
-        parts += [f"{self.shards:,} TFRecord shards"] if self.shards else []
+        parts = [count(self.files, "image file")] if self.files or not self.shards else []
+        parts += [count(self.shards, "TFRecord shard")] if self.shards else []
         text = f"{' and '.join(parts)}, {self.bytes / 1e6:,.1f} MB; ids are paths below {', '.join(self.roots)}"
         return f"{text}; left out: {in_words(self.left_out)}" if self.left_out else text
 
@@ -74,17 +77,18 @@ def describe_inputs(options: ReadOptions) -> InputSummary:
     """What all patterns mean, without reading any image; errors as in `find_inputs`."""
     left_out: Counter[str] = Counter()
     kinds: Counter[Kind] = Counter()
-    size = 0
+    size = of_shards = 0
     roots = []
     for pattern in options.patterns:
         root = options.id_root
         for kind, entry in find_inputs(pattern, options, left_out=left_out):
             kinds[kind] += 1
             size += entry.size
+            of_shards += 0 if kind is Kind.IMAGE else entry.size
             root = root or root_of(absolute(pattern), entry.uri)
         roots.append(root or absolute(pattern))
     files = kinds.pop(Kind.IMAGE, 0)
-    return InputSummary(files, kinds.total(), size, left_out, tuple(dict.fromkeys(roots)))
+    return InputSummary(files, kinds.total(), size, left_out, tuple(dict.fromkeys(roots)), of_shards)
 
 
 def _ranges(kind: Kind, shard: Entry) -> Iterator[Chunk]:

@@ -103,22 +103,24 @@ class Write:
     ids: tuple[int, ...]
 
     def __call__(self, labels: LabelMap | LabelPlanes) -> Outcome:
-        claim, name = self.tree.claim(labels.source), encode_id(labels.image_id)
-        drawn = render(labels, self.rendering, text=claim_text(claim))
-        drawn.pop(self.tree.record, None)
-        products = {path.format(name): data for path, data in drawn.items()}
-        statistics = PixelStatistics.of(labels, self.ids).to_json()
-        height, width = labels.size
-        record = Record(claim, height, width, statistics, {path: len(data) for path, data in products.items()})
-        files = [*products.items(), (self.tree.record.format(name), self._record(labels, record))]
-        for path, data in files:
+        claim, statistics = self.tree.claim(labels.source), PixelStatistics.of(labels, self.ids).to_json()
+        for path, data in self.files(labels, statistics):
             placed = put(self.tree, path, data, claim)
             if placed.kept_by is not None:
                 return _lost(labels.image_id, labels.source, placed.kept_by)
         forget_failure(self.tree, labels.source)
         updated = placed.replaced is not None and placed.replaced.place == claim.place
         text = json.dumps(statistics)
-        return Outcome(labels.image_id, labels.source, height, width, text, updated=updated, worker=worker_name())
+        return Outcome(labels.image_id, labels.source, *labels.size, text, updated=updated, worker=worker_name())
+
+    def files(self, labels: LabelMap | LabelPlanes, statistics: dict[str, Any]) -> list[tuple[str, bytes]]:
+        """All files of an image by their paths, its record last; `statistics` are the image's, as JSON."""
+        claim, name = self.tree.claim(labels.source), encode_id(labels.image_id)
+        drawn = render(labels, self.rendering, text=claim_text(claim))
+        drawn.pop(self.tree.record, None)
+        products = {path.format(name): data for path, data in drawn.items()}
+        record = Record(claim, *labels.size, statistics, {path: len(data) for path, data in products.items()})
+        return [*products.items(), (self.tree.record.format(name), self._record(labels, record))]
 
     def _record(self, labels: LabelMap | LabelPlanes, record: Record) -> bytes:
         if isinstance(labels, LabelMap):

@@ -45,13 +45,15 @@ def draw_sample(job: Job, outcome: Outcome) -> None:
 
 def decode_for(job: Job, *, as_trained: bool = True) -> Decoder:
     """The decoder with a job's options; `as_trained` with the JPEG decoder of the model's training."""
-    options = job.options.decode
+    options, spec = job.options.decode, job.probe.spec
+    size = (spec.height, spec.width) if spec.height and spec.width else None
     return partial(
         decode,
         input_range=options.input_range,
         background=options.background,
         max_pixels=options.max_pixels,
-        jpeg_decoder=decode_jpeg if as_trained and job.probe.spec.resize_filter == "tf" else None,
+        fast_scale=size if options.fast_decode else None,
+        jpeg_decoder=decode_jpeg if as_trained and spec.resize_filter == "tf" else None,
     )
 
 
