@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.models.batched_engine import BYTES_PER_PIXEL, CALL_BYTES, choose_batch_size, pad
+from pipeline.models.batched_engine import BYTES_PER_PIXEL, CALL_BYTES, CALL_PIXELS, pad
 from pipeline.models.choose_engine import start_engine
 from pipeline.models.engine import KerasEngine
 from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model
@@ -226,55 +226,22 @@ def test_out_of_memory_is_a_memory_error(small_model: LoadedModel, small_probe: 
         start_engine(lambda: full, small_probe, end="labels")
 
 
-def test_start_measures_once(small_model: LoadedModel, small_probe: Probe) -> None:
+def test_the_first_batch_size_is_kept(small_model: LoadedModel, small_probe: Probe) -> None:
     engine, probe = start_engine(lambda: small_model, small_probe, end="labels")
-    assert engine.batch_size == probe.batch_size >= 1
-    assert probe.rate > 0
+    assert engine.batch_size == probe.batch_size == 8
     again, same = start_engine(lambda: small_model, replace(probe, batch_size=5), end="labels")
     assert again.batch_size == same.batch_size == 5
 
 
-class Timed:
-    """An engine on a clock of its own: a call takes `fixed + each * images` seconds."""
-
-    def __init__(self, fixed: float, each: float, most: int = 1000) -> None:
-        self.fixed, self.each, self.most = fixed, each, most
-        self.now = 0.0
-        self.sizes: list[int] = []
-
-    def __call__(self, planes: Array) -> None:
-        if len(planes) > self.most:
-            raise MemoryError
-        self.sizes.append(len(planes))
-        self.now += self.fixed + self.each * len(planes)
-
-    def choose(self) -> int:
-        return choose_batch_size(self, np.zeros((1, 2, 2, 3)), clock=lambda: self.now)[0]
-
-
-class TestBatchSize:
-    @pytest.mark.parametrize(
-        ("engine", "chosen"),
-        [
-            (Timed(0.0, 0.001), 1),
-            (Timed(0.001, 0.001), 16),
-            (Timed(0.004, 0.0001), 32),
-            (Timed(0.001, 0.001, most=5), 4),
-            (Timed(0.0, 3.0), 1),
-        ],
+@pytest.mark.parametrize("side", [96, 128, 500, 512, 1024])
+def test_a_batch_holds_about_as_many_pixels_whatever_their_size(
+    small_model: LoadedModel, small_probe: Probe, side: int
+) -> None:
+    engine = KerasEngine(small_model, replace(small_probe, plane_size=(side, side)), end="labels")
+    assert (
+        engine.batch_size == 1 or engine.batch_size * side * side <= CALL_PIXELS < 2 * engine.batch_size * side * side
     )
-    def test_smallest_of_the_fast_ones(self, engine: Timed, chosen: int) -> None:
-        assert engine.choose() == chosen
-
-    def test_a_heavy_model_is_not_measured_for_long(self) -> None:
-        engine = Timed(0.0, 0.4)
-        engine.choose()
-        assert max(engine.sizes) == 1
-        assert engine.now < 2
-
-    def test_no_room_for_one_image(self) -> None:
-        with pytest.raises(MemoryError):
-            Timed(0, 1, most=0).choose()
+    assert engine.batch_size.bit_count() == 1
 
 
 def test_a_mask_does_not_depend_on_the_batch_it_comes_in(tmp_path: Path) -> None:

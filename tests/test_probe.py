@@ -57,7 +57,7 @@ def test_a_fixed_model_is_stretched_to() -> None:
 @pytest.mark.parametrize("layout", ["channels_last", "flat"])
 def test_a_probe_is_read_back_as_it_was_written(layout: str) -> None:
     model = fake(lambda batch: spread(batch).reshape((-1, 32 * 48, 2) if layout == "flat" else (-1, 32, 48, 2)))
-    probe = replace(probe_model(model, replace(SCALED, normalize="imagenet")), batch_size=8, rate=12.5)
+    probe = replace(probe_model(model, replace(SCALED, normalize="imagenet")), batch_size=8)
     assert probe.head.layout == layout
     assert Probe.from_json(probe.to_json()) == probe
 

@@ -1,10 +1,7 @@
-"""What all engines share: batches of a measured size, cut to what fits into memory and padded to few shapes."""
+"""What all engines share: batches that keep them busy, cut to what fits into memory and padded to few shapes."""
 
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -15,8 +12,10 @@ from transforms.errors import RunError
 from transforms.predict import Scores
 
 LARGEST_BATCH = 32
-# A batch whose rate is within this share of the best one's is as good, and holds less memory.
-GOOD_ENOUGH = 0.95
+# Input pixels of a call that keeps every core busy: at 128 x 128 and at 512 x 512 twice as many gained 5% at most,
+# half as many lost as much. Computed and not timed at start-up: a machine that was busy just then gave batches of
+# one, at half the rate, for a whole run, and the last bits can differ from batch size to batch size.
+CALL_PIXELS = 1 << 18
 # Memory that one call may take, and what a pixel of the input plane takes in it: about four maps of 64 float channels
 # at full size are alive at once in a U-Net. An estimate, and only to keep large planes from filling the memory.
 CALL_BYTES = 2 << 30
@@ -31,7 +30,7 @@ class BatchedEngine(ABC):
     whose last bits differ, and a mask must not depend on which images it came with.
     """
 
-    largest_batch = LARGEST_BATCH
+    call_pixels = CALL_PIXELS
 
     def __init__(self, probe: Probe, *, only: int | None, batch_size: int = 0) -> None:
         """Sets the size of batches.
@@ -39,11 +38,16 @@ class BatchedEngine(ABC):
         Args:
             probe: How the model is fed and read.
             only: The one size that the model was exported for, or None.
-            batch_size: Images to take at once; when 0, what the probe measured, if anything.
+            batch_size: Images to take at once; when 0, what the probe says, or what suits its planes.
         """
         self.only = only
-        self.batch_size = only or batch_size or probe.batch_size or self.largest_batch
+        self.batch_size = only or batch_size or probe.batch_size or self._suiting(*probe.plane_size)
         self._bytes_per_pixel = BYTES_PER_PIXEL + 16 * probe.head.channels
+
+    def _suiting(self, height: int, width: int) -> int:
+        # A power of two, because others are padded to the next one.
+        planes = max(1, self.call_pixels // (height * width))
+        return min(LARGEST_BATCH, 1 << (planes.bit_length() - 1))
 
     def __call__(self, planes: Array) -> Scores:
         step = min(self.batch_size, self._fitting(planes))
@@ -76,70 +80,17 @@ def pad(planes: Array, count: int | None = None, *, smallest: int = 1) -> Array:
 
 
 def warm_up(engine: BatchedEngine, probe: Probe) -> Probe:
-    """Calls an engine for the first time, and sets its batch size.
+    """Calls an engine for the first time.
 
     Returns:
-        The probe with the batch size, measured now where it was not known.
+        The probe with the engine's batch size.
 
     Raises:
         RunError: The model does not fit into memory.
     """
     plane = synthetic_planes(1, *probe.plane_size, probe.spec.channels)
-    known = engine.only or probe.batch_size
     try:
-        if known:
-            engine(plane)
-            return replace(probe, batch_size=known)
-        size, rate = choose_batch_size(engine, plane, largest=engine.largest_batch)
+        engine(plane)
     except MemoryError as error:
         raise RunError(f"The model does not fit into this machine's memory: {error}.") from error
-    engine.batch_size = size
-    return replace(probe, batch_size=size, rate=rate)
-
-
-def choose_batch_size(
-    engine: Callable[[Array], Any],
-    plane: Array,
-    *,
-    largest: int = LARGEST_BATCH,
-    seconds: float = 1.0,
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[int, float]:
-    """Finds the smallest batch at which an engine is about as fast as it gets.
-
-    Doubles the batch until the time is used up, or the memory.
-
-    Args:
-        engine: Takes planes.
-        plane: `[1, h, w, C]`, one plane to repeat.
-        largest: Batch to try.
-        seconds: Time to spend, besides the calls that compile.
-        clock: Seconds, for tests.
-
-    Returns:
-        The number of images, and images per second at it.
-    """
-    rates: dict[int, float] = {}
-    size, end = 1, clock() + seconds
-    engine(plane)
-    while size <= largest:
-        try:
-            rates[size] = _rate(engine, plane.repeat(size, axis=0), clock)
-        except MemoryError:
-            if size == 1:
-                raise
-            break
-        # The next size takes twice as long, twice.
-        if clock() + 4 * size / rates[size] > end:
-            break
-        size *= 2
-    best = max(rates.values())
-    return next((size, rate) for size, rate in rates.items() if rate >= GOOD_ENOUGH * best)
-
-
-def _rate(engine: Callable[[Array], Any], planes: Array, clock: Callable[[], float]) -> float:
-    """Images per second, from the second of two calls: the first one sets up memory and kernels for the shape."""
-    engine(planes)
-    start = clock()
-    engine(planes)
-    return len(planes) / max(clock() - start, 1e-9)
+    return replace(probe, batch_size=engine.batch_size)

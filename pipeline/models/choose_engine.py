@@ -117,7 +117,7 @@ def start_engine(
         folder: Where converted models are kept; the user's cache unless told.
 
     Returns:
-        The engine, and the probe with its batch size, measured now where it was not known.
+        The engine, and the probe with its batch size.
 
     Raises:
         RunError: The model does not fit into memory, or its engine is not installed here.

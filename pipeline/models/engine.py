@@ -35,7 +35,7 @@ class KerasEngine(BatchedEngine):
             end: `logits` or `labels`, see `make_scoring`.
             threshold: Probability above which a sigmoid's second class is there.
             mixed_precision: Whether a GPU may compute in float16.
-            batch_size: Images to take at once; when 0, what the probe measured, if anything.
+            batch_size: Images to take at once; when 0, what the probe says, or what suits its planes.
         """
         # A SavedModel may have been exported for one size of batch only.
         super().__init__(probe, only=loaded.inputs[0].shape[0], batch_size=batch_size)

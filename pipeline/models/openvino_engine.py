@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from pipeline.models.batched_engine import BatchedEngine
+from pipeline.models.batched_engine import CALL_PIXELS, BatchedEngine
 from pipeline.models.keras_model import LoadedModel
 from pipeline.models.probe import Probe
 from transforms.elements import Array
@@ -31,7 +31,7 @@ class OpenVinoEngine(BatchedEngine):
     """A converted model, compiled by OpenVINO."""
 
     # It gains little from batches, and their memory is what they cost.
-    largest_batch = 8
+    call_pixels = CALL_PIXELS // 2
 
     def __init__(self, model: Any, probe: Probe, *, batch_size: int = 0) -> None:
         """Compiles the model.
@@ -39,7 +39,7 @@ class OpenVinoEngine(BatchedEngine):
         Args:
             model: What `convert` made, or the path where it is kept.
             probe: How the model is fed and read.
-            batch_size: Images to take at once; when 0, what the probe measured, if anything.
+            batch_size: Images to take at once; when 0, what the probe says, or what suits its planes.
         """
         compiled = openvino.Core().compile_model(model, "CPU", SETTINGS)
         batch = compiled.inputs[0].get_partial_shape()[0]

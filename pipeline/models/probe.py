@@ -38,8 +38,7 @@ class Probe:
         evidence: What was found and why, a line each.
         digest: SHA-256 of the model.
         versions: Of what runs it, by name.
-        batch_size: Images that the engine takes at once; 0 while it was not measured.
-        rate: Images per second at that size, when it was measured.
+        batch_size: Images that the engine takes at once; 0 while there is no engine.
         engine: What runs the model, `tensorflow` or `openvino`; empty while that is not settled.
         agreement: Share of labels that OpenVINO and TensorFlow gave alike, where they were compared.
     """
@@ -55,7 +54,6 @@ class Probe:
     digest: str = ""
     versions: tuple[tuple[str, str], ...] = ()
     batch_size: int = 0
-    rate: float = 0.0
     engine: str = ""
     agreement: float | None = None
 
