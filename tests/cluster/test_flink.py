@@ -1,0 +1,107 @@
+"""The same command on a Flink cluster of two TaskManagers: the same tree, whatever dies on the way."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import keras
+import pytest
+
+from pipeline.output.verify import verify
+from soak.inputs import shard
+from tests.cluster.conftest import FLAGS
+from tests.cluster.counting_layer import Counting
+from tests.cluster.flink import Cluster, Run, last_run, masks
+from tests.trees import differing, draw, draw_folder, tree_of
+
+
+def assert_same(local: Path, output: Path) -> None:
+    """The trees are the same, and the output's own reports add up."""
+    assert differing(tree_of(local), tree_of(output)) == []
+    assert verify(str(output)) == 0
+
+
+def test_the_tree_is_the_local_runner_s_and_a_rerun_changes_nothing(
+    cluster: Cluster, argv: list[str], local: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    Run.start([*argv, *cluster.flags], output).must_succeed()
+    assert_same(local, output)
+    first = last_run(output)
+    assert first["failed"] > 0
+    Run.start([*argv, *cluster.flags], output).must_succeed()
+    assert_same(local, output)
+    again = last_run(output)
+    assert (again["skipped"], again["written"]) == (first["done"], 0)
+
+
+@pytest.mark.parametrize(
+    ("victim", "seed"),
+    [
+        ("taskmanager-1", 1),
+        pytest.param("taskmanager-2", 2, marks=pytest.mark.slow),
+        pytest.param("taskmanager-1", 3, marks=pytest.mark.slow),
+        pytest.param("workers-1", 4, marks=pytest.mark.slow),
+        pytest.param("workers-2", 5, marks=pytest.mark.slow),
+    ],
+)
+def test_a_part_that_is_killed_and_replaced_changes_nothing(
+    cluster: Cluster, argv: list[str], local: Path, tmp_path: Path, victim: str, seed: int
+) -> None:
+    output = tmp_path / "out"
+    run = Run.start([*argv, *cluster.flags], output)
+    run.wait_for_masks(random.Random(seed).randrange(1, masks(local) - 100))
+    assert run.process.poll() is None, "the run was over before anything was killed"
+    cluster.kill(victim)
+    cluster.up()
+    run.must_succeed()
+    assert_same(local, output)
+
+
+@pytest.mark.slow
+def test_a_command_that_is_killed_leaves_a_job_that_ends_or_is_completed(
+    cluster: Cluster, argv: list[str], local: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    run = Run.start([*argv, *cluster.flags], output)
+    run.wait_for_masks(200)
+    run.process.kill()
+    run.end()
+    Run.start([*argv, *cluster.flags], output).must_succeed()
+    assert_same(local, output)
+
+
+def test_one_huge_shard_is_spread_over_both_task_managers(cluster: Cluster, tmp_path: Path) -> None:
+    image = draw(tmp_path / "noise.png", 1, (640, 640)).read_bytes()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/huge.tfrecord").write_bytes(shard((f"{number}.png", image) for number in range(160)))
+    assert (tmp_path / "in/huge.tfrecord").stat().st_size > 2 * 64 * 2**20
+    flags = ["--input", str(tmp_path / "in"), *FLAGS[:2], "--upsample", "labels"]
+    Run.start([*flags, *cluster.flags], tmp_path / "out").must_succeed()
+    workers = last_run(tmp_path / "out")["workers"]
+    assert len(workers) == 2
+    assert sum(workers.values()) == 160
+    assert min(workers.values()) >= 40
+
+
+def test_each_worker_process_loads_the_model_once(cluster: Cluster, tmp_path: Path) -> None:
+    loads, model = tmp_path / "loads", tmp_path / "model.keras"
+    layers = [keras.Input((None, None, 3)), Counting(str(loads)), keras.layers.Conv2D(4, 1)]
+    keras.Sequential(layers).save(model)
+    draw_folder(tmp_path / "in", 100, (32, 32))
+    trusted = ["--trust_model", "--custom_objects", "tests.cluster.counting_layer", "--normalize", "0..1"]
+    flags = ["run", "--input", str(tmp_path / "in"), "--model", str(model), *trusted]
+    Run.start([*flags, *cluster.flags], tmp_path / "out", module="pipeline.main").must_succeed()
+    by_process = Counter(loads.read_text().splitlines())
+    workers = last_run(tmp_path / "out")["workers"]
+    assert len(workers) == 2
+    assert {name: by_process[name] for name in workers} == dict.fromkeys(workers, 1)
+
+
+def test_what_a_worker_says_is_wrong_reaches_the_terminal(cluster: Cluster, tmp_path: Path) -> None:
+    draw_folder(tmp_path / "in", 3)
+    flags = ["--input", str(tmp_path / "in"), *FLAGS[:2], *cluster.flags]
+    code, said = Run.start(flags, tmp_path / "out", module="tests.cluster.refusing").end()
+    assert code == 1
+    assert "the run failed: this worker has no GPU; give it one\n" in said
+    assert "Traceback" not in said
