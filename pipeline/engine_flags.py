@@ -21,9 +21,9 @@ from pipeline.options import RunOptions
 from pipeline.storage import is_gcs
 from transforms.errors import RunError
 
-# Without it an engine starts and stops a worker for each stage, and with it the model. It is as long as a worker
-# outlives its last stage, so not long enough to keep a cluster's memory from the next job.
-KEEP_WORKERS_MILLIS = 60_000
+# Without it an engine starts and stops a worker for each stage. It bridges the moment between two stages, and must be
+# shorter than Flink's restart delay: until it is over, a job that begins again would be given the worker that died.
+KEEP_WORKERS_MILLIS = 5_000
 _REMOTE = ("flinkrunner", "portablerunner")
 _SECONDS = 10.0
 

@@ -5,10 +5,11 @@ import os
 
 
 class _NotWanted(logging.Filter):
-    """Drops what Beam says at import time about Google libraries that maskbeam does without."""
+    """Drops what Beam says, as nobody in particular, about Google libraries and of a job server's Java."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("apitools not found")
+        from_job_server = record.module == "portable_runner"
+        return not from_job_server and not record.getMessage().startswith("apitools not found")
 
 
 def quiet(*, debug: bool = False) -> None:
@@ -18,9 +19,9 @@ def quiet(*, debug: bool = False) -> None:
         debug: Whether the libraries may say what they like: for reports of bugs.
     """
     logging.basicConfig(format="maskbeam: %(message)s", level=logging.DEBUG if debug else logging.WARNING)
-    logging.getLogger().addFilter(_NotWanted())
     if debug:
         return
+    logging.getLogger().addFilter(_NotWanted())
     # TensorFlow's C++ side: errors only.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Beam logs every failed bundle with its traceback; the run's own last words name the cause.

@@ -48,7 +48,7 @@ def test_local_runs_have_no_flags_of_ours() -> None:
 def test_workers_of_a_cluster_outlive_a_stage() -> None:
     flags = with_defaults(["--runner=PortableRunner", "--job_endpoint=h:1"])
     assert flags[:2] == ["--runner=PortableRunner", "--job_endpoint=h:1"]
-    assert flags[2:] == ["--environment_cache_millis=60000"]
+    assert flags[2:] == ["--environment_cache_millis=5000"]
 
 
 @pytest.mark.parametrize("given", [["--environment_cache_millis=5"], ["--environment_cache_millis", "5"]])
