@@ -18,7 +18,7 @@ from pipeline.reports.report_writer import ReportWriter
 from pipeline.safe_decoder import safe_decoder
 from pipeline.watchdog import ModelGuard
 from transforms.argmax import label_map
-from transforms.elements import ModelInput
+from transforms.elements import EncodedImage, ModelInput
 from transforms.lookahead import LookAhead
 from transforms.predict import Loader, Predict
 from transforms.prepare import prepare
@@ -46,22 +46,26 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         | "List" >> List(options.read)
         | "Read" >> Read(options.read, naming=naming(anonymous=options.output.anonymous_ids))
     )
-    decoded = read.main | "Decode" >> LookAhead(
+    missing = read.main | "Skip done" >> LookAhead(
         CheckWorker(job.tree, maskbeam_version()),
         SkipDone(job.tree, options.output.retry_failed),
+        output_type=EncodedImage,
+        tags=("outcome",),
+        group=8,
+    )
+    decoded = missing.main | "Decode" >> LookAhead(
         fetch_content,
         safe_decoder(job),
         partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products),
         output_type=ModelInput,
-        tags=("outcome",),
     )
     predicted = decoded.main | "Predict" >> Predict(loader, guard=ModelGuard(job.tree))
     written = predicted.main | "Write" >> LookAhead(
         partial(label_map, labeling=job.labeling), Write(job.tree, job.rendering, job.table.ids), output_type=Outcome
     )
     return {
-        "outcomes": (written.main, decoded.outcome) | beam.Flatten() | "Count done" >> beam.Map(count_outcome),
-        "failed": (read.failed, decoded.failed, predicted.failed, written.failed)
+        "outcomes": (written.main, missing.outcome) | beam.Flatten() | "Count done" >> beam.Map(count_outcome),
+        "failed": (read.failed, missing.failed, decoded.failed, predicted.failed, written.failed)
         | "All failures" >> beam.Flatten()
         | "Remember failures" >> beam.Map(RememberFailure(job.tree))
         | "Count failures" >> beam.Map(count_failure, options.output.stop_after_failures),

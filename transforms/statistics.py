@@ -109,10 +109,30 @@ class PixelStatistics:
         """What `to_json` gave; ValueError when it is something else."""
         try:
             numbers = {name: int(values.get(name, 0)) for name in _NUMBERS}
-            rows = {int(i): (int(n), int(m), int(s), int(a)) for i, (n, m, s, a) in values["classes"].items()}
-        except (KeyError, TypeError, AttributeError) as error:
+            columns: list[Counter[int]] = [Counter(), Counter(), Counter(), Counter()]
+            for name, row in values["classes"].items():
+                for column, value in zip(columns, row, strict=True):
+                    column[int(name)] = int(value)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError("these are no pixel statistics") from error
-        pixels, images_with, shares, around = (Counter({i: row[k] for i, row in rows.items()}) for k in range(4))
+        return cls._of(columns, numbers)
+
+    @classmethod
+    def sum(cls, parts: Iterable["PixelStatistics"], ids: Iterable[int] = ()) -> "PixelStatistics":
+        """The same as adding them up one by one, at a fraction of the cost."""
+        total = cls.zero(ids)
+        columns = [total.pixels, total.images_with, total.shares, total.around]
+        numbers = dict.fromkeys(_NUMBERS, 0)
+        for part in parts:
+            for column, held in zip(columns, (part.pixels, part.images_with, part.shares, part.around), strict=True):
+                column.update(held)
+            for name in _NUMBERS:
+                numbers[name] += getattr(part, name)
+        return cls._of(columns, numbers)
+
+    @classmethod
+    def _of(cls, columns: Sequence[Counter[int]], numbers: dict[str, int]) -> "PixelStatistics":
+        pixels, images_with, shares, around = columns
         independent = bool(numbers.pop("independent"))
         return cls(pixels, images_with, shares, around, **numbers, independent=independent)
 

@@ -54,7 +54,7 @@ class Totals:
     @classmethod
     def of(cls, resolved: Resolved, ids: tuple[int, ...]) -> "Totals":
         """The sums over one bucket."""
-        statistics = sum((o.pixel_statistics for o in resolved.done), PixelStatistics.zero(ids))
+        statistics = PixelStatistics.sum((o.pixel_statistics for o in resolved.done), ids)
         return cls(
             statistics,
             done=len(resolved.done),

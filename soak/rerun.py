@@ -1,0 +1,47 @@
+"""How long a rerun takes that finds everything done, over many local images; nothing is decoded, no model is loaded.
+
+Run as `python -m soak.rerun 100000`.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.numpy_engine import command
+from tests.trees import draw
+
+
+def make_done(folder: Path, count: int) -> list[str]:
+    """Makes `count` links to one image, and an output in which all of them are done; returns the command line."""
+    image = draw(folder / "image.png", 1)
+    for number in range(count):
+        path = folder / "in" / f"{number // 1000:04}" / f"{number:08}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(image)
+    argv = command(str(folder / "in"), str(folder / "out"))
+    assert _run(argv)[0] == 0
+    return argv
+
+
+def _run(argv: list[str]) -> tuple[int, float, str]:
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.numpy_engine", *argv], capture_output=True, text=True, check=False
+    )
+    return done.returncode, time.monotonic() - start, done.stdout + done.stderr
+
+
+def main(count: int) -> None:
+    """Makes an output of `count` images and runs the same command again."""
+    with tempfile.TemporaryDirectory() as name:
+        start = time.monotonic()
+        argv = make_done(Path(name), count)
+        print(f"made {count} images and masks in {time.monotonic() - start:.0f} s", flush=True)
+        code, seconds, said = _run(argv)
+        print(f"a rerun over {count} done images took {seconds:.1f} s and ended with {code}\n{said}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
