@@ -2,6 +2,7 @@
 
 import argparse
 
+from pipeline.inputs.part import Part
 from pipeline.options import PRODUCTS
 
 
@@ -61,6 +62,17 @@ def whole(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
     return int(text)
+
+
+def part(text: str) -> Part:
+    """`i/n`, one of n parts."""
+    words = text.split("/")
+    if len(words) != 2 or not all(word.isascii() and word.isdigit() for word in words):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part; write 2/8 for the second of eight")
+    index, parts = map(int, words)
+    if not 1 <= index <= parts:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part; the first of eight is 1/8, the last 8/8")
+    return Part(index, parts)
 
 
 def allowance(text: str) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.flag_types import allowance, color, count, fraction, names, number_pair, product_names, whole
+from pipeline.flag_types import allowance, color, count, fraction, names, number_pair, part, product_names, whole
 from pipeline.options import (
     DecodeOptions,
     LabelOptions,
@@ -197,6 +197,13 @@ FLAGS: dict[str, list[Flag]] = {
         F("binary_classes", "output.binary_classes", "classes that get binary masks [all]", "LIST", names),
         F("overlay_opacity", "output.overlay_opacity", "how much of the image the colours hide", "P", fraction),
         F("anonymous_ids", "output.anonymous_ids", "files and reports carry hashes instead of ids"),
+        F(
+            "part",
+            "read.part",
+            "do the I-th of N parts of the images; after the last one: maskbeam merge DIR",
+            "I/N",
+            part,
+        ),
         F("parquet", "output.parquet", "write images.parquet beside images.csv (needs maskbeam[parquet])"),
     ],
     "when a run is repeated or goes wrong": [

@@ -25,6 +25,7 @@ Batch semantic segmentation with Keras models.
 commands:
   run       segment images: masks and reports out
   inspect   look at a model and how it wants its input
+  merge     report on an output that was made in parts
   verify    check a whole output against its own records
   demo      make sample images and segment them
 
@@ -63,6 +64,7 @@ def _command(argv: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "run": _run,
         "inspect": _inspect,
+        "merge": _merge,
         "verify": _verify,
         "demo": _demo,
     }
@@ -114,6 +116,15 @@ def _inspect(argv: list[str]) -> int:
     from pipeline.inspection.inspect_model import inspect
 
     return inspect(options)
+
+
+def _merge(argv: list[str]) -> int:
+    parser = Parser("maskbeam merge", "Report on an output whose parts (maskbeam run --part I/N) are all done.")
+    parser.add_argument("output", metavar="DIR", help="the output folder of the parts")
+    output = parser.parse(argv).output
+    from pipeline.merge import merge
+
+    return merge(output)
 
 
 def _verify(argv: list[str]) -> int:

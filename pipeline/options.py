@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.inputs.part import Part
+
 PRODUCTS = ("color", "binary", "overlay", "confidence")
 
 
@@ -20,6 +22,7 @@ class ReadOptions:
     allow_empty: bool = False
     limit: int | None = None
     seed: int = 0
+    part: Part | None = None
 
 
 @dataclass(frozen=True)

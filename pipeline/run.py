@@ -1,6 +1,6 @@
 """`maskbeam run`: plan, segment, and say what became of it."""
 
-import shutil
+import shlex
 import sys
 import threading
 import time
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from pipeline.build import segment
 from pipeline.execute import ExecutionError, execute, stopping_on_signals
@@ -17,15 +16,16 @@ from pipeline.inputs.listing import describe_inputs
 from pipeline.job import Job
 from pipeline.models.engines import EngineLoader
 from pipeline.options import ReadOptions, RunOptions
+from pipeline.output.begin import begin_output, end_output
 from pipeline.output.lease import Lease
-from pipeline.output.tree import LOCK, RECORD, SUCCESS, overwrite
-from pipeline.plan import FindProbe, Plan, check_command, make_plan, probe_file, record_of
+from pipeline.output.parts import lock_of, rivals_of
+from pipeline.plan import FindProbe, Plan, check_command, make_plan, probe_file
 from pipeline.preview import fast_decode_agreement, output_size
 from pipeline.reports.console import Ending, closing_summary
 from pipeline.reports.progress import Ticker, tally
 from pipeline.reports.report_writer import ReportWriter, read_run
 from pipeline.reports.summary_file import InputCounts
-from pipeline.storage import is_gcs, open_storage
+from pipeline.storage import open_storage
 from transforms.class_summary import summarize
 from transforms.errors import RunError
 from transforms.predict import Loader
@@ -56,7 +56,9 @@ def run(options: RunOptions, *, find_probe: FindProbe = probe_file, make_loader:
     staging = f"{output}/.tmp/{name}"
     with ExitStack() as stack:
         # Taken before the model is loaded, because it also shows whether the output can be written at all.
-        lease = stack.enter_context(Lease(open_storage(output, staging=staging), f"{output}/{LOCK}", name))
+        storage, part = open_storage(output, staging=staging), options.read.part
+        rivals = rivals_of(storage, output, part)
+        lease = stack.enter_context(Lease(storage, f"{output}/{lock_of(part)}", name, rivals=rivals))
         stack.enter_context(stopping_on_signals(say, lease.release))
         plan = make_plan(command, name, find_probe=find_probe)
         say(plan.describe())
@@ -101,7 +103,7 @@ def _work(loader: Loader, job: Job) -> int:
     except ExecutionError as error:
         say(f"maskbeam: the run failed: {error}\nmaskbeam: what is done is kept; the same command goes on from there")
         return error.exit_code
-    clear_staging(job)
+    end_output(job)
     return _conclude(job)
 
 
@@ -121,27 +123,6 @@ def counting_input(options: ReadOptions, ticker: Ticker) -> Iterator[None]:
     yield
 
 
-def begin_output(job: Job) -> None:
-    """Makes an output ready: what the last run said of it as a whole goes, and what it left half done."""
-    storage, tree = job.tree.storage, job.tree
-    storage.delete(tree.uri(SUCCESS))
-    for listed in storage.list(tree.uri("reports") + "/"):
-        storage.delete(listed.uri)
-    clear_staging(job, but=job.run)
-    overwrite(tree, RECORD, record_of(job))
-
-
-def clear_staging(job: Job, *, but: str = "") -> None:
-    """Removes the files that no run has completed, `but` those of a run that lives; only local outputs have such."""
-    if is_gcs(job.tree.root):
-        return
-    for folder in Path(job.tree.uri(".tmp")).glob("*"):
-        if folder.name != but:
-            shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        Path(job.tree.uri(".tmp")).rmdir()
-
-
 def _conclude(job: Job) -> int:
     ended = read_run(job)
     if ended is None:
@@ -151,7 +132,7 @@ def _conclude(job: Job) -> int:
     statistics = PixelStatistics.from_json(ended["statistics"])
     ending = Ending(
         job.options.output.path,
-        ["masks", *sorted(job.rendering.products), "reports"],
+        _folders(job),
         counts,
         skipped=ended["skipped"],
         seconds=ended["seconds"],
@@ -164,4 +145,11 @@ def _conclude(job: Job) -> int:
         independent=statistics.independent,
     )
     print(closing_summary(ending, summarize(job.table, statistics)))  # noqa: T201
+    if job.options.read.part:
+        say(f"This was part {job.options.read.part}; after the last one: maskbeam merge {shlex.quote(job.tree.root)}")
     return int(ended["exit_code"])
+
+
+def _folders(job: Job) -> list[str]:
+    masks = [] if job.labeling.has_planes else ["masks"]
+    return [*masks, *sorted(job.rendering.products), *([] if job.options.read.part else ["reports"])]

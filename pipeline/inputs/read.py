@@ -111,7 +111,7 @@ class List(beam.PTransform[Any, Any]):
 class Read(beam.PTransform[Any, Any]):
     """Chunks to images: `main` has them, `failed` has `Failure`s, `counted` the number of inputs of each chunk.
 
-    Images are called by what `naming` makes of their ids.
+    Images are called by what `naming` makes of their ids; with `options.part` the other parts' are passed over.
     """
 
     def __init__(self, options: ReadOptions, *, naming: Callable[[str], str] = same_id) -> None:
@@ -130,11 +130,14 @@ class _Read(beam.DoFn):
         self._naming = naming
 
     def process(self, chunk: Chunk) -> Iterator[Any]:
+        part = self._options.part
         count, sizes = 0, iter([entry.size for entry in chunk.files])
         for held in read_chunk(chunk, self._options):
-            count += 1
             found = replace(held, image_id=self._naming(held.image_id))
             tally.add(bytes=next(sizes, size_of(found)))
+            if part and not part.holds(found.image_id or found.source.where):
+                continue
+            count += 1
             yield TaggedOutput("failed", found) if isinstance(found, Failure) else found
         yield TaggedOutput("counted", count)
 

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pipeline.storage import Conflict, NotFound, Storage
@@ -26,11 +26,20 @@ class Lease:
         storage: The storage of the output.
         uri: Where the lease lies.
         run: This run's name.
+        rivals: Other leases that must not be held at the same time.
         clock: Seconds since the epoch; tests pass their own.
     """
 
-    def __init__(self, storage: Storage, uri: str, run: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._storage, self._uri, self._run, self._clock = storage, uri, run, clock
+    def __init__(
+        self,
+        storage: Storage,
+        uri: str,
+        run: str,
+        *,
+        rivals: Iterable[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._storage, self._uri, self._run, self._rivals, self._clock = storage, uri, run, rivals, clock
         self._version: str | None = None
         self._stopped = threading.Event()
         self._renewer = threading.Thread(target=self._renew_forever, name="lease", daemon=True)
@@ -41,13 +50,9 @@ class Lease:
         Raises:
             RunError: A run that is alive holds it.
         """
-        held, version = self._read()
-        if held is not None and self._alive(held):
-            raise RunError(
-                f"run {held.get('run')} (process {held.get('pid')} on {held.get('host')}) is writing to this output; "
-                f"wait for it, or choose another --output"
-            )
-        self._write(expected=version)
+        for uri in self._rivals:
+            self._check_free(uri)
+        self._write(expected=self._check_free(self._uri))
         self._renewer.start()
         return self
 
@@ -94,9 +99,19 @@ class Lease:
                 f"another run has taken this output over from run {self._run}; let that one finish"
             ) from None
 
-    def _read(self) -> tuple[dict[str, Any] | None, str | None]:
+    def _check_free(self, uri: str) -> str | None:
+        """The version of a lease that nobody alive holds."""
+        held, version = self._read(uri)
+        if held is not None and self._alive(held):
+            raise RunError(
+                f"run {held.get('run')} (process {held.get('pid')} on {held.get('host')}) is writing to this output; "
+                f"wait for it, or choose another --output"
+            )
+        return version
+
+    def _read(self, uri: str) -> tuple[dict[str, Any] | None, str | None]:
         try:
-            data, version = self._storage.read_versioned(self._uri)
+            data, version = self._storage.read_versioned(uri)
         except NotFound:
             return None, None
         try:

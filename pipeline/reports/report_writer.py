@@ -3,15 +3,18 @@
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from pipeline.inputs.part import Part
+from pipeline.inspection.run_command import run_command
 from pipeline.job import Job
 from pipeline.output.lease import check_holder
 from pipeline.output.outcome import Outcome
-from pipeline.output.tree import LOCK, SUCCESS, overwrite
+from pipeline.output.parts import lock_of, write_ended
+from pipeline.output.tree import SUCCESS, overwrite
 from pipeline.reports.json_text import json_text
 from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
 from pipeline.reports.sample_overlays import draw_sample
@@ -31,7 +34,9 @@ class ReportWriter:
     started: float
 
     def write_shard(self, shard: int, shards: int, resolved: Iterable[Resolved]) -> None:
-        """Writes the rows of one shard of the per-image reports."""
+        """Writes the rows of one shard of the per-image reports; those of a part are the merge's to write."""
+        if self._part:
+            return
         buckets = list(resolved)
         rows = [_row(outcome) for bucket in buckets for outcome in bucket.done]
         failures = [failure for bucket in buckets for failure in bucket.failed]
@@ -49,7 +54,7 @@ class ReportWriter:
             RunError: Another run has taken the output over.
         """
         tree, options = self.job.tree, self.job.options.output
-        check_holder(tree.storage, tree.uri(LOCK), self.job.run)
+        check_holder(tree.storage, tree.uri(lock_of(self._part)), self.job.run)
         if not inputs:
             self.write_shard(0, 1, [])
         counts = InputCounts(inputs, totals.done, sum(totals.failed.values()), totals.duplicates)
@@ -58,13 +63,26 @@ class ReportWriter:
         verdict = judge_run(
             counts, warnings, max_failures=options.max_failures, fail_on_degenerate=options.fail_on_degenerate
         )
+        self._write_run(totals, counts, verdict, warnings)
+        if self._part:
+            write_ended(tree, self._part, self._command)
+            return
         self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
         self._write("summary.json", self._summary(totals, counts, warnings))
         for _, outcome in totals.samples:
             draw_sample(self.job, outcome)
-        self._write_run(totals, counts, verdict, warnings)
         if verdict.code == 0:
             overwrite(tree, SUCCESS, self._success(counts))
+
+    @property
+    def _part(self) -> Part | None:
+        return self.job.options.read.part
+
+    @property
+    def _command(self) -> str:
+        options = self.job.options
+        output = replace(options.output, overwrite=False, retry_failed=False)
+        return run_command(replace(options, read=replace(options.read, part=None), output=output))
 
     @property
     def _versions(self) -> dict[str, str]:

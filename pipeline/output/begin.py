@@ -1,0 +1,63 @@
+"""Makes an output ready for a run, and tidies up after it."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.job import Job
+from pipeline.output.parts import forget_ended, remove_empty
+from pipeline.output.tree import RECORD, SUCCESS, overwrite
+from pipeline.plan import record_of, stored_record
+from pipeline.storage import is_gcs
+from transforms.errors import RunError
+
+
+def begin_output(job: Job) -> None:
+    """Removes what the last run said of the output as a whole, and what it left half done.
+
+    Raises:
+        RunError: A part of another job has just begun in the same output.
+    """
+    storage, tree, part = job.tree.storage, job.tree, job.options.read.part
+    storage.delete(tree.uri(SUCCESS))
+    for listed in storage.list(tree.uri("reports") + "/"):
+        storage.delete(listed.uri)
+    if part:
+        forget_ended(tree, part)
+        _write_shared_record(job)
+    else:
+        clear_staging(job, but=job.run)
+        overwrite(tree, RECORD, record_of(job))
+
+
+def _write_shared_record(job: Job) -> None:
+    # Parts begin at the same time; whoever comes second finds the record there, and must agree with it.
+    with suppress(RunError):
+        if not _agrees(job):
+            overwrite(job.tree, RECORD, record_of(job))
+    if not _agrees(job):
+        raise RunError(f"another part began in {job.tree.root} with other options; run all parts with the same ones")
+
+
+def _agrees(job: Job) -> bool:
+    stored = stored_record(job.options.output.path)
+    return stored is not None and stored.get("settings") == job.settings
+
+
+def end_output(job: Job) -> None:
+    """Removes a finished run's folder for files that are not complete; other parts may still use theirs."""
+    if not job.options.read.part:
+        clear_staging(job)
+    elif not is_gcs(job.tree.root):
+        shutil.rmtree(job.tree.staging, ignore_errors=True)
+        remove_empty(job.tree.root, ".tmp")
+
+
+def clear_staging(job: Job, *, but: str = "") -> None:
+    """Removes the files that no run has completed, `but` those of a run that lives; only local outputs have such."""
+    if is_gcs(job.tree.root):
+        return
+    for folder in Path(job.tree.uri(".tmp")).glob("*"):
+        if folder.name != but:
+            shutil.rmtree(folder, ignore_errors=True)
+    remove_empty(job.tree.root, ".tmp")
