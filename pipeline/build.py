@@ -61,10 +61,13 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
     )
     predicted = decoded.main | "Predict" >> Predict(loader, guard=ModelGuard(job.tree))
     written = predicted.main | "Write" >> LookAhead(
-        partial(label_map, labeling=job.labeling), Write(job.tree, job.rendering, job.table.ids), output_type=Outcome
+        partial(label_map, labeling=job.labeling),
+        Write(job.tree, job.rendering, job.table.ids),
+        count_outcome,
+        output_type=Outcome,
     )
     return {
-        "outcomes": (written.main, missing.outcome) | beam.Flatten() | "Count done" >> beam.Map(count_outcome),
+        "outcomes": (written.main, missing.outcome | "Count skipped" >> beam.Map(count_outcome)) | beam.Flatten(),
         "failed": (read.failed, missing.failed, decoded.failed, predicted.failed, written.failed)
         | "All failures" >> beam.Flatten()
         | "Remember failures" >> beam.Map(RememberFailure(job.tree))

@@ -145,7 +145,7 @@ FLAGS: dict[str, list[Flag]] = {
             "classes",
             "label.classes",
             "class table: CSV, list of names, CVAT, Hugging Face, Keras, nnU-Net or pbtxt file, or voc, cityscapes, "
-            "cityscapes_ids, ade20k [generated]",
+            "cityscapes_ids, ade20k, ade20k_ids [generated]",
             "FILE",
         ),
         F(
@@ -204,7 +204,7 @@ FLAGS: dict[str, list[Flag]] = {
             "I/N",
             part,
         ),
-        F("parquet", "output.parquet", "write images.parquet beside images.csv (needs maskbeam[parquet])"),
+        F("parquet", "output.parquet", "write images.parquet beside images.csv (needs pyarrow)"),
     ],
     "when a run is repeated or goes wrong": [
         F("overwrite", "output.overwrite", "do again what another model or other options did before"),

@@ -1,17 +1,18 @@
 """What a run is, resolved before work starts: plain values that every worker gets, and a fingerprint of them."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.inputs.anonymous import naming
 from pipeline.models.probe import Probe
-from pipeline.options import RunOptions
+from pipeline.options import PRODUCTS, RunOptions
 from pipeline.output.claim import digest
 from pipeline.output.tree import Tree
 from transforms.argmax import Labeling
 from transforms.class_table import ClassTable
 from transforms.errors import RunError
+from transforms.head import Head
 from transforms.render import Rendering
 
 # Raised when the same options begin to give other pixels, so that a rerun over old masks is noticed.
@@ -53,6 +54,11 @@ class Job:
         )
 
     @property
+    def mask_folder(self) -> tuple[str, ...]:
+        """`masks`, or nothing for models whose classes overlap."""
+        return () if self.labeling.has_planes else ("masks",)
+
+    @property
     def _record(self) -> str:
         if self.labeling.has_planes:
             return f"binary/{self.rendering.folders[0][2]}/{{}}.png"
@@ -77,6 +83,8 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
             "--fast_decode decodes near the model's size, but this model's is free: it takes images as they are"
         )
     ignore = table.check_ignore(options.label.ignore_label)
+    products = possible_products(options.output.products, probe.head, options.label.multilabel)
+    options = replace(options, output=replace(options.output, products=products))
     label = options.label
     labeling = Labeling(
         kind=probe.head.kind,
@@ -92,6 +100,15 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
     )
     rendering = make_rendering(options, table, labeling)
     return Job(options, run, probe, table, labeling, rendering, settings_of(options, probe, table, labeling))
+
+
+def possible_products(products: frozenset[str], head: Head, multilabel: str) -> frozenset[str]:
+    """The products that are made: `all` means all that this model can give; what is named alone must be possible."""
+    if products != frozenset(PRODUCTS):
+        return products
+    if head.is_multilabel and multilabel == "planes":
+        return products - {"color", "overlay"}
+    return products - {"confidence"} if head.kind == "ids" else products
 
 
 def make_rendering(options: RunOptions, table: ClassTable, labeling: Labeling) -> Rendering:

@@ -47,7 +47,7 @@ class Plan:
         job, model = self.job, self.model
         classes = ", ".join(f"{c.id} {c.name}" for c in job.table.classes[:12])
         more = f" and {len(job.table) - 12} more" if len(job.table) > 12 else ""
-        products = ", ".join(["masks", *sorted(job.rendering.products)])
+        products = ", ".join([*job.mask_folder, *sorted(job.rendering.products)])
         return "\n".join(
             [
                 f"Input    {' '.join(job.options.read.patterns)}; ids are paths below {', '.join(self.roots)}",
@@ -217,7 +217,11 @@ def _model_options(options: ModelOptions) -> dict[str, Any]:
 def _known_probe(stored: dict[str, Any] | None, options: ModelOptions, model: ModelFile) -> Probe | None:
     if stored is None or stored.get("model_options") != _model_options(options):
         return None
-    probe = Probe.from_json(json.dumps(stored["probe"]))
+    try:
+        probe = Probe.from_json(json.dumps(stored["probe"]))
+    except (KeyError, TypeError, ValueError):
+        # Another version of maskbeam wrote it: the model is probed again, and its settings are compared as ever.
+        return None
     return probe if probe.digest == model.digest else None
 
 

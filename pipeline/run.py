@@ -151,5 +151,4 @@ def _conclude(job: Job) -> int:
 
 
 def _folders(job: Job) -> list[str]:
-    masks = [] if job.labeling.has_planes else ["masks"]
-    return [*masks, *sorted(job.rendering.products), *([] if job.options.read.part else ["reports"])]
+    return [*job.mask_folder, *sorted(job.rendering.products), *([] if job.options.read.part else ["reports"])]

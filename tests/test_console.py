@@ -67,13 +67,13 @@ def test_codes_by_frequency() -> None:
         CLEAN,
         counts=InputCounts(100, 90, 10, 0),
         failures={"A": 1, "B": 1, "C": 5, "D": 2, "E": 1},
-        reasons={"C": "x" * 100},
+        reasons={"C": "x" * 300},
         too_many=True,
         max_failures="5",
     )
     lines = closing_summary(ending, CLASSES).splitlines()
     assert lines[4:8] == [
-        f"Failed   5 C: {'x' * 75}\u2026",
+        f"Failed   5 C: {'x' * 159}\u2026",
         "         2 D: ",
         "         1 A: ",
         "         ... and 2 more of other kinds",

@@ -20,7 +20,7 @@ Load = Callable[[], LoadedModel]
 
 LEAST_AGREEMENT = 0.9999
 COMPARED_IMAGES = 8
-_INSTALL = "pip install 'maskbeam[openvino]'"
+_INSTALL = "pip install openvino scipy"
 
 
 def settle_engine(

@@ -73,7 +73,7 @@ def _import_keras_hub(file: ModelFile) -> Any:
         import keras_hub
     except ImportError as error:
         raise RunError(
-            f"--model {file.uri} is a KerasHub model: install keras-hub (pip install 'maskbeam[kerashub]'). {error}"
+            f"--model {file.uri} is a KerasHub model: install keras-hub (pip install keras-hub). {error}"
         ) from error
     return keras_hub
 

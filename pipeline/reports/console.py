@@ -11,7 +11,7 @@ from transforms.class_summary import ClassSummary
 _CLASSES = 10
 _CODES = 3
 _NAME_WIDTH = 24
-_REASON_WIDTH = 76
+_REASON_WIDTH = 160
 _INDENT = " " * 9
 
 
