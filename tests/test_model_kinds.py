@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.main import main
+from tests.custom_layers import Double
 from tests.models import save, two_outputs, unet
 from tests.plain_script import agreement, argmax_at, read_pixels, resized, scores_of
 from tests.trees import pixels
@@ -207,4 +208,20 @@ def test_colours_in_the_order_of_the_training(tmp_path: Path, images: Path) -> N
     mean = np.array([103.939, 116.779, 123.68], np.float32)
     planes = resized(read_pixels(images / "a.png"), SIZE, SIZE)[None, ..., ::-1] - mean
     expected = argmax_at(scores_of(model, planes)[0], *SIZES["a"])
+    assert agreement(read_pixels(out / "masks/a.png"), expected) > 0.999
+
+
+def test_custom_layers_come_from_a_module_of_the_user(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = keras.layers.Input((SIZE, SIZE, 3))
+    model = keras.Model(image, keras.layers.Conv2D(3, 3, padding="same")(Double()(image)))
+    flags = ("--normalize", "0..1", "--custom_objects", "tests.custom_layers")
+    assert run(tmp_path, images, model, *flags[:2])[1] == 2
+    assert "Double" in capsys.readouterr().err
+    assert run(tmp_path, images, model, *flags)[1] == 2
+    assert "--trust_model" in capsys.readouterr().err
+    out, code = run(tmp_path, images, model, *flags, "--trust_model")
+    assert code == 0
+    expected = argmax_at(scores_of(model, planes_of(images, "a"))[0], *SIZES["a"])
     assert agreement(read_pixels(out / "masks/a.png"), expected) > 0.999
