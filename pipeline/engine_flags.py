@@ -39,9 +39,8 @@ def with_defaults(flags: Sequence[str]) -> list[str]:
     runner = _runner(options)
     if runner in _REMOTE:
         chosen["environment_cache_millis"] = str(KEEP_WORKERS_MILLIS)
-    if runner == "flinkrunner" and _flink_master(options):
-        # Beam's own default is one subtask, on a cluster of any size.
-        chosen["parallelism"] = str(ask_flink(_flink_master(options), "/overview")["slots-total"])
+    if runner == "flinkrunner" and _flink_master(options) and options.view_as(FlinkRunnerOptions).parallelism < 1:
+        chosen["parallelism"] = str(_slots(_flink_master(options)))
     if runner == "prismrunner":
         # Its news are for those who work on it.
         chosen["prism_log_level"] = "error"
@@ -105,6 +104,14 @@ def _runner(options: PipelineOptions) -> str:
 def _flink_master(options: PipelineOptions) -> str:
     master = str(options.view_as(FlinkRunnerOptions).flink_master or "").strip()
     return "" if master in ("[auto]", "[local]", "[collection]") else master
+
+
+def _slots(master: str) -> int:
+    # Beam's own default is one subtask, on a cluster of any size.
+    slots = int(ask_flink(master, "/overview").get("slots-total", 0))
+    if slots < 1:
+        raise RunError(f"--flink_master {master} has no slots yet; say how many to ask for with --parallelism")
+    return slots
 
 
 def _check_shared(options: RunOptions) -> None:

@@ -14,10 +14,12 @@ NOBODY = "localhost:1"
 
 
 class Flink(BaseHTTPRequestHandler):
+    slots = 6
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps({"slots-total": 6}).encode() if self.path == "/overview" else b"<html>")
+        self.wfile.write(json.dumps({"slots-total": self.slots}).encode() if self.path == "/overview" else b"<html>")
 
     def log_message(self, *_: object) -> None:
         pass
@@ -60,6 +62,15 @@ def test_what_the_user_says_stands(given: list[str]) -> None:
 def test_flink_is_asked_how_many_slots_it_has(scheme: str) -> None:
     with flink() as address:
         assert "--parallelism=6" in with_defaults(["--runner=FlinkRunner", f"--flink_master={scheme}{address}"])
+
+
+def test_how_many_slots_a_flink_without_any_will_have_is_the_user_s_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Flink, "slots", 0)
+    with flink() as address:
+        flags = ["--runner=FlinkRunner", f"--flink_master={address}"]
+        with pytest.raises(RunError, match="say how many to ask for with --parallelism"):
+            with_defaults(flags)
+        assert "--parallelism=0" not in with_defaults([*flags, "--parallelism=4"])
 
 
 def test_a_flink_that_beam_starts_by_itself_has_no_address_to_ask() -> None:
