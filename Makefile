@@ -5,11 +5,13 @@ PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test clean
+.PHONY: help demo test soak clean
 
 help:
 	@echo 'make demo    install, draw sample images, segment them, and say where to look'
 	@echo 'make test    install, then lint, types and tests'
+	@echo 'make soak    kills, damaged input and failing storage by the thousand: an hour or two'
+	@echo 'make test-cluster  the tests on a Flink cluster, which cluster-up starts and cluster-down stops; soak-cluster: more kills'
 	@echo 'make clean   remove what these made: .venv, demo and caches'
 
 demo: .venv/.installed
@@ -20,6 +22,22 @@ test: .venv/.installed-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/pytest
+
+soak: .venv/.installed-dev
+	.venv/bin/python -m soak
+
+# Needs Java, Maven and, as root, iproute2; it says so.
+cluster-up: .venv/.installed
+	deploy/flink/cluster.py up
+
+cluster-down:
+	deploy/flink/cluster.py down
+
+test-cluster: .venv/.installed-dev cluster-up
+	.venv/bin/pytest tests/cluster -m 'not slow'
+
+soak-cluster: .venv/.installed-dev cluster-up
+	.venv/bin/pytest tests/cluster -m slow
 
 .venv/bin/python:
 	@$(if $(PYTHON),,echo 'maskbeam needs Python 3.11 or newer, and found none; name one with PYTHON=/path/to/python' >&2; exit 1)

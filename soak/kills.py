@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,12 +77,13 @@ def _kill(argv: list[str], chance: random.Random, seconds: float, log: Path, hos
 
 
 @contextmanager
-def emulator(*, rate: float = 0.0, seed: int = 0) -> Iterator[str]:
+def emulator(*, rate: float = 0.0, seed: int = 0, kinds: Sequence[str] = ()) -> Iterator[str]:
     """A storage service in a process of its own; yields its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     argv = [sys.executable, "-m", "tests.fake_gcs", "--port", str(port), "--rate", str(rate), "--seed", str(seed)]
+    argv += ["--kinds", *kinds] if kinds else []
     process = subprocess.Popen(argv)
     url = f"http://127.0.0.1:{port}"
     try:

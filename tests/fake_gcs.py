@@ -208,9 +208,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4443)
     parser.add_argument("--bucket", nargs="*", default=["data"])
     parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--kinds", nargs="*", default=TRANSIENT)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    server = FakeGcs(port=args.port, faults=Faults(rate=args.rate, kinds=TRANSIENT, seed=args.seed))
+    server = FakeGcs(port=args.port, faults=Faults(rate=args.rate, kinds=tuple(args.kinds), seed=args.seed))
     server.service.buckets.update((bucket, {}) for bucket in args.bucket)
     server.serve_forever()
 
