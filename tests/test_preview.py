@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -14,8 +15,6 @@ from tests.trees import pixels, tree_of
 
 
 def found(files: int = 0, shards: int = 0, shard_bytes: int = 0) -> InputSummary:
-    from collections import Counter
-
     return InputSummary(files, shards, shard_bytes, Counter(), (), shard_bytes)
 
 
@@ -49,14 +48,15 @@ def test_a_dry_run_tells_the_size_that_the_output_gets(
     tmp_path: Path, jpegs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = str(save(unet(keras), tmp_path / "m.keras"))
-    (jpegs / "broken.jpg").unlink()
     assert run(tmp_path, model, "--products", "all", "--dry_run") == 0
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Size")]
+    assert "1 sampled image failed, such as UNREADABLE: " in line
+    (jpegs / "broken.jpg").unlink()
     assert not (tmp_path / "out").exists()
     assert run(tmp_path, model, "--products", "all") == 0
     images = ("masks/", "color/", "binary/", "overlay/", "confidence/")
     written = sum(len(data) for name, data in tree_of(tmp_path / "out").items() if name.startswith(images))
-    assert f"3 images, {written / 1e6:,.1f} MB" in line
+    assert f"4 images, {written / 3 * 4 / 1e6:,.1f} MB" in line
 
 
 def test_fast_decoding_says_what_it_changes(tmp_path: Path, jpegs: Path, capsys: pytest.CaptureFixture[str]) -> None:
