@@ -43,6 +43,7 @@ def check_options(options: RunOptions) -> None:
         is_gcs(output.path) and output.path.removeprefix("gs://").count("/") < 1,
         f"--output {output.path} is a whole bucket; name a folder in it",
     )
+    _refuse(not output.path, "--output is the root of the file system; name a folder in it")
     naming(anonymous=output.anonymous_ids)
     for pattern in options.read.patterns:
         _check_apart(pattern, output.path)

@@ -97,6 +97,9 @@ def run_options(argv: Sequence[str]) -> RunOptions:
     missing = [flag for flag, value in needed.items() if not value]
     if missing:
         parser.error(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    if "" in options.read.patterns:
+        # What a shell makes of a variable that is not set; taken as a path it would be the current folder.
+        parser.error("--input is empty")
     return options
 
 

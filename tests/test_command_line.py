@@ -117,6 +117,11 @@ def test_what_is_missing_is_named() -> None:
     assert refused(*NEEDED[:4]).startswith("--output is missing")
 
 
+def test_a_variable_that_is_not_set_is_no_folder() -> None:
+    assert "--input is empty" in refused("--input", "a", "", *NEEDED[2:])
+    assert "--output is missing" in refused(*NEEDED[:4], "--output", "")
+
+
 def test_flags_of_beam_pass_untouched() -> None:
     words = ("--runner=FlinkRunner", "--environment_type", "EXTERNAL", "--streaming")
     assert parsed(*words).beam == words
