@@ -6,6 +6,8 @@
   cluster.py status  say what runs
   cluster.py flags   the flags that send `maskbeam run` there
   cluster.py kill    kill one part, as `taskmanager-1`, or all Python workers of one TaskManager, as `workers-1`
+  cluster.py jar     print the path of Beam's job server as a jar, for `--flink_job_server_jar`
+  cluster.py master  print the address of Flink, for `--flink_master`
   cluster.py prism   build Beam's Prism runner, which needs no cluster, and print its path
 
 It consists of a JobManager, two TaskManagers and Beam's job server. As root, each TaskManager has a network namespace
@@ -29,7 +31,7 @@ from typing import Any
 import commands
 from commands import JOB_PORT, MASTER, REST_PORT, STATE, TASK_MANAGERS
 from network import make_network, remove_network
-from parts import boot_program, jars, need, prism_program
+from parts import boot_program, jars, job_server_jar, need, prism_program
 from processes import ClusterError, children, kill, main_process, processes, start, stop_all, wait_until
 
 START_SECONDS = 180
@@ -136,7 +138,7 @@ def _alone() -> Iterator[None]:
 def main() -> int:
     """Runs one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("up", "down", "status", "flags", "kill", "prism"))
+    parser.add_argument("command", choices=("up", "down", "status", "flags", "kill", "jar", "master", "prism"))
     parser.add_argument("part", nargs="?", help="what to kill")
     given = parser.parse_args()
     actions: dict[str, Callable[[], None]] = {
@@ -145,6 +147,8 @@ def main() -> int:
         "status": status,
         "flags": lambda: print(*commands.flags(isolated=isolated())),
         "kill": lambda: kill_part(given.part or parser.error("say which part")),
+        "jar": lambda: print(job_server_jar()),
+        "master": lambda: print(f"{master()}:{REST_PORT}"),
         "prism": lambda: print(prism_program()),
     }
     try:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from processes import ClusterError
@@ -78,3 +79,25 @@ def python_of_workers() -> str:
     """The Python that maskbeam is installed in: the checkout's, else the one that runs this."""
     own = HERE.parent.parent / ".venv" / "bin" / "python"
     return str(own) if own.exists() else sys.executable
+
+
+def job_server_jar() -> Path:
+    """Beam's job server as one jar for `--flink_job_server_jar`: it holds nothing but the names of the others."""
+    folder = jars()
+    jar = CACHE / f"{folder.name}-job-server.jar"
+    attributes = {
+        "Manifest-Version": "1.0",
+        "Main-Class": "org.apache.beam.runners.flink.FlinkJobServerDriver",
+        "Add-Opens": " ".join(f"java.base/java.{package}" for package in ("lang", "util", "nio", "net")),
+        "Class-Path": " ".join(path.as_uri() for path in sorted(folder.glob("*.jar"))),
+    }
+    text = "".join(_manifest_line(f"{name}: {value}") for name, value in attributes.items())
+    with zipfile.ZipFile(jar, "w") as file:
+        file.writestr("META-INF/MANIFEST.MF", text)
+    return jar
+
+
+def _manifest_line(line: str) -> str:
+    # A line has at most 72 bytes; the next one goes on after a space.
+    pieces = [line[:72], *(f" {line[start : start + 71]}" for start in range(72, len(line), 71))]
+    return "".join(f"{piece}\n" for piece in pieces)

@@ -11,7 +11,7 @@ from pipeline.output.verify import verify
 from soak.inputs import shard
 from tests.cluster.conftest import FLAGS
 from tests.cluster.counting_layer import Counting
-from tests.cluster.flink import Cluster, Run, last_run, masks
+from tests.cluster.flink import Cluster, Run, call, last_run, masks
 from tests.trees import differing, draw, draw_folder, tree_of
 
 
@@ -33,6 +33,17 @@ def test_the_tree_is_the_local_runner_s_and_a_rerun_changes_nothing(
     assert_same(local, output)
     again = last_run(output)
     assert (again["skipped"], again["written"]) == (first["done"], 0)
+
+
+def test_flink_s_own_runner_takes_an_address_and_asks_how_many_slots_there_are(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    draw_folder(tmp_path / "in", 60)
+    address = [f"--flink_master={call('master')}", f"--flink_job_server_jar={call('jar')}"]
+    workers = [flag for flag in cluster.flags if flag.startswith("--environment_")]
+    flags = ["--input", str(tmp_path / "in"), *FLAGS[:2], "--runner=FlinkRunner", *address, *workers]
+    Run.start(flags, tmp_path / "out").must_succeed()
+    assert len(last_run(tmp_path / "out")["workers"]) == 2
 
 
 @pytest.mark.parametrize(
