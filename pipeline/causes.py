@@ -27,8 +27,9 @@ _KNOWN = (
         "the engine's machines have no Docker: name another way to start workers with --environment_type",
     ),
     (
-        r"UNAVAILABLE: io exception[\s\S]*?Connection refused: \S*?(?:/[\d.]+)?:(\d+)",
-        "nothing answers at port {} of the engine's machines: is an SDK worker pool beside each of them, and does "
+        # All that a job server hands on of it.
+        r"ConnectException: finishConnect\(..\) failed: Connection refused",
+        "the engine's machines could not start Python workers: is an SDK worker pool beside each of them, and does "
         "--environment_config name its port?",
     ),
     (

@@ -44,9 +44,8 @@ def test_our_own_error_comes_out_of_an_engines_pages_as_it_was_said(line: str) -
         ("ImportError: cannot import name 'Head' from 'transforms.head' (x.py)", "another version"),
         ('java.io.IOException: Cannot run program "docker": error=2, No such file', "no Docker"),
         (
-            "io.grpc.StatusRuntimeException: UNAVAILABLE: io exception\nCaused by: AnnotatedConnectException: "
-            "finishConnect(..) failed: Connection refused: localhost/127.0.0.1:50000",
-            "nothing answers at port 50000.*worker pool",
+            "java.net.ConnectException: java.net.ConnectException: finishConnect(..) failed: Connection refused",
+            "is an SDK worker pool beside each",
         ),
         ("org.apache.flink...NoResourceAvailableException: Could not acquire", "fewer free slots than --parallelism"),
         ("status = StatusCode.UNAVAILABLE", "the job server cannot be reached"),
