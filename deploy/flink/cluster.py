@@ -12,7 +12,8 @@
 
 It consists of a JobManager, two TaskManagers and Beam's job server. As root, each TaskManager has a network namespace
 of its own with an SDK worker pool beside it, as a pod with a side-car has; else the TaskManagers start Python workers
-through the SDK's boot program, and Beam's servers listen on all addresses. Nothing leaves this machine. Logs are in build/flink/log.
+through the SDK's boot program, and Beam's servers listen on all addresses. Logs are in
+build/flink/log.
 """
 
 import argparse
