@@ -160,6 +160,7 @@ def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: 
         "--products": sorted(options.output.products),
         "--binary_classes": sorted(options.output.binary_classes),
         "--overlay_opacity": options.output.overlay_opacity,
+        "--keep_extension": options.read.keep_extension,
         "--anonymous_ids": options.output.anonymous_ids and naming(anonymous=True)("key"),
         "pixels version": PIXELS_VERSION,
     }
@@ -174,6 +175,8 @@ def fingerprint(settings: dict[str, Any]) -> str:
 
 def differences(mine: dict[str, Any], stored: dict[str, Any]) -> list[str]:
     """What two runs' settings do not agree on, a phrase each."""
+    if mine.get("model") != stored.get("model"):
+        return ["the model was another file"]
     names = [name for name in {**stored, **mine} if mine.get(name) != stored.get(name)]
     return [f"{name} was {_short(stored.get(name))} and is {_short(mine.get(name))}" for name in names]
 

@@ -25,10 +25,9 @@ def test_all_means_what_the_model_can_give(
 
 
 def test_settings_that_differ_are_named_with_both_values() -> None:
-    mine, stored = {"--threshold": 0.5, "model": "b" * 64, "same": 1}, {"--threshold": 0.4, "model": "a", "same": 1}
-    assert differences(mine, stored) == [
-        "--threshold was 0.4 and is 0.5",
-        f"model was a and is {'b' * 57}...",
-    ]
+    mine = {"--threshold": 0.5, "classes": "b" * 64, "same": 1}
+    stored = {"--threshold": 0.4, "classes": "a", "same": 1}
+    assert differences(mine, stored) == ["--threshold was 0.4 and is 0.5", f"classes was a and is {'b' * 57}..."]
+    assert differences({"model": "1", "head": "x"}, {"model": "2", "head": "y"}) == ["the model was another file"]
     assert fingerprint(mine) != fingerprint(stored)
     assert fingerprint(dict(reversed(mine.items()))) == fingerprint(mine)

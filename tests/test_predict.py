@@ -4,9 +4,10 @@ from apache_beam import Create, Map
 from apache_beam.testing.util import assert_that, equal_to
 
 from tests.graph import local_pipeline
+from transforms import predict as predict_module
 from transforms.elements import Array, Failure, LogitsBatch, ModelInput, Placement, Source
 from transforms.errors import RunError
-from transforms.predict import Predict, Scores, predict
+from transforms.predict import BATCHES_WAITING, UNGUARDED, Predict, Scores, predict
 
 
 def model_input(name: str, value: int, size: int = 2) -> ModelInput:
@@ -94,3 +95,16 @@ def test_no_image_means_no_model() -> None:
     with local_pipeline() as root:
         results = root | Create([]) | Predict(loader)
         assert_that(results.main, equal_to([]))
+
+
+def test_what_waits_for_its_own_shape_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = predict_module._Predict(lambda: FakeEngine(batch_size=2), UNGUARDED)
+    step.start_bundle()
+    out: list[object] = []
+    for n in range(100):  # a hundred shapes, none of which ever fills a batch
+        out += step.process(model_input(f"i{n}", n, size=n + 1), 0, "window")
+        assert sum(map(len, step._buckets.values())) < 2 * BATCHES_WAITING
+    monkeypatch.setattr(predict_module, "BYTES_WAITING", 10)
+    out += step.process(model_input("big", 1, size=200), 0, "window")
+    assert sum(image.plane.nbytes for bucket in step._buckets.values() for image, _, _ in bucket) <= 10
+    assert len(out + list(step.finish_bundle())) == 101

@@ -170,7 +170,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
     record = json.loads((out / ".job.json").read_text())
     record["settings"]["model"] = record["probe"]["digest"] = "0" * 64
     (out / ".job.json").write_text(json.dumps(record))
-    with pytest.raises(RunError, match="model was 000"):
+    with pytest.raises(RunError, match="the model was another file"):
         run(inputs, out)
 
 
@@ -291,3 +291,27 @@ def test_a_signal_leaves_no_partial_file_and_the_same_command_goes_on(
     assert run(inputs, out, "--products", "all") == 0
     assert run(inputs, tmp_path / "at_once", "--products", "all") == 0
     assert differing(tree_of(tmp_path / "at_once"), tree_of(out)) == []
+
+
+def test_a_folder_that_was_moved_keeps_its_masks(tmp_path: Path, calls: list[int]) -> None:
+    inputs, out = images(tmp_path), tmp_path / "out"
+    assert run(inputs, out) == 0
+    before, moved = tree_of(out), str(tmp_path / "moved")
+    shutil.move(inputs, moved)
+    calls.clear()
+    assert run(moved, out) == 0
+    assert calls == []
+    ended = last_run(out)
+    assert (ended["done"], ended["skipped"], ended["duplicate"]) == (5, 5, 0)
+    assert not [path for path in differing(before, tree_of(out)) if path.startswith("masks/")]
+
+
+def test_a_mask_that_is_damaged_at_its_old_size_does_not_jam_the_output(tmp_path: Path) -> None:
+    inputs, out = images(tmp_path), tmp_path / "out"
+    assert run(inputs, out) == 0
+    mask = next((out / "masks").iterdir())
+    data = bytearray(mask.read_bytes())
+    data[-20] ^= 1
+    mask.write_bytes(bytes(data))
+    assert run(inputs, out) == 0
+    assert verify(str(out)) == 1

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from math import prod
 from typing import Any, NamedTuple, Protocol
 
 import apache_beam as beam
@@ -15,6 +16,10 @@ from transforms.lookahead import InFlight, emit
 
 # One batch computes while the next is filled; a third would only hold memory.
 BATCHES_IN_FLIGHT = 2
+# What may wait for more images of its own shape. Photos of many sizes would otherwise all wait for the bundle's end,
+# and a bundle may be the whole input.
+BATCHES_WAITING = 8
+BYTES_WAITING = 256 * 2**20
 
 
 class Scores(NamedTuple):
@@ -151,14 +156,24 @@ class _Predict(beam.DoFn):
             return
         bucket = self._buckets.setdefault(image.plane.shape, [])
         bucket.append((image, timestamp, window))
-        if len(bucket) >= self._loader().batch_size:
+        batch_size = self._loader().batch_size
+        if len(bucket) >= batch_size:
             self._submit(self._buckets.pop(image.plane.shape))
+            yield from self._results(leaving=BATCHES_IN_FLIGHT - 1)
+        while self._waits_too_much(batch_size):
+            fullest = max(self._buckets, key=lambda shape: len(self._buckets[shape]) * prod(shape))
+            self._submit(self._buckets.pop(fullest))
             yield from self._results(leaving=BATCHES_IN_FLIGHT - 1)
 
     def finish_bundle(self) -> Iterator[Any]:
         while self._buckets:
             self._submit(self._buckets.popitem()[1])
         yield from self._results(leaving=0)
+
+    def _waits_too_much(self, batch_size: int) -> bool:
+        images = sum(map(len, self._buckets.values()))
+        held = sum(image.plane.nbytes for bucket in self._buckets.values() for image, _, _ in bucket)
+        return images >= BATCHES_WAITING * batch_size or held > BYTES_WAITING
 
     def _submit(self, bucket: list[tuple[ModelInput, Any, Any]]) -> None:
         images = [image for image, _, _ in bucket]

@@ -157,7 +157,8 @@ def compare_variants(
     """
     findings = [variants.run(base)]
     if not scales_itself:
-        findings += [variants.run(replace(base, normalize=name)) for name in NAMED if name != base.normalize]
+        names = [name for name, how in NAMED.items() if colored or not (how.bgr or len(how.mean) > 1)]
+        findings += [variants.run(replace(base, normalize=name)) for name in names if name != base.normalize]
     best = min(findings, key=lambda finding: finding.mismatch or 0.0)
     if colored:
         (other,) = (order for order in ORDERS if order != base.channel_order)

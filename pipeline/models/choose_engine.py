@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.models.batched_engine import BatchedEngine, warm_up
 from pipeline.models.keras_model import LoadedModel
 from pipeline.models.probe import Probe
+from pipeline.models.tensorflow_start import start_tensorflow
 from pipeline.models.trial import synthetic_planes
 from transforms.elements import Array
 from transforms.errors import RunError
@@ -62,9 +63,7 @@ def _reason_against(asked: str, *, local: bool) -> str | None:
         return None
     if not local:
         return "the job runs on other machines, where OpenVINO is used only if it is named"
-    import tensorflow as tf
-
-    return "there is a GPU" if tf.config.list_physical_devices("GPU") else None
+    return "there is a GPU" if start_tensorflow().config.list_physical_devices("GPU") else None
 
 
 def _tried(
@@ -86,6 +85,7 @@ def _tried(
 
 def measure_agreement(load: Load, probe: Probe, *, end: str, threshold: float, folder: Path | None) -> float:
     """The share of labels that are the same with OpenVINO and with TensorFlow."""
+    start_tensorflow()
     from pipeline.models.engine import KerasEngine
 
     planes = synthetic_planes(COMPARED_IMAGES, *probe.plane_size, probe.spec.channels)
@@ -125,6 +125,7 @@ def start_engine(
     if probe.engine == "openvino":
         engine = _openvino(load, probe, end, threshold, folder)
     else:
+        start_tensorflow()
         from pipeline.models.engine import KerasEngine
 
         engine = KerasEngine(load(), probe, end=end, threshold=threshold)

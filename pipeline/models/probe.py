@@ -138,7 +138,10 @@ def _versions(framework: str) -> tuple[tuple[str, str], ...]:
 
 def _find_spec(trial: Trial, options: ModelOptions) -> tuple[InputSpec, str]:
     facts = trial.facts
-    free = facts.height is None or facts.width is None
+    free = facts.height is None
+    if free != (facts.width is None):
+        sides = f"height {facts.height or 'free'} and width {facts.width or 'free'}"
+        raise RunError(f"The model's input has {sides}; only both or neither can be free: export it with both fixed.")
     resize = options.resize or ("native" if free else "stretch")
     if free and resize != "native":
         raise RunError(f"--resize {resize} needs a size to resize to, but the model's is free: use --resize native.")

@@ -18,13 +18,22 @@ _BANNER = re.compile(
 )
 
 
-@cache
+_starting = threading.Lock()
+
+
 def start_tensorflow() -> Any:
     """Imports TensorFlow, and lets it take GPU memory as it needs it; call it before any other use of TensorFlow.
 
     Returns:
         The module `tensorflow`.
     """
+    # Of several threads one starts it, because meanwhile the error stream is another one.
+    with _starting:
+        return _start()
+
+
+@cache
+def _start() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _without_banner():
         import tensorflow as tf

@@ -11,7 +11,8 @@ def decode_jpeg(data: bytes, channels: int) -> "Array":
 
     Imports TensorFlow when it is first called; raises its errors for damaged data.
     """
-    import tensorflow as tf
+    from pipeline.models.tensorflow_start import start_tensorflow
 
+    tf = start_tensorflow()
     pixels: Array = tf.io.decode_jpeg(data, channels=channels).numpy()
     return pixels

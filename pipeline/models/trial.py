@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.models.find_head import Output, choose_output, is_map
 from pipeline.models.keras_model import LoadedModel
 from pipeline.models.model_input import InputFacts
+from pipeline.models.tensorflow_start import start_tensorflow
 from transforms.elements import Array
 from transforms.normalize import Normalization, normalize
 
@@ -22,8 +23,7 @@ class Trial:
 
     def __call__(self, planes: Array) -> list[Output]:
         """What the model gives for planes `[N, h, w, C]` on a scale of 0..255."""
-        import tensorflow as tf
-
+        tf = start_tensorflow()
         if self.facts.batch is not None:
             planes = np.resize(planes, (self.facts.batch, *planes.shape[1:]))
         batch = normalize(planes.astype(np.float32), self.normalization, self.channel_order)

@@ -61,9 +61,17 @@ class SkipDone:
         if record and verdict is Verdict.KEEP and self._complete(record):
             return TaggedOutput("outcome", _kept(image, record))
         if record and verdict is Verdict.YIELD:
-            return TaggedOutput("outcome", _lost(image.image_id, fetch_content(image).source, record.claim))
+            return TaggedOutput("outcome", self._yielded(fetch_content(image), record))
         failed_before = None if self.retry_failed else recall_failure(self.tree, image)
         return failed_before or image
+
+    def _yielded(self, image: EncodedImage, record: Record) -> Outcome:
+        mine, held = self.tree.claim(image.source), record.claim
+        moved = (held.content, held.fingerprint) == (mine.content, mine.fingerprint) and held.inputs != mine.inputs
+        if moved and self._complete(record):
+            # The same bytes, done in the same way under another path: the folder was moved or mounted elsewhere.
+            return _kept(image, record)
+        return _lost(image.image_id, image.source, held)
 
     def _complete(self, record: Record) -> bool:
         stats = ((self.tree.storage.stat(self.tree.uri(path)), size) for path, size in record.products.items())

@@ -33,7 +33,7 @@ def draw_sample(job: Job, outcome: Outcome) -> None:
         # Without the model's own JPEG decoder, whose import takes seconds: a person sees no difference.
         image = decode_for(job, as_trained=False)(reread(outcome.source, job.options.read))
         labels = _labels(job, name)
-    except (ImageError, NotFound):
+    except (ImageError, NotFound, ValueError):
         return
     pixels = drawable(image)
     if labels.shape != pixels.shape[:2]:

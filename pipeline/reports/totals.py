@@ -115,8 +115,8 @@ def resolve(bucket: int, outcomes: Iterable[Outcome], failures: Iterable[Failure
     failed = list(failures)
     duplicates: list[Outcome] = []
     for outcome in sorted(outcomes, key=_contest):
-        held_by = done[-1].source.content if done and done[-1].image_id == outcome.image_id else outcome.rival
-        if not outcome.lost and not held_by:
+        held_by = done[-1].source.content if done and done[-1].image_id == outcome.image_id else None
+        if not outcome.lost and held_by is None:
             done.append(outcome)
         elif outcome.source.content == held_by:
             duplicates.append(outcome)
