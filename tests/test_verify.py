@@ -138,8 +138,20 @@ def test_files_that_other_options_left_are_a_difference(tmp_path: Path, capsys: 
     assert any("color/a.png is not of this model" in line for line in differences(out, capsys))
 
 
-def test_an_output_without_success_is_refused(out: Path) -> None:
+def test_an_output_whose_run_had_too_many_failures_is_verified_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    draw(tmp_path / "in" / "a.png", "a")
+    (tmp_path / "in" / "b.png").write_bytes(b"no image")
+    assert run_numpy(command(str(tmp_path / "in"), str(out))) == 3
+    assert verify(str(out)) == 0
+    assert "there is no _SUCCESS" in capsys.readouterr().out
+
+
+def test_an_output_without_reports_is_refused(out: Path) -> None:
     (out / "_SUCCESS").unlink()
+    (out / "reports" / "summary.json").unlink()
     with pytest.raises(RunError, match="no run has finished"):
         verify(str(out))
 

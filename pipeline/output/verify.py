@@ -59,7 +59,10 @@ def verify(output: str) -> int:
     """
     root = absolute(output).rstrip("/")
     storage = open_storage(root)
-    success = read_json(storage, root, SUCCESS)
+    success = read_json(storage, root, SUCCESS) if storage.stat(join(root, SUCCESS)) else None
+    if success is None:
+        read_json(storage, root, "reports/summary.json")
+        _say("there is no _SUCCESS: the last run ended with too many failures, or was stopped", 0)
     settings = read_json(storage, root, RECORD)["settings"]
     made, findings = Made(settings, fingerprint(settings)), _Findings()
     statistics, names = _check_rows(storage, root, made, findings)

@@ -78,7 +78,7 @@ def failure_codes(storage: Storage, root: str) -> Counter[str]:
 
 
 def compare_reports(
-    storage: Storage, root: str, made: Made, success: dict[str, Any], statistics: PixelStatistics, done: int
+    storage: Storage, root: str, made: Made, success: dict[str, Any] | None, statistics: PixelStatistics, done: int
 ) -> Iterator[str]:
     """What the reports say otherwise than the images.
 
@@ -86,13 +86,12 @@ def compare_reports(
         storage: That of the output.
         root: The output folder.
         made: How it was made.
-        success: The content of `_SUCCESS`.
+        success: The content of `_SUCCESS`; None where too many images failed.
         statistics: Sums over all images, as their masks say.
         done: The number of rows of the images report.
     """
     summary = read_json(storage, root, "reports/summary.json")
     codes = failure_codes(storage, root)
-    yield from _counts("_SUCCESS", success, done, codes)
     yield from _counts("reports/summary.json", summary, done, codes)
     if dict(codes) != summary.get("failures"):
         yield "reports/summary.json and reports/failures.jsonl count failures differently"
@@ -100,6 +99,9 @@ def compare_reports(
         yield "reports/summary.json differs from the pixels of the masks"
     if storage.read(join(root, "reports/classes.csv")).decode() != classes_csv(made.table, statistics):
         yield "reports/classes.csv differs from the pixels of the masks"
+    if success is None:
+        return
+    yield from _counts("_SUCCESS", success, done, codes)
     if success.get("settings") != made.settings or success.get("fingerprint") != made.fingerprint:
         yield "_SUCCESS was written with another model or other options than .job.json"
 
