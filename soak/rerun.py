@@ -14,12 +14,11 @@ from tests.trees import draw
 
 
 def make_done(folder: Path, count: int) -> list[str]:
-    """Makes `count` links to one image, and an output in which all of them are done; returns the command line."""
-    image = draw(folder / "image.png", 1)
-    for number in range(count):
-        path = folder / "in" / f"{number // 1000:04}" / f"{number:08}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.hardlink_to(image)
+    """Makes `count` images and an output in which all of them are done; returns the command line."""
+    for start in range(0, count, 1000):
+        first = draw(folder / "in" / f"{start:08}" / "0000.png", start)
+        for number in range(1, min(1000, count - start)):
+            (first.parent / f"{number:04}.png").hardlink_to(first)
     argv = command(str(folder / "in"), str(folder / "out"))
     assert _run(argv)[0] == 0
     return argv
