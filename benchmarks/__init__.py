@@ -1,1 +1,1 @@
-"""What maskbeam costs, measured beside what a user would otherwise run."""
+"""What maskbeam costs, measured beside what a user would otherwise run: `make bench`."""

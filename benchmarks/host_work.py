@@ -1,0 +1,70 @@
+"""The job with an engine that returns a constant: what is left is all that maskbeam and Beam do around a model.
+
+python -m benchmarks.host_work SHARDS OUTPUT labels|logits
+"""
+
+import sys
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.job import Job
+from pipeline.main import run_options
+from pipeline.models.model_file import ModelFile
+from pipeline.models.probe import Probe
+from pipeline.options import ModelOptions
+from pipeline.quiet import quiet
+from pipeline.run import run
+from pipeline.sample.sample_input import SAMPLE_MODEL
+from pipeline.sample.scenes import draw_scene
+from transforms.elements import Array
+from transforms.head import Head
+from transforms.normalize import Normalization
+from transforms.predict import Loader, Scores
+from transforms.prepare import InputSpec
+
+SIDE, CLASSES, BATCH = 128, 3, 16
+
+
+@dataclass(frozen=True)
+class ConstantEngine:
+    """Says the same of every image: the classes of one drawn scene."""
+
+    batch_size: int
+    logits: Array = field(repr=False)
+
+    def __call__(self, planes: Array) -> Scores:
+        count = len(planes)
+        logits = np.broadcast_to(self.logits, (count, *self.logits.shape))
+        return Scores(logits, np.full(count, 60000 * SIDE * SIDE), np.zeros(count, np.int64))
+
+
+def constant_engine(end: str) -> ConstantEngine:
+    """The engine for either end of a model: channels uint8 `[128, 128]`, or logits float32 `[128, 128, 3]`."""
+    labels = draw_scene(0, SIDE, SIDE)[1].clip(0, CLASSES - 1).astype(np.uint8)
+    if end == "labels":
+        return ConstantEngine(BATCH, labels)
+    noise = np.random.default_rng(0).normal(size=(SIDE, SIDE, CLASSES))
+    return ConstantEngine(BATCH, (np.eye(CLASSES)[labels] * 6 + noise).astype(np.float32))
+
+
+def make_loader(job: Job) -> tuple[Loader, Job]:
+    engine = constant_engine(job.end)
+    return lambda: engine, job
+
+
+def find_probe(options: ModelOptions, model: ModelFile) -> Probe:
+    size = (SIDE, SIDE)
+    head = Head("logits", "channels_last", CLASSES, CLASSES)
+    spec = InputSpec(*size, 3, "stretch", options.resize_filter)
+    return Probe(spec, Normalization(), "rgb", False, head, size, size, ("a constant",), digest=model.digest)
+
+
+def main(shards: str, output: str, upsample: str) -> int:
+    quiet()
+    argv = ["--input", shards, "--model", str(SAMPLE_MODEL), "--output", output, "--upsample", upsample]
+    return run(run_options(argv), find_probe=find_probe, make_loader=make_loader)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
