@@ -25,7 +25,7 @@ from apache_beam.transforms import combiners  # noqa: E402
 from pipeline.execute import LOCAL_RUNNER  # noqa: E402
 
 SIZE, CLASSES = (128, 128), 3
-# Of 8, 16, 32 and 64 the fastest here; Beam chooses a size below it by itself.
+# Beam chooses a size up to this one by itself. Not tuned yet: other limits may suit it better.
 LARGEST_BATCH = 32
 Key = tuple[str, int, int]
 
