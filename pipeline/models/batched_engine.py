@@ -12,9 +12,9 @@ from transforms.errors import RunError
 from transforms.predict import Scores
 
 LARGEST_BATCH = 32
-# Input pixels of a call that keeps every core busy: at 128 x 128 half as many cost 5% more CPU and twice as many gained
-# nothing; at 512 x 512 one plane is within 7% of two. Computed and not timed at start-up: a machine that was busy just
-# then gave batches of one for a whole run, and the last bits can differ from batch size to batch size.
+# Input pixels of a call that keeps every core busy: at 128 x 128 half as many cost 5% more CPU, and twice as many
+# gained nothing; at 512 x 512 one plane is within 7% of two. Computed and not timed at start-up: a machine that was
+# busy just then gave batches of one for a whole run, and the last bits can differ from batch size to batch size.
 CALL_PIXELS = 1 << 18
 # Memory that one call may take, and what a pixel of the input plane takes in it: about four maps of 64 float channels
 # at full size are alive at once in a U-Net. An estimate, and only to keep large planes from filling the memory.
