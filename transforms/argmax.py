@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from math import inf, log
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 
-from transforms import restore
+from transforms import head, restore
 from transforms.confidence import MEASURES, UNIT, overwriting, sigmoid
 from transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
 from transforms.errors import ImageError, RunError
@@ -114,10 +113,7 @@ class Labeling:
     @property
     def cut(self) -> float:
         """The threshold in the domain of what the head emits: a logit for the kinds without a sigmoid."""
-        t = self.threshold
-        if not self.kind.endswith("_logits"):
-            return t
-        return -inf if t == 0 else inf if t == 1 else log(t / (1 - t))
+        return head.cut(self.threshold, self.kind)
 
 
 def argmax(scores: Array) -> tuple[Array, Array]:
