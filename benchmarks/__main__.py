@@ -3,13 +3,14 @@
 import argparse
 import json
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import plot, table
 from benchmarks.contenders import host_work, ours
 from benchmarks.data import PER_SHARD
-from benchmarks.measure import measure
+from benchmarks.measure import aside, measure
 from benchmarks.rounds import LIMIT, Results, first_call_seconds, run_rounds, spread
 from benchmarks.table import Row
 from benchmarks.work import FULL, QUICK, Data, Scale, main_contenders, other_contenders
@@ -28,7 +29,11 @@ def main() -> None:
     # Converted models are kept here too, so that nothing of earlier runs is used.
     os.environ["XDG_CACHE_HOME"] = str((given.work / "cache").absolute())
     scale = QUICK if given.quick else FULL
-    Benchmark(Data(given.work.absolute() / "data", scale), scale, given.work.absolute() / "output").run(results)
+    output = given.work.absolute() / "output"
+    try:
+        Benchmark(Data(given.work.absolute() / "data", scale), scale, output).run(results)
+    finally:
+        shutil.rmtree(aside(output), ignore_errors=True)
 
 
 class Benchmark:

@@ -17,7 +17,7 @@ Size = tuple[int, int]
 PER_SHARD = 400
 # Photographs of this size from a camera or a data set have about this quality: 50 kB for 480 x 360.
 JPEG_QUALITY = 90
-_SCENES = 12
+_SCENES, _DRAWN = 12, 1600
 
 
 def photographs(sizes: Iterable[Size], *, seed: int = 0) -> Iterator[bytes]:
@@ -25,15 +25,22 @@ def photographs(sizes: Iterable[Size], *, seed: int = 0) -> Iterator[bytes]:
     rng = np.random.default_rng(seed)
     scenes: dict[Size, list[Array]] = {}
     for height, width in sizes:
-        # Drawing costs 0.2 s for each of these; cutting windows out of them costs nothing.
         plan = (2 * height, 2 * width)
         if plan not in scenes:
-            few = 2 if height * width > 10**6 else _SCENES
-            scenes[plan] = [draw_scene(seed + i, *plan)[0] for i in range(few)]
+            scenes[plan] = _scenes(plan, seed)
         scene = scenes[plan][rng.integers(len(scenes[plan]))]
         top, left = rng.integers(height + 1), rng.integers(width + 1)
         window = scene[top : top + height, left : left + width]
         yield to_jpeg(window[:, :: int(rng.choice((-1, 1)))])
+
+
+def _scenes(size: Size, seed: int) -> list[Array]:
+    """Scenes to cut windows out of, which costs nothing; drawing costs 0.2 s for each of 720 x 960."""
+    if size[0] <= _DRAWN:
+        return [draw_scene(seed + i, *size)[0] for i in range(_SCENES)]
+    # Minutes and gigabytes otherwise: large ones are drawn small and enlarged.
+    small = (_DRAWN, _DRAWN * size[1] // size[0])
+    return [np.asarray(Pillow.fromarray(draw_scene(seed + i, *small)[0]).resize(size[::-1])) for i in range(2)]
 
 
 def to_jpeg(pixels: Array) -> bytes:

@@ -52,12 +52,14 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         output_type=EncodedImage,
         tags=("outcome",),
         group=8,
+        waits=job.waits,
     )
     decoded = missing.main | "Decode" >> LookAhead(
         fetch_content,
         safe_decoder(job),
         partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products),
         output_type=ModelInput,
+        waits=job.waits,
     )
     predicted = decoded.main | "Predict" >> Predict(loader, guard=ModelGuard(job.tree))
     written = predicted.main | "Write" >> LookAhead(
@@ -65,6 +67,7 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         Write(job.tree, job.rendering, job.table.ids),
         count_outcome,
         output_type=Outcome,
+        waits=job.waits,
     )
     return {
         "outcomes": (written.main, missing.outcome | "Count skipped" >> beam.Map(count_outcome)) | beam.Flatten(),

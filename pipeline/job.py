@@ -9,6 +9,7 @@ from pipeline.models.probe import Probe
 from pipeline.options import PRODUCTS, RunOptions
 from pipeline.output.claim import digest
 from pipeline.output.tree import Tree
+from pipeline.storage import is_gcs
 from transforms.argmax import Labeling
 from transforms.class_table import ClassTable
 from transforms.errors import RunError
@@ -52,6 +53,11 @@ class Job:
             fingerprint=fingerprint(self.settings),
             inputs=digest(json.dumps(sorted(self.options.read.patterns))),
         )
+
+    @property
+    def waits(self) -> bool:
+        """Whether workers wait for storage far away, for input or output."""
+        return any(map(is_gcs, (*self.options.read.patterns, self.options.output.path)))
 
     @property
     def mask_folder(self) -> tuple[str, ...]:

@@ -30,9 +30,14 @@ BYTES_AHEAD = 256 * 2**20
 
 
 @cache
-def pool() -> ThreadPoolExecutor:
-    """The process's pool: more threads than cores, because some of them wait for storage."""
-    return ThreadPoolExecutor(max(8, 2 * (os.cpu_count() or 1)), thread_name_prefix="ahead")
+def pool(*, waits: bool = False) -> ThreadPoolExecutor:
+    """The process's pool: a thread more than cores, and many more where they `wait` for storage far away.
+
+    Threads that do not wait only take turns at the interpreter's lock: eight of them on two cores spent a tenth of
+    the host's CPU time on handing it around.
+    """
+    cores = os.cpu_count() or 1
+    return ThreadPoolExecutor(max(32, 2 * cores) if waits else cores + 1, thread_name_prefix="ahead")
 
 
 class _Held:
@@ -133,25 +138,29 @@ class LookAhead(beam.PTransform[Any, Any]):
 
     Failures go to the tag `failed`; a function sends an element to another tag by returning a `TaggedOutput`.
     Elements whose functions take microseconds are handed over in groups of `group`, because one handing-over takes
-    longer than that.
+    longer than that. `waits` says that the functions wait for storage far away, which more threads make up for.
     """
 
-    def __init__(self, *steps: Step, output_type: type, tags: tuple[str, ...] = (), group: int = 1) -> None:
+    def __init__(
+        self, *steps: Step, output_type: type, tags: tuple[str, ...] = (), group: int = 1, waits: bool = False
+    ) -> None:
         super().__init__()
         self._steps = steps
         self._group = group
+        self._waits = waits
         self._output_type = output_type
         self._tags = tags
 
     def expand(self, elements: Any) -> Any:
-        run = beam.ParDo(_LookAhead(self._steps, self._group)).with_output_types(self._output_type)
+        run = beam.ParDo(_LookAhead(self._steps, self._group, self._waits)).with_output_types(self._output_type)
         return elements | "Run ahead" >> run.with_outputs("failed", *self._tags, main="main")
 
 
 class _LookAhead(beam.DoFn):
-    def __init__(self, steps: tuple[Step, ...], group: int = 1) -> None:
+    def __init__(self, steps: tuple[Step, ...], group: int = 1, waits: bool = False) -> None:
         self._steps = steps
         self._size = group
+        self._waits = waits
 
     def start_bundle(self) -> None:
         self._in_flight = InFlight()
@@ -173,7 +182,7 @@ class _LookAhead(beam.DoFn):
     def _submit(self) -> None:
         elements, places = zip(*self._group, strict=True)
         self._group = []
-        self._in_flight.submit(pool(), places, _chain_all, self._steps, elements)
+        self._in_flight.submit(pool(waits=self._waits), places, _chain_all, self._steps, elements)
 
     def _results(self, *, leaving: int) -> Iterator[Any]:
         for places, results in self._in_flight.take(leaving=leaving):

@@ -7,7 +7,7 @@ that is done. Sources appear as digests, never as paths, because masks are hande
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -96,12 +96,12 @@ class Record:
 
 def claim_text(claim: Claim) -> dict[str, str]:
     """The text of a product."""
-    return {TEXT_KEY: _json(asdict(claim))}
+    return {TEXT_KEY: _json(vars(claim))}
 
 
 def record_text(record: Record) -> dict[str, str]:
     """The text of a mask."""
-    return {TEXT_KEY: _json(asdict(record))}
+    return {TEXT_KEY: _json({**vars(record), "claim": vars(record.claim)})}
 
 
 def parse_claim(text: str | None) -> Claim | None:
