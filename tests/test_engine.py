@@ -12,6 +12,7 @@ from pipeline.models.choose_engine import start_engine
 from pipeline.models.engine import KerasEngine
 from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model
 from pipeline.models.probe import Probe, probe_model
+from pipeline.models.scoring import make_scoring
 from pipeline.models.trial import synthetic_planes
 from pipeline.options import ModelOptions
 from tests.models import save, tutorial_unet
@@ -87,6 +88,18 @@ def test_nan_ids_are_counted() -> None:
     ids = np.full((N, H, W), 7, np.float32)
     ids[1, 2, 3:5] = np.nan
     np.testing.assert_array_equal(scores(ids, make_head("ids", "channels_last", 1), "labels").nonfinite, [0, 2, 0])
+
+
+@pytest.mark.parametrize("kind", FLOAT_KINDS)
+def test_where_the_channels_lie_while_they_are_reduced_does_not_matter(kind: str) -> None:
+    values = values_of(kind)
+    loaded, probe = answering(values, make_head(kind, "channels_last", values.shape[-1]))
+    end = "logits" if probe.head.is_multilabel else "labels"
+    last, front = (make_scoring(loaded, probe, end=end, in_front=few)(tf.constant(PLANES)) for few in (0, C))
+    np.testing.assert_array_equal(front[0], last[0])
+    # The order of a sum may move the last bit, and with it the rounding of a pixel.
+    np.testing.assert_allclose(front[1], last[1], atol=W)
+    np.testing.assert_array_equal(front[2], last[2])
 
 
 def test_more_than_256_classes_are_uint16() -> None:
