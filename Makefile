@@ -5,12 +5,13 @@ PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak clean
+.PHONY: help demo test test-gcs soak bench bench-quick cluster-up cluster-down test-cluster soak-cluster clean
 
 help:
 	@echo 'make demo    install, draw sample images, segment them, and say where to look'
 	@echo 'make test    install, then lint, types and tests'
 	@echo 'make soak    kills, damaged input and failing storage by the thousand: an hour or two'
+	@echo 'make bench   speed and memory beside other ways to do the same: an hour on an idle machine; bench-quick: five minutes'
 	@echo 'make test-cluster  the tests on a Flink cluster, which cluster-up starts and cluster-down stops; soak-cluster: more kills'
 	@echo 'make clean   remove what these made: .venv, demo and caches'
 
@@ -25,6 +26,16 @@ test: .venv/.installed-dev
 
 soak: .venv/.installed-dev
 	.venv/bin/python -m soak
+
+bench: .venv/.installed-dev
+	.venv/bin/python -m benchmarks
+
+bench-quick: .venv/.installed-dev
+	.venv/bin/python -m benchmarks --quick
+
+# Needs Go; it says so.
+test-gcs: .venv/.installed-dev
+	deploy/fake-gcs/run.sh
 
 # Needs Java, Maven and, as root, iproute2; it says so.
 cluster-up: .venv/.installed

@@ -79,8 +79,8 @@ class Benchmark:
                 ours(shards, model, name, "--upsample", name.rpartition(" ")[2])
                 for name in names[: 1 if number else 2]
             ]
-            rounds = min(3, self._scale.rounds)
-            results = run_rounds(runs, model=model, rounds=rounds, output=self._output, seconds=30)
+            rounds = min(2, self._scale.rounds)
+            results = run_rounds(runs, model=model, rounds=rounds, output=self._output, seconds=18)
             limits = (0.95, 0.98) if number else (None, None)
             rows += [Row(number, f"{run.name} / {LIMIT}", results.ratio(run.name, LIMIT), *limits) for run in runs]
         return rows

@@ -17,19 +17,16 @@ Size = tuple[int, int]
 PER_SHARD = 400
 # Photographs of this size from a camera or a data set have about this quality: 50 kB for 480 x 360.
 JPEG_QUALITY = 90
-_SCENES, _DRAWN = 12, 1600
+_SCENES, _DRAWN = 12, 720
 
 
 def photographs(sizes: Iterable[Size], *, seed: int = 0) -> Iterator[bytes]:
     """JPEG files of the given sizes (height, width): windows of a few drawn scenes, some mirrored."""
-    rng = np.random.default_rng(seed)
-    scenes: dict[Size, list[Array]] = {}
+    rng, sizes = np.random.default_rng(seed), list(sizes)
+    scenes = _scenes((2 * max(height for height, _ in sizes), 2 * max(width for _, width in sizes)), seed)
     for height, width in sizes:
-        plan = (2 * height, 2 * width)
-        if plan not in scenes:
-            scenes[plan] = _scenes(plan, seed)
-        scene = scenes[plan][rng.integers(len(scenes[plan]))]
-        top, left = rng.integers(height + 1), rng.integers(width + 1)
+        scene = scenes[rng.integers(len(scenes))]
+        top, left = (rng.integers(side - cut + 1) for side, cut in zip(scene.shape, (height, width), strict=False))
         window = scene[top : top + height, left : left + width]
         yield to_jpeg(window[:, :: int(rng.choice((-1, 1)))])
 

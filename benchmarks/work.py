@@ -34,8 +34,8 @@ class Scale:
     long: tuple[int, int]
 
 
-FULL = Scale(images=2800, rounds=5, few=1000, heavy=160, large=60, tiny=100_000, long=(3000, 30_000))
-QUICK = Scale(images=400, rounds=1, few=200, heavy=24, large=12, tiny=4000, long=(400, 2000))
+FULL = Scale(images=2800, rounds=3, few=1000, heavy=120, large=60, tiny=100_000, long=(3000, 30_000))
+QUICK = Scale(images=400, rounds=1, few=200, heavy=40, large=16, tiny=4000, long=(400, 2000))
 
 
 class Data:
