@@ -2,6 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -115,9 +116,22 @@ class TestFreeSize:
         probe = probe_model(self.model(8, factor=2, flat=True), SCALED)
         assert (probe.head.layout, probe.head.grid, probe.output_stride) == ("flat", None, 2)
 
-    def test_no_size_works(self) -> None:
-        with pytest.raises(RunError, match="takes no image"):
+    def test_no_size_works_and_the_model_says_why(self) -> None:
+        with pytest.raises(RunError, match=r"takes no image.* 128 x 384: ValueError: skip connections do not meet$"):
             probe_model(self.model(1000), SCALED)
+
+    def test_maps_of_no_size_are_shown(self) -> None:
+        with pytest.raises(RunError, match=r"At 128 x 384: the output \[1, 5, 5, 2\] is no map of the image$"):
+            probe_model(fake(lambda batch: spread(batch)[:, :5, :5], (None, None, None, 3)), SCALED)
+
+    def test_what_a_layer_of_somebodys_own_raises_is_a_size_that_does_not_fit(self) -> None:
+        def call(x: Any) -> Any:
+            assert x.shape[1] is None or x.shape[1] % 4 == 0
+            return x[..., :2] * 6 - 3
+
+        layer = keras.layers.Lambda(call)
+        model = replace(fake(spread, (None, None, None, 3)), call=lambda batch: (layer(batch),))
+        assert probe_model(model, SCALED).spec.stride == 4
 
     def test_stretch_needs_a_size(self) -> None:
         with pytest.raises(RunError, match="use --resize native"):
@@ -145,7 +159,7 @@ def test_a_size_that_is_tried_tells_its_stride_from_twice_that(stride: int) -> N
     for side in trial_size(stride):
         assert side % stride == 0
         assert side % (2 * stride) != 0
-    assert find_stride(lambda h, w: h % stride == w % stride == 0) == stride
+    assert find_stride(lambda h, w: "" if h % stride == w % stride == 0 else "no") == stride
 
 
 class TestScaling:

@@ -10,22 +10,26 @@ STRIDES = (1, 2, 4, 8, 16, 32, 64, 128, 3, 6, 12, 24, 48, 96, 7, 14, 28)
 SMALLEST_TRIED = 64
 
 
-def find_stride(fits: Callable[[int, int], bool]) -> int:
+def find_stride(misfit: Callable[[int, int], str]) -> int:
     """The first of `STRIDES` at which the model works.
 
     Args:
-        fits: Runs the model on a plane of (height, width) pixels and tells whether it gives a map that is a whole
-            part or multiple of the plane.
+        misfit: Runs the model on a plane of (height, width) pixels and says why it gives no map that is a whole part
+            or multiple of the plane; "" when it does.
 
     Raises:
-        RunError: The model works at none.
+        RunError: The model works at none. The message has the reason at the stride that most others divide.
     """
+    reasons = {}
     for stride in STRIDES:
-        if fits(*trial_size(stride)):
+        reasons[stride] = misfit(*trial_size(stride))
+        if not reasons[stride]:
             return stride
+    largest = max(STRIDES)
+    height, width = trial_size(largest)
     raise RunError(
-        "The model's input size is free, but it takes no image whose sides are multiples of up to "
-        f"{max(STRIDES)} pixels, or gives no map of its size; use a model of fixed size."
+        f"The model's input size is free, but it takes no image whose sides are multiples of up to {largest} pixels, "
+        f"or gives no map of its size; use a model of fixed size. At {height} x {width}: {reasons[largest]}"
     )
 
 

@@ -150,7 +150,7 @@ def _find_spec(trial: Trial, options: ModelOptions) -> tuple[InputSpec, str]:
         raise RunError(
             f"--resize native needs a model of free size; this one takes {size}: use stretch or letterbox."
         )
-    stride = find_stride(lambda height, width: trial.fits(height, width, options.output_name)) if free else 1
+    stride = find_stride(lambda height, width: trial.misfit(height, width, options.output_name)) if free else 1
     named = options.resize is not None
     spec = InputSpec(facts.height, facts.width, facts.channels, resize, options.resize_filter, stride, named)
     return spec, f"resize {resize}: the model's size is {f'free, its stride {stride}' if free else 'fixed'}"

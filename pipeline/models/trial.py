@@ -1,5 +1,6 @@
 """Runs a model as it was loaded, without compiling it: for finding out about it, not for speed."""
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,10 @@ from pipeline.models.model_input import InputFacts
 from pipeline.models.tensorflow_start import start_tensorflow
 from transforms.elements import Array
 from transforms.normalize import Normalization, normalize
+
+# Keras prints its layers' messages in bold.
+_BOLD = re.compile(r"\x1b\[\d*m")
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +28,19 @@ class Trial:
 
     def __call__(self, planes: Array) -> list[Output]:
         """What the model gives for planes `[N, h, w, C]` on a scale of 0..255."""
-        tf = start_tensorflow()
+        return self._outputs(self._batch(planes))
+
+    def _batch(self, planes: Array) -> Array:
         if self.facts.batch is not None:
             planes = np.resize(planes, (self.facts.batch, *planes.shape[1:]))
         batch = normalize(planes.astype(np.float32), self.normalization, self.channel_order)
         if self.facts.channels_first:
             batch = batch.transpose(0, 3, 1, 2)
-        results = self.loaded.call(tf.constant(batch.astype(self.loaded.inputs[0].dtype)))
+        typed: Array = batch.astype(self.loaded.inputs[0].dtype)
+        return typed
+
+    def _outputs(self, batch: Array) -> list[Output]:
+        results = self.loaded.call(start_tensorflow().constant(batch))
         activations = self.loaded.activations or (None,) * len(results)
         named = zip(self.loaded.outputs, results, activations, strict=True)
         return [Output(spec.name, np.asarray(result), activation) for spec, result, activation in named]
@@ -44,14 +55,19 @@ class Trial:
             outputs[chosen] = replace(outputs[chosen], activation=last_operation(self.loaded, chosen))
         return outputs
 
-    def fits(self, height: int, width: int, output_name: str | None) -> bool:
-        """Whether the model takes planes of this size and gives a map that they shrink to exactly."""
+    def misfit(self, height: int, width: int, output_name: str | None) -> str:
+        """Why the model does not work at this size; "" when it gives a map that such planes shrink to exactly."""
         height, width = self.facts.height or height, self.facts.width or width
+        batch = self._batch(synthetic_planes(1, height, width, self.facts.channels))
         try:
-            outputs = self(synthetic_planes(1, height, width, self.facts.channels))
-        except Exception:  # whatever a layer raises when sizes do not meet
-            return False
-        return is_map(choose_output(outputs, output_name).values.shape, height, width)
+            outputs = self._outputs(batch)
+        except Exception as error:
+            # Nothing narrower would do. TensorFlow raises `InvalidArgumentError` and Keras `ValueError`, but a layer
+            # of somebody's own raises what it likes, `AssertionError` say, and Keras hands that class on.
+            reason = " ".join(_BOLD.sub("", str(error)).split())[:_LONGEST_REASON]
+            return f"{type(error).__name__}: {reason}"
+        shape = choose_output(outputs, output_name).values.shape
+        return "" if is_map(shape, height, width) else f"the output {list(shape)} is no map of the image"
 
 
 def synthetic_planes(count: int, height: int, width: int, channels: int) -> Array:
