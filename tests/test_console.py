@@ -83,6 +83,15 @@ def test_codes_by_frequency() -> None:
     )
 
 
+def test_a_part_names_no_report_that_only_the_merge_writes() -> None:
+    failed = replace(CLEAN, counts=InputCounts(100, 90, 10, 0), failures={"C": 10}, max_failures="50")
+    for ending in (failed, replace(failed, too_many=True)):
+        text = closing_summary(replace(ending, folders=["masks"]), many(150))
+        assert "see reports/" not in text
+        assert "; `maskbeam merge` writes reports/failures.jsonl after the last part; the same command with" in text
+        assert "more, `maskbeam merge` writes reports/classes.csv after the last part" in text
+
+
 def test_a_dead_model_does_not_look_good() -> None:
     ending = replace(CLEAN, warnings=["class 'field' holds 100%"], refused=True)
     text = closing_summary(ending, CLASSES)

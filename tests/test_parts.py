@@ -69,6 +69,19 @@ def test_parts_that_are_missing_are_named(images: str, tmp_path: Path) -> None:
         merge_numpy(out)
 
 
+def test_a_part_of_too_many_failures_names_what_will_tell_them(
+    images: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    codes = [run_numpy(command(images, str(out), "--part", part)) for part in ("1/2", "2/2")]
+    assert 3 in codes
+    told = capsys.readouterr().out
+    assert "`maskbeam merge` writes reports/failures.jsonl" in told
+    assert not (out / "reports").exists()
+    assert merge_numpy(out) == 3
+    assert len((out / "reports/failures.jsonl").read_text().splitlines()) == 2
+
+
 def test_parts_of_other_options_do_not_mix(images: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run_numpy(command(images, str(out), *FLAGS, "--part", "1/2")) == 0

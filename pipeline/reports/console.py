@@ -21,7 +21,7 @@ class Ending:
 
     Attributes:
         output: The output folder.
-        folders: What was written below it, such as `masks` and `color`.
+        folders: What was written below it, such as `masks` and `color`; without `reports` it was a part's run.
         counts: What became of the inputs.
         skipped: How many of those done were found done.
         seconds: How long it took.
@@ -87,7 +87,7 @@ def _class_lines(classes: Sequence[ClassSummary], ending: Ending) -> list[str]:
     rows = (len(cells) + 1) // 2 if len(cells) > _CLASSES // 2 else len(cells)
     lines = ["   ".join(cells[row::rows]) for row in range(rows)]
     if len(classes) > _CLASSES:
-        lines.append(f"... and {len(classes) - _CLASSES:,} more, see reports/classes.csv")
+        lines.append(f"... and {len(classes) - _CLASSES:,} more, {_see('classes.csv', ending)}")
     if ending.independent:
         lines.append("(classes overlap, so shares may add up to more than 100%)")
     return lines
@@ -126,10 +126,15 @@ def _shortened(reason: str) -> str:
     return reason if len(reason) <= _REASON_WIDTH else reason[: _REASON_WIDTH - 1] + "\u2026"
 
 
+def _see(report: str, ending: Ending) -> str:
+    is_there = "reports" in ending.folders
+    return f"see reports/{report}" if is_there else f"`maskbeam merge` writes reports/{report} after the last part"
+
+
 def _verdict(ending: Ending) -> str:
     counts = ending.counts
     failed = f"{counts.failed:,} of {count(counts.inputs, 'input')} failed"
-    again = "see reports/failures.jsonl; the same command with --retry_failed tries them again"
+    again = f"{_see('failures.jsonl', ending)}; the same command with --retry_failed tries them again"
     if not counts.reconciles:
         return "NOT DONE: some inputs came to no end, so there is no _SUCCESS; run the same command again"
     if ending.too_many:
