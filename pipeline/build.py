@@ -6,6 +6,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipeline.check_worker import CheckWorker, maskbeam_version
+from pipeline.heartbeat import Heartbeat
 from pipeline.inputs.anonymous import naming
 from pipeline.inputs.read import List, Read
 from pipeline.job import Job
@@ -48,6 +49,7 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
     )
     missing = read.main | "Skip done" >> LookAhead(
         CheckWorker(job.tree, maskbeam_version()),
+        Heartbeat.of(job),
         SkipDone(job.tree, options.output.retry_failed),
         output_type=EncodedImage,
         tags=("outcome",),

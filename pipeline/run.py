@@ -10,8 +10,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
+import grpc
+
 from pipeline.build import segment
-from pipeline.execute import ExecutionError, execute, stopping_on_signals
+from pipeline.execute import ExecutionError, execute, is_local, stopping_on_signals
+from pipeline.heartbeat import counts_of
 from pipeline.inputs.listing import describe_inputs
 from pipeline.job import Job
 from pipeline.models.engines import EngineLoader
@@ -58,14 +61,16 @@ def run(options: RunOptions, *, find_probe: FindProbe = probe_file, make_loader:
         # Taken before the model is loaded, because it also shows whether the output can be written at all.
         storage, part = open_storage(output, staging=staging), options.read.part
         rivals = rivals_of(storage, output, part)
-        lease = stack.enter_context(Lease(storage, f"{output}/{lock_of(part)}", name, rivals=rivals))
-        stack.enter_context(stopping_on_signals(say, lease.release))
+        outlives = not is_local(options.beam)
+        lease = Lease(storage, f"{output}/{lock_of(part)}", name, rivals=rivals, outlives=outlives)
+        stack.enter_context(lease)
+        stack.enter_context(stopping_on_signals(say, (lambda: None) if outlives else lease.release))
         plan = make_plan(command, name, find_probe=find_probe)
         say(plan.describe())
         loader, job = (make_loader or engine_loader)(plan.job)
         if plan.is_new and job.options.decode.fast_decode:
             say(f"Fast     --fast_decode: {fast_decode_agreement(job, loader())}")
-        return _work(loader, job)
+        return _work(loader, job, lease)
 
 
 def _describe(plan: Plan, make_loader: MakeLoader) -> int:
@@ -93,14 +98,17 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _work(loader: Loader, job: Job) -> int:
+def _work(loader: Loader, job: Job, lease: Lease) -> int:
     begin_output(job)
     writer = ReportWriter(job, time.time())
     tally.reset()
     try:
-        with Ticker(sys.stderr) as ticker, counting_input(job.options.read, ticker):
+        with Ticker(sys.stderr, source=counts_of(job)) as ticker, counting_input(job.options.read, ticker):
             execute(job.options.beam, partial(segment, job=job, loader=loader, writer=writer))
     except ExecutionError as error:
+        if isinstance(error.__cause__, grpc.RpcError):
+            # Only the way to the job is lost; the job may go on.
+            lease.keep()
         say(f"maskbeam: the run failed: {error}\nmaskbeam: what is done is kept; the same command goes on from there")
         return error.exit_code
     end_output(job)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.job import Job
 from pipeline.output.parts import forget_ended, remove_empty
-from pipeline.output.tree import RECORD, SUCCESS, overwrite
+from pipeline.output.tree import RECORD, SUCCESS, Tree, overwrite
 from pipeline.plan import record_of, stored_record
 from pipeline.storage import is_gcs
 from transforms.errors import RunError
@@ -45,19 +45,33 @@ def _agrees(job: Job) -> bool:
 
 
 def end_output(job: Job) -> None:
-    """Removes a finished run's folder for files that are not complete; other parts may still use theirs."""
+    """Removes a finished run's folder for what is of no use after it; other parts may still use theirs."""
     if not job.options.read.part:
         clear_staging(job)
-    elif not is_gcs(job.tree.root):
-        shutil.rmtree(job.tree.staging, ignore_errors=True)
+    else:
+        _remove(job.tree, f".tmp/{job.run}")
         remove_empty(job.tree.root, ".tmp")
 
 
 def clear_staging(job: Job, *, but: str = "") -> None:
-    """Removes the files that no run has completed, `but` those of a run that lives; only local outputs have such."""
-    if is_gcs(job.tree.root):
-        return
-    for folder in Path(job.tree.uri(".tmp")).glob("*"):
-        if folder.name != but:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Removes files that no run has completed and how far workers were, `but` those of a run that lives."""
+    for run in _runs(job.tree):
+        if run != but:
+            _remove(job.tree, f".tmp/{run}")
     remove_empty(job.tree.root, ".tmp")
+
+
+def _runs(tree: Tree) -> set[str]:
+    """The runs that have something in `.tmp`."""
+    folder = tree.uri(".tmp")
+    if not is_gcs(tree.root):
+        return {path.name for path in Path(folder).glob("*")}
+    return {listed.uri.removeprefix(f"{folder}/").partition("/")[0] for listed in tree.storage.list(f"{folder}/")}
+
+
+def _remove(tree: Tree, folder: str) -> None:
+    if is_gcs(tree.root):
+        for listed in tree.storage.list(tree.uri(folder) + "/"):
+            tree.storage.delete(listed.uri)
+    else:
+        shutil.rmtree(tree.uri(folder), ignore_errors=True)

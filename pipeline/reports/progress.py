@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 from pipeline.reports.wording import count, duration, percent, rate
 
@@ -26,6 +26,13 @@ class Counts(NamedTuple):
     failed: int = 0
     skipped: int = 0
     bytes: int = 0
+
+
+class CountSource(Protocol):
+    """Whatever can be asked how far it is."""
+
+    def read(self) -> Counts:
+        """The sum so far."""
 
 
 class Tally:
@@ -52,7 +59,7 @@ class Tally:
             self._counts = Counts()
 
 
-#: This process's tally: the graph adds to it, the terminal reads it.
+#: This process's tally: the graph adds to it; the terminal reads it, or the sum of those of all workers.
 tally = Tally()
 
 
@@ -83,7 +90,7 @@ def format_progress(
 
 
 class Ticker:
-    """Shows a tally on a stream from a thread of its own, as long as its `with` block and not a moment longer.
+    """Shows counts on a stream from a thread of its own, as long as its `with` block and not a moment longer.
 
     Args:
         stream: Usually standard error.
@@ -97,7 +104,7 @@ class Ticker:
         stream: TextIO,
         *,
         total_bytes: int = 0,
-        source: Tally = tally,
+        source: CountSource = tally,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream

@@ -63,14 +63,16 @@ class ReportWriter:
         verdict = judge_run(
             counts, warnings, max_failures=options.max_failures, fail_on_degenerate=options.fail_on_degenerate
         )
-        self._write_run(totals, counts, verdict, warnings)
         if self._part:
+            self._write_run(totals, counts, verdict, warnings)
             write_ended(tree, self._part, self._command)
             return
         self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
         self._write("summary.json", self._summary(totals, counts, warnings))
         for _, outcome in totals.samples:
             draw_sample(self.job, outcome)
+        # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
+        self._write_run(totals, counts, verdict, warnings)
         if verdict.code == 0:
             overwrite(tree, SUCCESS, self._success(counts))
 

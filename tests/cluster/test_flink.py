@@ -1,18 +1,23 @@
 """The same command on a Flink cluster of two TaskManagers: the same tree, whatever dies on the way."""
 
 import random
+import re
+import time
 from collections import Counter
 from pathlib import Path
 
 import keras
 import pytest
 
+from pipeline.output.lease import LEASE_SECONDS
+from pipeline.output.tree import LOCK
 from pipeline.output.verify import verify
 from soak.inputs import shard
 from tests.cluster.conftest import FLAGS
 from tests.cluster.counting_layer import Counting
-from tests.cluster.flink import Cluster, Run, call, last_run, masks
+from tests.cluster.flink import Cluster, Run, call, last_run, masks, wait_until
 from tests.trees import differing, draw, draw_folder, tree_of
+from tests.waiting_engine import go_file
 
 
 def assert_same(local: Path, output: Path) -> None:
@@ -78,8 +83,45 @@ def test_a_command_that_is_killed_leaves_a_job_that_ends_or_is_completed(
     run.wait_for_masks(200)
     run.process.kill()
     run.end()
-    Run.start([*argv, *cluster.flags], output).must_succeed()
+    # Others are kept out until the job is over.
+    wait_until(lambda: Run.start([*argv, *cluster.flags], output).end()[0] != 2)
     assert_same(local, output)
+
+
+def waiting_run(cluster: Cluster, folder: Path) -> Run:
+    """A run that has shown its first images and waits."""
+    flags = ["--input", str(draw_folder(folder / "in", 60)), *FLAGS[:2], *cluster.flags]
+    run = Run.start(flags, folder / "out", module="tests.waiting_engine")
+    assert run.process.stdout is not None
+    for line in run.process.stdout:
+        if re.match(r"[1-9]\d* images?, ", line):
+            return run
+    raise AssertionError("no progress was shown")
+
+
+def test_how_far_workers_are_is_shown_by_the_command(cluster: Cluster, tmp_path: Path) -> None:
+    run = waiting_run(cluster, tmp_path)
+    go_file(str(run.output)).touch()
+    run.must_succeed()
+    assert not (run.output / ".tmp").exists()
+    assert not (run.output / LOCK).exists()
+
+
+@pytest.mark.slow
+def test_a_job_without_its_command_keeps_its_lease_until_it_ends(cluster: Cluster, tmp_path: Path) -> None:
+    run = waiting_run(cluster, tmp_path)
+    run.process.kill()
+    run.process.wait()
+    again = ["--input", str(tmp_path / "in"), *FLAGS[:2]]
+    end = time.monotonic() + 1.25 * LEASE_SECONDS
+    while time.monotonic() < end:
+        code, said = Run.start(again, run.output).end()
+        assert code == 2
+        assert "is writing to this output" in said
+    go_file(str(run.output)).touch()
+    wait_until((run.output / "_SUCCESS").exists)
+    wait_until(lambda: Run.start(again, run.output).end()[0] == 0)
+    assert last_run(run.output)["skipped"] == 60
 
 
 def test_one_huge_shard_is_spread_over_both_task_managers(cluster: Cluster, tmp_path: Path) -> None:
