@@ -36,6 +36,10 @@ def check_options(options: RunOptions) -> None:
         "--custom_objects runs code of yours for a model file; say that you trust it with --trust_model",
     )
     _refuse(
+        model.mixed_precision and model.engine == "openvino",
+        "--mixed_precision is TensorFlow's on GPUs, and --engine openvino computes on processors; leave out one",
+    )
+    _refuse(
         options.decode.fast_decode and model.resize == "native",
         "--fast_decode decodes near the model's size, but --resize native keeps the image's own",
     )

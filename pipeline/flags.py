@@ -130,6 +130,7 @@ FLAGS: dict[str, list[Flag]] = {
         ),
         F("output_name", "model.output_name", "which of a model's several outputs", "NAME"),
         F("engine", "model.engine", "what runs the model", "WORD", choices=("auto", "tensorflow", "openvino")),
+        F("mixed_precision", "model.mixed_precision", "compute in float16 on GPUs; a few labels may differ"),
         F("trust_model", "model.trust", "run code that the model file holds; only if you would run it as a program"),
         F(
             "custom_objects",

@@ -149,6 +149,7 @@ def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: 
     plain = {
         "model": probe.digest,
         "engine": dict(probe.versions),
+        "--mixed_precision": options.model.mixed_precision,
         "input": [asdict(probe.spec), asdict(probe.normalization), probe.channel_order],
         "head": asdict(probe.head),
         "classes": [[c.channel, c.id, c.name, list(c.color)] for c in table.classes],

@@ -42,6 +42,7 @@ class ModelOptions:
 
     path: str = ""
     engine: str = "auto"  # auto, tensorflow, openvino
+    mixed_precision: bool = False
     trust: bool = False
     custom_objects: tuple[str, ...] = ()
     sha256: str | None = None

@@ -35,6 +35,7 @@ def test_what_fits_passes() -> None:
         ),
         ({"model": ModelOptions(custom_objects=("a.b",))}, "--trust_model"),
         ({"decode": DecodeOptions(fast_decode=True), "model": ModelOptions(resize="native")}, "--fast_decode"),
+        ({"model": ModelOptions(mixed_precision=True, engine="openvino")}, "--mixed_precision"),
         ({"output": OutputOptions("gs://bucket")}, "whole bucket"),
     ],
 )

@@ -270,3 +270,13 @@ def test_a_mask_does_not_depend_on_the_batch_it_comes_in(tmp_path: Path) -> None
     for size in (1, 2, 3, 5):
         parts = [engine(planes[i : i + size]).logits for i in range(0, len(planes), size)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_mixed_precision_is_switched_on_for_the_graph(
+    small_model: LoadedModel, small_probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, bool]] = []
+    monkeypatch.setattr(tf.config.optimizer, "set_experimental_options", asked.append)
+    for mixed in (False, True):
+        start_engine(lambda: small_model, small_probe, end="labels", mixed_precision=mixed)
+    assert asked == [{"auto_mixed_precision": True}]

@@ -186,6 +186,15 @@ def test_samples_are_overlays_and_the_same_again(out: Path, images: Path) -> Non
     assert differing(before, tree_of(out)) == []
 
 
+def test_samples_of_large_images_fit_a_screen(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (4100, 41)).save(tmp_path / "in" / "long.png")
+    assert segment(tmp_path / "in", tmp_path / "out") == 0
+    with Image.open(tmp_path / "out/reports/samples/long.jpg") as sample:
+        assert sample.size == (1367, 14)
+    assert masks(tmp_path / "out")["long"].shape == (41, 4100)
+
+
 def test_the_whole_output_verifies(out: Path) -> None:
     assert main(["verify", str(out)]) == 0
 

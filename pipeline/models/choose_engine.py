@@ -105,7 +105,13 @@ def labels_of(ending: Array, head: Head, threshold: float) -> Array:
 
 
 def start_engine(
-    load: Load, probe: Probe, *, end: str, threshold: float = 0.5, folder: Path | None = None
+    load: Load,
+    probe: Probe,
+    *,
+    end: str,
+    threshold: float = 0.5,
+    folder: Path | None = None,
+    mixed_precision: bool = False,
 ) -> tuple[BatchedEngine, Probe]:
     """Compiles and warms up the probe's engine.
 
@@ -115,6 +121,7 @@ def start_engine(
         end: `logits` or `labels`, see `make_scoring`.
         threshold: Probability above which a sigmoid's second class is there.
         folder: Where converted models are kept; the user's cache unless told.
+        mixed_precision: Whether TensorFlow may compute in float16 on GPUs.
 
     Returns:
         The engine, and the probe with its batch size.
@@ -128,7 +135,7 @@ def start_engine(
         start_tensorflow()
         from pipeline.models.engine import KerasEngine
 
-        engine = KerasEngine(load(), probe, end=end, threshold=threshold)
+        engine = KerasEngine(load(), probe, end=end, threshold=threshold, mixed_precision=mixed_precision)
     return engine, warm_up(engine, probe)
 
 

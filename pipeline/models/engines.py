@@ -55,4 +55,5 @@ def _start(loader: EngineLoader) -> tuple[Any, Probe]:
     from pipeline.models.choose_engine import start_engine
 
     load = partial(loaded_model, loader.options, loader.probe.digest)
-    return start_engine(load, loader.probe, end=loader.end, threshold=loader.threshold)
+    mixed = loader.options.mixed_precision
+    return start_engine(load, loader.probe, end=loader.end, threshold=loader.threshold, mixed_precision=mixed)

@@ -20,6 +20,9 @@ from transforms.overlay import overlay
 from transforms.prepare import drawable
 from transforms.resize import resize_nearest
 
+# Pixels of a sample's longer side: of larger images every second, third ... pixel is drawn, all that a screen shows.
+LONGEST = 2048
+
 Decoder = Callable[[EncodedImage], Image]
 
 
@@ -35,12 +38,18 @@ def draw_sample(job: Job, outcome: Outcome) -> None:
         labels = _labels(job, name)
     except (ImageError, NotFound, ValueError):
         return
-    pixels = drawable(image)
-    if labels.shape != pixels.shape[:2]:
-        labels = resize_nearest(labels[..., None], *pixels.shape[:2])[..., 0]
+    pixels, labels = _screen_size(drawable(image), labels)
     rendering = job.rendering
     drawn = overlay(pixels, labels, rendering.palette, opacity=rendering.opacity, ignore=rendering.ignore_label)
     overwrite(job.tree, f"reports/samples/{name}.jpg", encode_jpeg(drawn))
+
+
+def _screen_size(pixels: Array, labels: Array) -> tuple[Array, Array]:
+    step = -(-max(pixels.shape[:2]) // LONGEST)
+    seen = pixels[::step, ::step]
+    if labels.shape == pixels.shape[:2]:
+        return seen, labels[::step, ::step]
+    return seen, resize_nearest(labels[..., None], *seen.shape[:2])[..., 0]
 
 
 def decode_for(job: Job, *, as_trained: bool = True) -> Decoder:
