@@ -74,6 +74,20 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     assert names(tmp_path) == ["link.png", "real/deep/a.png", "x1/deep/a.png"]
 
 
+def test_links_that_are_not_followed_are_counted_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.png").write_bytes(b"1")
+    for number in range(3):
+        (tmp_path / "real" / f"{number}").symlink_to(tmp_path / "real")
+    assert names(tmp_path / "real") == ["a.png"]
+    assert caplog.messages == ["left out 3 links to folders: what is there was listed already"]
+    caplog.clear()
+    assert names(tmp_path / "real", "/[0]/**") == []
+    assert caplog.messages == ["left out a link to a folder: what is there was listed already"]
+
+
 def test_a_ladder_of_links_does_not_double_with_every_rung(tmp_path: Path) -> None:
     for rung in range(30):
         (tmp_path / "hidden" / f"{rung}").mkdir(parents=True)
@@ -238,7 +252,7 @@ def test_the_disk_is_really_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     opened = os.open
 
     def to_full(path: str, flags: int, *mode: int) -> int:
-        return opened("/dev/full", os.O_WRONLY) if flags & os.O_EXCL else opened(path, flags, *mode)
+        return opened("/dev/full", os.O_WRONLY) if flags & os.O_CREAT else opened(path, flags, *mode)
 
     monkeypatch.setattr(os, "open", to_full)
     with pytest.raises(RunError, match="No space left"):
@@ -272,3 +286,9 @@ def test_syncing_is_a_decision_that_shows_in_one_place(tmp_path: Path, monkeypat
     monkeypatch.setattr(local_storage, "SYNC_FILES", False)
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     assert STORAGE.write(f"{tmp_path}/a.png", b"1", expected=None)
+
+
+def test_a_file_system_that_takes_no_folders_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "mkdir", failing(errno.ENOENT))  # what /proc answers
+    with pytest.raises(Denied, match=f"{tmp_path} takes no new folders, so {tmp_path}/x/.tmp cannot be made"):
+        LocalStorage(f"{tmp_path}/x/.tmp").write(f"{tmp_path}/x/.lock.json", b"1", expected=None)

@@ -1,8 +1,10 @@
-"""What the system's errors on local files mean for an image, or for the run."""
+"""What the system's errors on local files mean: try again, or the fault of one image, or the end of the run."""
 
 import errno
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from pipeline.storage import Denied, NotFound, Unavailable, folder_of
 from transforms.errors import ImageError, RunError
@@ -12,6 +14,29 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ)
 # A sector that cannot be read is the fault of one file; so are a socket and a link to itself.
 _NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EIO, *_BAD_NAME)
+_NO_SUCH_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, *_BAD_NAME)
+# Network and FUSE mounts answer so for a moment: a server that restarts, a handle that it has forgotten.
+_PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)
+# Seconds between tries: half a second in all, for a bad sector fails five times and must not hold up a run.
+PAUSES = (0.02, 0.05, 0.1, 0.3)
+
+T = TypeVar("T")
+
+
+def insist(action: Callable[[], T]) -> T:
+    """Does what may fail for a moment, up to five times; other errors, and the last one, are raised as they are.
+
+    Args:
+        action: May be done again after it was half done.
+    """
+    for seconds in PAUSES:
+        try:
+            return action()
+        except OSError as error:
+            if error.errno not in _PASSING:
+                raise
+        time.sleep(seconds)
+    return action()
 
 
 @contextmanager
@@ -25,6 +50,22 @@ def reading(uri: str) -> Iterator[None]:
         raise _run_error(error, folder_of(uri)) from None
     except ValueError:
         raise NotFound("no file can have this name") from None
+
+
+@contextmanager
+def listing(folder: str) -> Iterator[None]:
+    """Turns the system's errors about a folder that is not there into `NotFound`, all others into `RunError`.
+
+    A folder that is there and cannot be listed is no empty folder: its images would be lost without a word.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SUCH_FOLDER:
+            raise NotFound(f"the folder cannot be listed: {error.strerror}") from None
+        raise _run_error(error, folder) from None
+    except ValueError:
+        raise NotFound("no folder can have this name") from None
 
 
 @contextmanager

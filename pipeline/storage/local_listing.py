@@ -1,11 +1,12 @@
 """Walks local folders in the order of whole names, holding one folder's names at a time."""
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
 
 from pipeline.storage import Listed, NotFound
-from pipeline.storage.local_errors import reading
+from pipeline.storage.local_errors import insist, listing
 from pipeline.storage.patterns import Glob
 
 _log = logging.getLogger(__name__)
@@ -45,53 +46,68 @@ def walk(glob: Glob) -> Iterator[Listed]:
                 yield from _file(root + path)
         elif glob.may_hold(parts) and links.enter(root + path, depth=len(stack)):
             stack.append((path, _names(root + path)))
+    if links.skipped:
+        what = "a link to a folder" if links.skipped == 1 else f"{links.skipped:,} links to folders"
+        _log.warning("left out %s: what is there was listed already", what)
 
 
 def _names(folder: str) -> list[str]:
     """What may be listed of a folder, folders with a trailing slash, in reverse: the first is popped first."""
     try:
-        with reading(folder), os.scandir(folder) as entries:
-            names = [_name(entry) for entry in entries if not entry.name.startswith(".")]
+        with listing(folder):
+            names = insist(lambda: _scan(folder))
     except NotFound:
         return []
     # Folders sort with their slash, so that the walk's order is that of whole names, as in object storage.
     return sorted(filter(None, names), reverse=True)
 
 
+def _scan(folder: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [_name(entry) for entry in entries if not entry.name.startswith(".")]
+
+
 def _name(entry: os.DirEntry[str]) -> str:
     try:
-        if entry.is_dir():
+        if insist(entry.is_dir):
             return entry.name + "/"
-        plain = entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
-    except OSError:  # a link that points to itself
+        plain = insist(entry.is_file) or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:  # a link that points to itself, say: listed, so that its loss shows
         plain = True
     return entry.name if plain else ""
 
 
 def _file(path: str) -> Iterator[Listed]:
     try:
-        yield listed(path, os.stat(path))
-    except OSError:
-        if os.path.islink(path):
+        yield listed(path, insist(lambda: os.stat(path)))
+    except OSError as error:
+        # What has vanished since its folder was read is no input. What is there and does not answer, or is a link to
+        # nothing, is an input that is lost.
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR) or os.path.islink(path):
             yield Listed(path, 0, "0-0")
 
 
 class _Links:
-    """Which folders a walk may enter: links only to targets that are neither above them nor were linked before."""
+    """Which folders a walk may enter: links only to targets that are neither above them nor were linked before.
+
+    Attributes:
+        skipped: Links that were not followed.
+    """
 
     def __init__(self, root: str) -> None:
+        self.skipped = 0
         self._above = [_identity(root)]
-        self._linked: set[tuple[int, int] | None] = set()
+        self._linked: set[tuple[int, int]] = set()
 
     def enter(self, folder: str, *, depth: int) -> bool:
         """Whether to go into `folder`, which lies `depth` folders below the root."""
         identity = _identity(folder)
         del self._above[depth:]
-        linked = os.path.islink(folder.rstrip("/"))
-        if linked and (identity in self._above or identity in self._linked):
-            _log.warning("a link to a folder that is listed already was skipped")
-            return False
-        if linked:
+        # Of a folder that does not answer nothing is known; listing it says what is wrong.
+        if identity and os.path.islink(folder.rstrip("/")):
+            if identity in self._above or identity in self._linked:
+                self.skipped += 1
+                return False
             self._linked.add(identity)
         self._above.append(identity)
         return True
@@ -99,7 +115,7 @@ class _Links:
 
 def _identity(folder: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(folder)
+        found = insist(lambda: os.stat(folder))
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
-from pipeline.storage import Conflict, Listed, NotFound, SourceChanged, absolute, folder_of
-from pipeline.storage.local_errors import reading, writing
+from pipeline.storage import Conflict, Denied, Listed, NotFound, SourceChanged, absolute, folder_of
+from pipeline.storage.local_errors import insist, reading, writing
 from pipeline.storage.local_listing import listed, version_of, walk
 from pipeline.storage.patterns import split
 from pipeline.storage.ranged import RangeStream
@@ -42,15 +42,13 @@ class LocalStorage:
 
     def list(self, pattern: str) -> Iterator[Listed]:
         glob = split(absolute(pattern), os.path.lexists)
-        if not glob.parts and not pattern.endswith("/") and not os.path.isdir(glob.fixed):
-            found = self.stat(glob.fixed)
-            return iter([found] if found else [])
-        return walk(glob)
+        named = None if glob.parts or pattern.endswith("/") else self.stat(glob.fixed)
+        return iter([named]) if named else walk(glob)
 
     def stat(self, uri: str) -> Listed | None:
         try:
             with reading(uri):
-                found = os.stat(uri)
+                found = insist(lambda: os.stat(uri))
         except NotFound:
             return None
         return listed(uri, found) if modes.S_ISREG(found.st_mode) else None
@@ -63,26 +61,15 @@ class LocalStorage:
 
     def _read(self, uri: str, version: str | None, limit: int | None) -> tuple[bytes, str]:
         with reading(uri):
-            descriptor = _open_plain(uri)
-            try:
-                before = _checked_version(descriptor, version)
-                data = _read_up_to(descriptor, sys.maxsize if limit is None else limit)
-                return data, _checked_version(descriptor, before)
-            finally:
-                os.close(descriptor)
+            return insist(lambda: _read_once(uri, version, limit))
 
     def open(self, uri: str, *, start: int = 0, end: int | None = None, version: str | None = None) -> BinaryIO:
         with reading(uri):
-            descriptor = _open_plain(uri)
-            try:
-                opened = _checked_version(descriptor, version)
-            except SourceChanged:
-                os.close(descriptor)
-                raise
+            descriptor, opened = insist(lambda: _open_checked(uri, version))
 
         def fetch(first: int, stop: int) -> bytes:
             with reading(uri):
-                data = os.pread(descriptor, stop - first, first)
+                data = insist(lambda: os.pread(descriptor, stop - first, first))
                 _checked_version(descriptor, opened)
                 return data
 
@@ -94,19 +81,42 @@ class LocalStorage:
         staged = f"{self.staging}/{token}" if self.staging else f"{folder_of(uri)}/.{token}"
         with writing(uri):
             try:
-                _making_folders(staged, lambda: _write_synced(staged, data))
+                _making_folders(staged, lambda: insist(lambda: _write_synced(staged, data)))
                 if expected is None:
                     return _making_folders(uri, lambda: _create(staged, uri))
                 return _replace(staged, uri, expected)
             finally:
                 with suppress(OSError):
-                    os.unlink(staged)
+                    insist(lambda: os.unlink(staged))
 
     def delete(self, uri: str, *, version: str | None = None) -> None:
-        with writing(uri), suppress(FileNotFoundError, NotADirectoryError), _locked(folder_of(uri)):
-            if version not in (None, version_of(os.stat(uri))):
-                raise Conflict("the file to be deleted is another one now")
-            os.unlink(uri)
+        with writing(uri), suppress(FileNotFoundError, NotADirectoryError):
+            insist(lambda: _delete(uri, version))
+
+
+def _delete(uri: str, version: str | None) -> None:
+    with _locked(folder_of(uri)):
+        if version not in (None, version_of(os.stat(uri))):
+            raise Conflict("the file to be deleted is another one now")
+        os.unlink(uri)
+
+
+def _read_once(uri: str, version: str | None, limit: int | None) -> tuple[bytes, str]:
+    descriptor, before = _open_checked(uri, version)
+    try:
+        data = _read_up_to(descriptor, sys.maxsize if limit is None else limit)
+        return data, _checked_version(descriptor, before)
+    finally:
+        os.close(descriptor)
+
+
+def _open_checked(uri: str, version: str | None) -> tuple[int, str]:
+    descriptor = _open_plain(uri)
+    try:
+        return descriptor, _checked_version(descriptor, version)
+    except (OSError, SourceChanged):
+        os.close(descriptor)
+        raise
 
 
 def _open_plain(path: str) -> int:
@@ -135,7 +145,8 @@ def _checked_version(descriptor: int, version: str | None) -> str:
 
 
 def _write_synced(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    # Nobody else uses this name; where writing it is tried again, the whole file is.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         remaining = memoryview(data)
         while remaining:
@@ -148,21 +159,41 @@ def _making_folders(path: str, action: Callable[[], T]) -> T:
     try:
         return action()
     except FileNotFoundError:
-        os.makedirs(folder_of(path), exist_ok=True)
+        insist(lambda: _make_folder(folder_of(path)))
         return action()
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except FileNotFoundError as error:
+        # Folders above are made first, so one is missing where a file system takes none at all, such as /proc.
+        above = folder_of(str(error.filename))
+        if not os.path.isdir(above):
+            raise
+        raise Denied(f"{above} takes no new folders, so {folder} cannot be made; choose another folder") from None
 
 
 def _create(staged: str, path: str) -> str:
     try:
-        os.link(staged, path)
+        insist(lambda: os.link(staged, path))
     except FileExistsError:
-        raise Conflict("the file to be created exists") from None
+        # A link that was reported as failed may have been made all the same.
+        if not _is_same(staged, path):
+            raise Conflict("the file to be created exists") from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         _create_without_links(staged, path)
-        return version_of(os.stat(path))
-    return version_of(os.stat(staged))
+        return version_of(insist(lambda: os.stat(path)))
+    return version_of(insist(lambda: os.stat(staged)))
+
+
+def _is_same(staged: str, path: str) -> bool:
+    try:
+        return insist(lambda: os.path.samefile(staged, path))
+    except FileNotFoundError:
+        return False
 
 
 def _create_without_links(staged: str, path: str) -> None:
@@ -178,14 +209,14 @@ def _create_without_links(staged: str, path: str) -> None:
 def _replace(staged: str, path: str, expected: str) -> str:
     try:
         with _locked(folder_of(path)):
-            found = os.stat(path)
+            found = insist(lambda: os.stat(path))
             if version_of(found) != expected:
                 raise Conflict("the file to be replaced is another one now")
             # The clock of file times stands still for milliseconds; versions of one name must differ all the same.
-            later = max(os.stat(staged).st_mtime_ns, found.st_mtime_ns + 1)
-            os.utime(staged, ns=(later, later))
-            version = version_of(os.stat(staged))
-            os.replace(staged, path)
+            later = max(insist(lambda: os.stat(staged)).st_mtime_ns, found.st_mtime_ns + 1)
+            insist(lambda: os.utime(staged, ns=(later, later)))
+            version = version_of(insist(lambda: os.stat(staged)))
+            insist(lambda: os.replace(staged, path))
             return version
     except (FileNotFoundError, NotADirectoryError):
         raise Conflict("the file to be replaced is gone") from None
@@ -193,7 +224,7 @@ def _replace(staged: str, path: str, expected: str) -> str:
 
 @contextmanager
 def _locked(folder: str) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = insist(lambda: os.open(folder, os.O_RDONLY | os.O_CLOEXEC))
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
