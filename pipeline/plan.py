@@ -10,7 +10,8 @@ from pipeline.checks import FOLDERS, check_options
 from pipeline.classes.class_files import load_class_table, read_class_table
 from pipeline.engine_flags import check_engine
 from pipeline.execute import is_local
-from pipeline.inputs.find_inputs import find_inputs, root_of
+from pipeline.inputs.check_channels import check_channels
+from pipeline.inputs.find_inputs import find_inputs, ids_below, root_of
 from pipeline.job import Job, differences, make_job
 from pipeline.models.engines import loaded_model
 from pipeline.models.keras_model import open_model
@@ -50,7 +51,7 @@ class Plan:
         products = ", ".join([*job.mask_folder, *sorted(job.rendering.products)])
         return "\n".join(
             [
-                f"Input    {' '.join(job.options.read.patterns)}; ids are paths below {', '.join(self.roots)}",
+                f"Input    {' '.join(job.options.read.patterns)}; {ids_below(self.roots)}",
                 f"Model    {model.uri} ({model.kind}, {model.size:,} bytes, sha256 {model.digest[:12]}...)",
                 *(f"         {line}" for line in job.probe.evidence),
                 f"Classes  {len(job.table)}: {classes}{more}",
@@ -115,13 +116,14 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
         find_probe: Says how a model is fed and read, when the output does not tell.
 
     Raises:
-        RunError: The model does not fit the options, the class table, or what is in the output already.
+        RunError: The model does not fit the options, the input, the class table, or what is in the output already.
     """
     options, model = command.options, command.model
     stored = stored_record(options.output.path)
     if stored is None and not options.output.overwrite:
         check_new(options.output.path)
     probe = _known_probe(stored, options.model, model) or find_probe(options.model, model)
+    check_channels(probe.spec.channels, options.read)
     job = settled(make_job(options, run, probe, _class_table(options, probe)))
     _check_settings(job, stored)
     return Plan(job, command.roots, model, is_new=stored is None or stored.get("settings") != job.settings)

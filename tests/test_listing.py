@@ -189,6 +189,7 @@ def test_a_summary_for_people(tmp_path: Path) -> None:
     assert summary.roots == (f"{tmp_path}/x/", f"{tmp_path}/y/")
     assert summary.left_out == {".txt": 1}
     assert "2 image files and 1 TFRecord shard" in str(summary)
+    assert f"ids are paths below {tmp_path}/x/, {tmp_path}/y/, of records their names" in str(summary)
     with pytest.raises(RunError, match="nothing_here"):
         describe_inputs(ReadOptions(patterns=(str(tmp_path / "x"), str(tmp_path / "nothing_here"))))
 

@@ -66,6 +66,11 @@ def in_words(extensions: Counter[str]) -> str:
     return ", ".join([*shown, *(["and others"] if len(extensions) > 5 else [])])
 
 
+def ids_below(roots: Iterable[str]) -> str:
+    """What images are called, for a person."""
+    return f"ids are paths below {', '.join(roots)}, of records their names"
+
+
 def root_of(pattern: str, uri: str) -> str:
     """The fixed part of a pattern, below which ids begin, as seen from a file that it matched.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.inputs.find_inputs import Input, find_inputs, in_words, root_of
+from pipeline.inputs.find_inputs import Input, find_inputs, ids_below, in_words, root_of
 from pipeline.inputs.kinds import Kind
 from pipeline.options import ReadOptions
 from pipeline.reports.wording import count
@@ -42,7 +42,7 @@ class InputSummary:
     def __str__(self) -> str:
         parts = [count(self.files, "image file")] if self.files or not self.shards else []
         parts += [count(self.shards, "TFRecord shard")] if self.shards else []
-        text = f"{' and '.join(parts)}, {self.bytes / 1e6:,.1f} MB; ids are paths below {', '.join(self.roots)}"
+        text = f"{' and '.join(parts)}, {self.bytes / 1e6:,.1f} MB; {ids_below(self.roots)}"
         return f"{text}; left out: {in_words(self.left_out)}" if self.left_out else text
 
 
