@@ -23,6 +23,15 @@ def test_text_keeps_names_as_they_are() -> None:
     ]
 
 
+def test_comments_of_a_text_and_blank_lines_of_all_are_no_inputs() -> None:
+    data = b"# photos of May\n#\n  \n#1.png\n\t\na # b.png\n./# c.png\n#\td.png"
+    assert [line.uri for line in parse_manifest("/d/list.txt", data)] == ["/d/#1.png", "/d/a # b.png", "/d/# c.png"]
+    data = b" \n\nuri,id\n   \na.jpg,1\n\t\n# b.jpg,2\n"
+    assert list(parse_manifest("/d/list.csv", data)) == [Line(5, "/d/a.jpg", "1"), Line(7, "/d/# b.jpg", "2")]
+    data = b' \n{"uri": "a.jpg"}\n\t\n'
+    assert list(parse_manifest("/d/list.jsonl", data)) == [Line(2, "/d/a.jpg", "")]
+
+
 def test_csv_by_its_header() -> None:
     data = b'id,URI ,split\n1,a.jpg,train\n,"b, ""c"".jpg",val\n\n'
     assert list(parse_manifest("/d/list.CSV", data)) == [Line(2, "/d/a.jpg", "1"), Line(3, '/d/b, "c".jpg', "")]

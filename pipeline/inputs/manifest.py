@@ -1,10 +1,11 @@
 """Manifests: files that list inputs, as plain text, CSV or JSON lines.
 
-- Text (`.txt`): one URI a line; empty lines are skipped.
+- Text (`.txt`): one URI a line; a line of `#` and a blank is a comment.
 - CSV (`.csv`): a header with a column `uri` and, if wanted, `id`; other columns are ignored.
 - JSON lines (`.jsonl`, `.json-lines`, `.jsonlines`, `.ndjson`): objects with `uri` and, if wanted, `id`.
 
-A URI that is relative starts at the manifest's folder. Every URI names one file, as it is: it is no pattern.
+Blank lines are skipped. A URI that is relative starts at the manifest's folder. Every URI names one file,
+as it is: it is no pattern.
 """
 
 import csv
@@ -18,6 +19,8 @@ from pipeline.inputs.kinds import extension_of
 from pipeline.storage import folder_of, is_gcs
 from transforms.errors import RunError
 
+# Not every `#`: names may begin with it, and what is listed must not be left out without a word.
+_COMMENT = re.compile(r"#\s|#\Z")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -56,22 +59,26 @@ def _error(uri: str, number: int, what: str) -> RunError:
 
 
 def _text(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
-    return ((number, line, None) for number, line in enumerate(lines, 1) if line.strip())
+    return ((number, line, None) for number, line in enumerate(lines, 1) if line.strip() and not _COMMENT.match(line))
 
 
 def _csv(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
     rows = csv.reader((line + "\n" for line in lines), strict=True)
     try:
-        header = [name.strip().lower() for name in next(rows, [])]
+        header = [name.strip().lower() for name in next(filter(_holds_something, rows), [])]
         if header.count("uri") != 1 or header.count("id") > 1:
-            raise _error(uri, 1, "the header must have one column named uri and at most one named id")
-        for row in filter(any, rows):
+            raise _error(uri, rows.line_num, "the header must have one column named uri and at most one named id")
+        for row in filter(_holds_something, rows):
             if len(row) != len(header):
                 raise _error(uri, rows.line_num, f"{len(row)} fields where the header has {len(header)}")
             fields = dict(zip(header, row, strict=True))
             yield rows.line_num, fields["uri"], fields.get("id")
     except csv.Error as error:
         raise _error(uri, rows.line_num, str(error)) from None
+
+
+def _holds_something(row: list[str]) -> bool:
+    return any(map(str.strip, row))
 
 
 def _json_lines(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
