@@ -11,6 +11,7 @@ from pipeline.inputs.anonymous import naming
 from pipeline.inputs.read import List, Read
 from pipeline.job import Job
 from pipeline.output.failures import RememberFailure
+from pipeline.output.look_up import LookUp
 from pipeline.output.outcome import Outcome
 from pipeline.output.write import SkipDone, Write, fetch_content
 from pipeline.reports.progress_counting import count_failure, count_outcome
@@ -47,7 +48,7 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         | "List" >> List(options.read)
         | "Read" >> Read(options.read, naming=naming(anonymous=options.output.anonymous_ids))
     )
-    missing = read.main | "Skip done" >> LookAhead(
+    missing = (read.main | "Look up" >> LookUp(job.tree)) | "Skip done" >> LookAhead(
         CheckWorker(job.tree, maskbeam_version()),
         Heartbeat.of(job),
         SkipDone(job.tree, options.output.retry_failed),

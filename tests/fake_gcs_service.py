@@ -64,6 +64,8 @@ class Service:
             self._check(self.objects(bucket).get(name), query)
             if resource.get("crc32c", crc32c_of(data)) != crc32c_of(data):
                 raise RefusalError(400, f"Provided CRC32C doesn't match calculated CRC32C {crc32c_of(data)}.")
+            if sum(len((key + value).encode()) for key, value in (resource.get("metadata") or {}).items()) > 8192:
+                raise RefusalError(400, "The size of the custom metadata exceeds 8192 bytes.")
             kind = resource.get("contentType", "application/octet-stream")
             stored = Stored(data, next(self.generations), resource.get("metadata") or {}, kind)
             self.objects(bucket)[name] = stored
@@ -76,14 +78,15 @@ class Service:
 
     def list(self, bucket: str, query: Mapping[str, str]) -> dict[str, Any]:
         prefix, delimiter, token = query.get("prefix", ""), query.get("delimiter"), query.get("pageToken", "")
+        start, end = query.get("startOffset", "").encode(), query.get("endOffset", "").encode()
         size = min(int(query.get("maxResults", 1000)), 1000)
         items: list[dict[str, Any]] = []
         prefixes: set[str] = set()
         last = ""
         with self.lock:
-            names = sorted(self.objects(bucket), key=str.encode)
+            names = sorted((name for name in self.objects(bucket) if start <= name.encode()), key=str.encode)
         for name in names:
-            if not name.startswith(prefix) or name.encode() <= token.encode():
+            if not name.startswith(prefix) or name.encode() <= token.encode() or (end and name.encode() >= end):
                 continue
             if len(items) == size:
                 return {"items": items, "prefixes": sorted(prefixes), "nextPageToken": last}

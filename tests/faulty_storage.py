@@ -1,6 +1,6 @@
 """A storage that fails now and then, for soak tests on local files: what `FakeGcs` does to objects."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -31,6 +31,9 @@ class FaultyStorage:
     def stat(self, uri: str) -> Listed | None:
         self._before("stat", uri)
         return self.inner.stat(uri)
+
+    def look_up(self, uris: Collection[str]) -> Mapping[str, Listed | None]:
+        return self.inner.look_up(uris)
 
     def read(self, uri: str, *, version: str | None = None, limit: int | None = None) -> bytes:
         self._before("read", uri)

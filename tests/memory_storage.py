@@ -1,6 +1,6 @@
 """A storage in a dict, for tests of what is built on storage."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from io import BytesIO
 from typing import BinaryIO
 
@@ -19,6 +19,9 @@ class MemoryStorage:
 
     def stat(self, uri: str) -> Listed | None:
         return next(iter(self.list(uri)), None) if uri in self.files else None
+
+    def look_up(self, uris: Collection[str]) -> Mapping[str, Listed | None]:
+        return {uri: self.stat(uri) for uri in uris}
 
     def read(self, uri: str, *, version: str | None = None, limit: int | None = None) -> bytes:
         return self.read_versioned(uri)[0][:limit]

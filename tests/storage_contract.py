@@ -219,6 +219,15 @@ class StorageContract:
         for pattern, meant in PATTERNS.items():
             assert place.names(pattern) == sorted(meant, key=str.encode), pattern
 
+    def test_what_a_look_up_tells_is_what_there_is(self, place: Place) -> None:
+        for name in TREE:
+            place.put(name, b"data")
+        uris = [place.uri(name) for name in (*TREE, "a", "a/b.pn", "a/b.png/x", "odd/ü", "zero!", "zz")]
+        told = place.storage.look_up(uris)
+        assert dict(told) == {uri: place.storage.stat(uri) for uri in uris if uri in told}
+        assert len(told) in (0, len(uris))
+        assert not place.storage.look_up([])
+
     def test_a_folder_and_a_file_that_starts_alike_are_told_apart(self, place: Place) -> None:
         place.put("run/a.png", b"1")
         place.put("run-2/a.png", b"1")

@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -12,9 +12,9 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from tests.graph import local_pipeline
 from transforms import lookahead
-from transforms.elements import Image, LogitsBatch, SizedCoder, Source
+from transforms.elements import Image, LogitsBatch, SizedCoder, Source, size_of
 from transforms.errors import ImageError
-from transforms.lookahead import ELEMENTS_AHEAD, InFlight, LookAhead, pool
+from transforms.lookahead import ELEMENTS_AHEAD, GROUPS_AHEAD, InFlight, LookAhead, pool
 
 
 def image(number: int, size: int = 1) -> Image:
@@ -107,6 +107,53 @@ def test_at_most_the_bound_is_in_flight() -> None:
     threading.Timer(0.05, gate.set).start()
     assert next(iter(step.process(image(99), 0, "window"))).value.image_id == "image-0"
     assert len(list(step.finish_bundle())) >= ELEMENTS_AHEAD - len(started) + 1
+
+
+def test_a_function_sees_a_whole_group_before_its_elements_go_on() -> None:
+    seen: list[list[str]] = []
+
+    def renamed(group: Sequence[Image]) -> list[Image]:
+        seen.append([i.image_id for i in group])
+        return [Image(f"{i.image_id} of {len(group)}", i.source, i.pixels) for i in group]
+
+    step = lookahead._LookAhead((lambda i: Image(i.image_id.upper(), i.source, i.pixels),), 4, renamed)
+    step.start_bundle()
+    out = [found for n in range(10) for found in step.process(image(n), 0, "window")]
+    out += step.finish_bundle()
+    assert [w.value.image_id for w in out] == [f"IMAGE-{n} OF {4 if n < 8 else 2}" for n in range(10)]
+    assert sorted(map(len, seen)) == [2, 4, 4]
+
+
+def test_a_group_ends_early_where_its_elements_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookahead, "GROUP_BYTES", 3 * size_of(image(0, size=50)))
+    groups: list[int] = []
+
+    def counted(group: Sequence[Image]) -> Sequence[Image]:
+        groups.append(len(group))
+        return group
+
+    step = lookahead._LookAhead((), 1000, counted)
+    step.start_bundle()
+    out = [found for n in range(10) for found in step.process(image(n, size=50), 0, "window")]
+    out += step.finish_bundle()
+    assert len(out) == 10
+    assert sorted(groups) == [1, 3, 3, 3]
+
+
+def test_only_a_few_groups_are_in_flight_however_large() -> None:
+    gate, size = threading.Event(), 20
+
+    def held_back(group: Sequence[Image]) -> Sequence[Image]:
+        gate.wait()
+        return group
+
+    step = lookahead._LookAhead((), size, held_back)
+    step.start_bundle()
+    for n in range((GROUPS_AHEAD + 1) * size - 1):
+        assert list(step.process(image(n), 0, "window")) == []
+    threading.Timer(0.05, gate.set).start()
+    assert next(iter(step.process(image(1), 0, "window"))).value.image_id == "image-0"
+    assert len(list(step.finish_bundle())) > 0
 
 
 def test_bytes_are_bounded_but_one_element_always_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from itertools import islice
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline.storage import Conflict, Denied, NotFound, Storage, Unavailable, open_storage
+from pipeline.storage import Conflict, Denied, NotFound, Storage, Unavailable, gcs_listing, open_storage
 from pipeline.storage.gcs_client import client, forget_client
 from pipeline.storage.gcs_storage import GcsStorage
 from pipeline.storage.retry import RetryPolicy
@@ -83,6 +85,60 @@ def test_a_whole_bucket(fake: FakeGcs) -> None:
         assert [found.uri for found in STORAGE.list(pattern)] == ["gs://bucket/a.png"]
 
 
+def test_a_page_tells_of_a_thousand_names(fake: FakeGcs) -> None:
+    for i in range(0, 5000, 2):
+        fake.service.store("bucket", f"in/{i:05d}.png", b"")
+    uris = [f"gs://bucket/in/{i:05d}.png" for i in range(1000, 2000)]
+    told = STORAGE.look_up(uris[::-1])
+    assert [uri for uri in uris if told[uri] is None] == uris[1::2]
+    assert fake.calls == {"list": 1}
+
+
+@pytest.mark.parametrize(("step", "lists", "told"), [(1, 1, 200), (50, 10, 200), (200, 3, 15)])
+def test_names_that_lie_far_apart_are_given_up(fake: FakeGcs, step: int, lists: int, told: int) -> None:
+    for i in range(200 * step):
+        fake.service.store("bucket", f"in/{i:05d}.png", b"")
+    found = STORAGE.look_up([f"gs://bucket/in/{i:05d}.png" for i in range(0, 200 * step, step)])
+    assert (fake.calls["list"], len(found)) == (lists, told)
+    assert all(found.values())
+
+
+def test_a_few_stragglers_spoil_no_look_up(fake: FakeGcs) -> None:
+    for i in range(4000):
+        fake.service.store("bucket", f"in/{i:05d}.png", b"")
+    uris = [f"gs://bucket/in/{i:05d}.png" for i in (*range(5), *range(2500, 3495))]
+    assert len(STORAGE.look_up(uris)) == 1000
+    assert fake.calls == {"list": 2}
+
+
+def test_few_names_are_not_worth_a_page(fake: FakeGcs) -> None:
+    fake.service.store("bucket", "in/0.png", b"")
+    assert STORAGE.look_up([f"gs://bucket/in/{i}.png" for i in range(11)]) == {}
+    assert fake.calls == {}
+
+
+NAMES = st.sets(st.text("ab!.é𝄞", min_size=1, max_size=4))
+
+
+def test_whatever_a_look_up_tells_is_true(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
+    @settings(max_examples=100, deadline=None)
+    @given(stored=NAMES, asked=NAMES, page=st.integers(1, 5), worth=st.integers(1, 3))
+    def holds(stored: set[str], asked: set[str], page: int, worth: int) -> None:
+        monkeypatch.setattr(gcs_listing, "_PAGE", page)
+        monkeypatch.setattr(gcs_listing, "_PAGE_WORTH", worth)
+        fake.service.buckets["bucket"].clear()
+        fake.calls.clear()
+        for name in stored:
+            fake.service.store("bucket", name, b"")
+        told = STORAGE.look_up([f"gs://bucket/{name}" for name in asked])
+        assert {uri[12:] for uri, found in told.items() if found} == stored & {uri[12:] for uri in told}
+        assert all(found is None or found.uri == uri for uri, found in told.items())
+        assert fake.calls["list"] <= 3 + len(told) / worth
+        assert worth > 1 or len(told) == len(asked)
+
+    holds()
+
+
 OPERATIONS: dict[str, Callable[[Storage], object]] = {
     "create": lambda storage: storage.write("gs://bucket/new.png", b"new", expected=None),
     "create large": lambda storage: storage.write("gs://bucket/large.bin", LARGE, expected=None),
@@ -91,6 +147,7 @@ OPERATIONS: dict[str, Callable[[Storage], object]] = {
     "stream": lambda storage: storage.open(URI).read(),
     "stat": lambda storage: storage.stat(URI),
     "list": lambda storage: list(storage.list("gs://bucket/run")),
+    "look up": lambda storage: storage.look_up([URI, *(f"gs://bucket/run/{i}.png" for i in range(20))]),
     "delete": lambda storage: storage.delete(URI),
 }
 

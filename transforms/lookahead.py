@@ -11,7 +11,7 @@ own oldest result; it never waits for another bundle, so bundles that share the 
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -27,6 +27,9 @@ from transforms.errors import ImageError
 ELEMENTS_AHEAD = 64
 # What results may hold while they wait, over all bundles of a process.
 BYTES_AHEAD = 256 * 2**20
+# A group is handed over early when its elements hold as much as this, and a few groups are in flight, however large.
+GROUP_BYTES = 16 * 2**20
+GROUPS_AHEAD = 4
 
 
 @cache
@@ -113,6 +116,7 @@ def emit(result: Any, timestamp: Any, window: Any) -> Any:
 
 
 Step = Callable[[Any], Any]
+Together = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 def chain(steps: tuple[Step, ...], element: Any) -> Any:
@@ -138,41 +142,52 @@ class LookAhead(beam.PTransform[Any, Any]):
 
     Failures go to the tag `failed`; a function sends an element to another tag by returning a `TaggedOutput`.
     Elements whose functions take microseconds are handed over in groups of `group`, because one handing-over takes
-    longer than that. `waits` says that the functions wait for storage far away, which more threads make up for.
+    longer than that. A function `together` sees a whole group first, and gives what its elements become, in order;
+    it raises no `ImageError`. `waits` says that the functions wait for storage far away, which more threads make up
+    for.
     """
 
     def __init__(
-        self, *steps: Step, output_type: type, tags: tuple[str, ...] = (), group: int = 1, waits: bool = False
+        self,
+        *steps: Step,
+        output_type: type,
+        tags: tuple[str, ...] = (),
+        group: int = 1,
+        together: Together = tuple,
+        waits: bool = False,
     ) -> None:
         super().__init__()
-        self._steps = steps
-        self._group = group
-        self._waits = waits
+        self._run = _LookAhead(steps, group, together, waits)
         self._output_type = output_type
         self._tags = tags
 
     def expand(self, elements: Any) -> Any:
-        run = beam.ParDo(_LookAhead(self._steps, self._group, self._waits)).with_output_types(self._output_type)
+        run = beam.ParDo(self._run).with_output_types(self._output_type)
         return elements | "Run ahead" >> run.with_outputs("failed", *self._tags, main="main")
 
 
 class _LookAhead(beam.DoFn):
-    def __init__(self, steps: tuple[Step, ...], group: int = 1, waits: bool = False) -> None:
+    def __init__(
+        self, steps: tuple[Step, ...], group: int = 1, together: Together = tuple, waits: bool = False
+    ) -> None:
         self._steps = steps
         self._size = group
+        self._together = together
         self._waits = waits
 
     def start_bundle(self) -> None:
         self._in_flight = InFlight()
         self._group: list[tuple[Any, Any]] = []
+        self._bytes = 0
 
     def process(
         self, element: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
         self._group.append((element, (timestamp, window)))
-        if len(self._group) >= self._size:
+        self._bytes += size_of(element)
+        if len(self._group) >= self._size or self._bytes >= GROUP_BYTES:
             self._submit()
-            yield from self._results(leaving=ELEMENTS_AHEAD // self._size)
+            yield from self._results(leaving=max(GROUPS_AHEAD, ELEMENTS_AHEAD // self._size))
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._group:
@@ -181,8 +196,8 @@ class _LookAhead(beam.DoFn):
 
     def _submit(self) -> None:
         elements, places = zip(*self._group, strict=True)
-        self._group = []
-        self._in_flight.submit(pool(waits=self._waits), places, _chain_all, self._steps, elements)
+        self._group, self._bytes = [], 0
+        self._in_flight.submit(pool(waits=self._waits), places, _chain_all, self._steps, elements, self._together)
 
     def _results(self, *, leaving: int) -> Iterator[Any]:
         for places, results in self._in_flight.take(leaving=leaving):
@@ -190,5 +205,5 @@ class _LookAhead(beam.DoFn):
                 yield emit(result, *place)
 
 
-def _chain_all(steps: tuple[Step, ...], elements: tuple[Any, ...]) -> list[Any]:
-    return [chain(steps, element) for element in elements]
+def _chain_all(steps: tuple[Step, ...], elements: tuple[Any, ...], together: Together) -> list[Any]:
+    return [chain(steps, element) for element in together(elements)]

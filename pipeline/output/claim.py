@@ -7,6 +7,7 @@ that is done. Sources appear as digests, never as paths, because masks are hande
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -15,6 +16,8 @@ from transforms.elements import Source
 
 # The name of the PNG text chunk. Its value is one JSON object.
 TEXT_KEY = "maskbeam"
+# Google Cloud Storage takes 8 KiB of metadata for an object, names and all; what others add must fit, too.
+METADATA_BYTES = 6 << 10
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,12 @@ def claim_text(claim: Claim) -> dict[str, str]:
 def record_text(record: Record) -> dict[str, str]:
     """The text of a mask."""
     return {TEXT_KEY: _json({**vars(record), "claim": vars(record.claim)})}
+
+
+def record_metadata(text: Mapping[str, str]) -> dict[str, str] | None:
+    """What a mask's text leaves for its object's metadata, which listings show: the record, unless it is too long."""
+    record = text.get(TEXT_KEY, "")
+    return {TEXT_KEY: record} if 0 < len(record.encode()) <= METADATA_BYTES else None
 
 
 def parse_claim(text: str | None) -> Claim | None:

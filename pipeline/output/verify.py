@@ -2,7 +2,7 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -16,8 +16,7 @@ from pipeline.output.tree import RECORD, SUCCESS
 from pipeline.output.verify_image import Checked, Made, check_image
 from pipeline.output.verify_reports import Row, compare_reports, image_rows, read_json, row_differs
 from pipeline.reports.wording import count
-from pipeline.storage import NotFound, Storage, absolute, join, open_storage
-from transforms.elements import Array
+from pipeline.storage import Listed, NotFound, Storage, absolute, join, open_storage
 from transforms.encode import read_text
 from transforms.statistics import PixelStatistics
 
@@ -42,11 +41,27 @@ class _Findings:
         _say(f"ORPHAN    {path}", self.orphans)
 
 
+class _Images:
+    """The images whose masks were decoded: their names and their masks' texts as digests, eight bytes each."""
+
+    def __init__(self, names: Sequence[int], texts: Sequence[int]) -> None:
+        order = np.argsort(np.array(names, np.uint64))
+        self._names, self._texts = (np.array(digests, np.uint64)[order] for digests in (names, texts))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def text(self, name: str) -> int | None:
+        """The digest of the text of an image's mask, or None for an image that is not among these."""
+        at = int(np.searchsorted(self._names, np.uint64(_digest(name))))
+        return int(self._texts[at]) if at < len(self) and int(self._names[at]) == _digest(name) else None
+
+
 def verify(output: str) -> int:
     """Decodes every mask of an output, recounts its pixels and compares them with everything that was said of them.
 
     Prints each difference, and the orphans: files of the same model and options that no row of the report claims,
-    such as those of inputs that the last command did not name. Memory holds eight bytes an image.
+    such as those of inputs that the last command did not name. Memory holds 16 bytes an image.
 
     Args:
         output: The output folder, local or on GCS.
@@ -65,26 +80,27 @@ def verify(output: str) -> int:
         _say("there is no _SUCCESS: the last run ended with too many failures, or was stopped", 0)
     settings = read_json(storage, root, RECORD)["settings"]
     made, findings = Made(settings, fingerprint(settings)), _Findings()
-    statistics, names = _check_rows(storage, root, made, findings)
-    for text in compare_reports(storage, root, made, success, statistics, len(names)):
+    statistics, images = _check_rows(storage, root, made, findings)
+    for text in compare_reports(storage, root, made, success, statistics, len(images)):
         findings.difference(text)
-    _check_files(storage, root, made, names, findings)
-    _conclude(root, len(names), findings)
+    _check_files(storage, root, made, images, findings)
+    _conclude(root, len(images), findings)
     return 1 if findings.differences else 0
 
 
-def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[PixelStatistics, Array]:
-    total, names = PixelStatistics.zero(made.table.ids), array("Q")
+def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[PixelStatistics, _Images]:
+    total, names, texts = PixelStatistics.zero(made.table.ids), array("Q"), array("Q")
     rows = image_rows(storage, root)
     check = partial(_check_row, storage, root, made)
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(rows, _BATCH)):
             names.extend(_digest(encode_id(row.image_id)) for row in batch)
             for checked in pool.map(check, batch):
+                texts.append(_digest(checked.text))
                 total += checked.statistics or PixelStatistics.zero()
                 for text in checked.differences:
                     findings.difference(text)
-    return total, np.sort(np.frombuffer(names, np.uint64)) if names else np.empty(0, np.uint64)
+    return total, _Images(names, texts)
 
 
 def _check_row(storage: Storage, root: str, made: Made, row: Row) -> Checked:
@@ -96,11 +112,16 @@ def _check_row(storage: Storage, root: str, made: Made, row: Row) -> Checked:
     return checked
 
 
-def _check_files(storage: Storage, root: str, made: Made, names: Array, findings: _Findings) -> None:
-    """Tells files that no row claims from those of another model or other options."""
-    for path in _files(storage, root):
+def _check_files(storage: Storage, root: str, made: Made, images: _Images, findings: _Findings) -> None:
+    """Tells files that no row claims from those of another model or other options, and looks at masks' metadata."""
+    for listed in _files(storage, root):
+        path = listed.uri[len(root) + 1 :]
         name = _name(path, made)
-        if name is not None and _holds(names, _digest(name)):
+        text = None if name is None else images.text(name)
+        if name is not None and text is not None:
+            shown = (listed.metadata or {}).get(TEXT_KEY)
+            if shown is not None and path == made.record.format(name) and _digest(shown) != text:
+                findings.difference(f"{path} says something else in its metadata than inside")
             continue
         claim = _claim(storage, join(root, path))
         if claim is None or claim.fingerprint != made.fingerprint:
@@ -109,10 +130,9 @@ def _check_files(storage: Storage, root: str, made: Made, names: Array, findings
             findings.orphan(path)
 
 
-def _files(storage: Storage, root: str) -> Iterator[str]:
+def _files(storage: Storage, root: str) -> Iterator[Listed]:
     for folder in _FOLDERS:
-        for listed in storage.list(f"{root}/{folder}/"):
-            yield listed.uri[len(root) + 1 :]
+        yield from storage.list(f"{root}/{folder}/")
 
 
 def _name(path: str, made: Made) -> str | None:
@@ -136,11 +156,6 @@ def _claim(storage: Storage, uri: str) -> Claim | None:
 
 def _digest(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
-
-
-def _holds(names: Array, digest: int) -> bool:
-    at = int(np.searchsorted(names, np.uint64(digest)))
-    return at < len(names) and int(names[at]) == digest
 
 
 def _conclude(root: str, images: int, findings: _Findings) -> None:

@@ -58,11 +58,12 @@ class Made:
 
 
 class Checked(NamedTuple):
-    """What was found: the image's statistics as its pixels say, its size, and every difference in words."""
+    """What was found: the image's statistics as its pixels say, its size, what differs, in words, its mask's text."""
 
     statistics: PixelStatistics | None
     size: tuple[int, int]
     differences: list[str]
+    text: str = ""
 
 
 def check_image(storage: Storage, root: str, made: Made, image_id: str, place: str) -> Checked:
@@ -78,7 +79,8 @@ def check_image(storage: Storage, root: str, made: Made, image_id: str, place: s
     path = made.record.format(encode_id(image_id))
     try:
         data = storage.read(join(root, path))
-        record = parse_record(read_text(data).get(TEXT_KEY))
+        text = read_text(data).get(TEXT_KEY, "")
+        record = parse_record(text)
         labels = decode_mask(data)
     except NotFound:
         return Checked(None, (0, 0), [f"{path} is missing"])
@@ -93,7 +95,8 @@ def check_image(storage: Storage, root: str, made: Made, image_id: str, place: s
         *(["belongs to another source than the report says"] if record.claim.place != place else []),
     ]
     products = _products(storage, root, made, record, labels)
-    return Checked(statistics, (record.height, record.width), [*(f"{path} {text}" for text in found), *products])
+    differences = [*(f"{path} {said}" for said in found), *products]
+    return Checked(statistics, (record.height, record.width), differences, text)
 
 
 def _recount(labels: Array, record: Record, made: Made) -> tuple[PixelStatistics, bool]:

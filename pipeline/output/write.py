@@ -6,6 +6,7 @@ judged by `claim.judge`, so that the outcome does not depend on the order of wor
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -22,15 +23,16 @@ from pipeline.output.claim import (
     content_digest,
     judge,
     parse_claim,
-    parse_record,
+    record_metadata,
     record_text,
 )
 from pipeline.output.failures import forget_failure, recall_failure
+from pipeline.output.look_up import held_record, product_size
 from pipeline.output.outcome import Outcome, worker_name
 from pipeline.output.tree import Tree
 from pipeline.storage import Conflict, NotFound, Storage
 from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
-from transforms.encode import PNG_END, encode_binary, encode_mask, read_text
+from transforms.encode import encode_binary, encode_mask, read_text
 from transforms.errors import RunError
 from transforms.render import Rendering, render
 from transforms.statistics import PixelStatistics
@@ -56,9 +58,9 @@ class SkipDone:
     retry_failed: bool
 
     def __call__(self, image: EncodedImage) -> Any:
-        record = _held_record(self.tree, image.image_id)
+        record = held_record(self.tree, image)
         verdict = judge(record.claim, self.tree.claim(image.source)) if record else Verdict.REPLACE
-        if record and verdict is Verdict.KEEP and self._complete(record):
+        if record and verdict is Verdict.KEEP and self._complete(image, record):
             return TaggedOutput("outcome", _kept(image, record))
         if record and verdict is Verdict.YIELD:
             return TaggedOutput("outcome", self._yielded(fetch_content(image), record))
@@ -68,22 +70,13 @@ class SkipDone:
     def _yielded(self, image: EncodedImage, record: Record) -> Outcome:
         mine, held = self.tree.claim(image.source), record.claim
         moved = (held.content, held.fingerprint) == (mine.content, mine.fingerprint) and held.inputs != mine.inputs
-        if moved and self._complete(record):
+        if moved and self._complete(image, record):
             # The same bytes, done in the same way under another path: the folder was moved or mounted elsewhere.
             return _kept(image, record)
         return _lost(image.image_id, image.source, held)
 
-    def _complete(self, record: Record) -> bool:
-        stats = ((self.tree.storage.stat(self.tree.uri(path)), size) for path, size in record.products.items())
-        return all(stat is not None and stat.size == size for stat, size in stats)
-
-
-def _held_record(tree: Tree, image_id: str) -> Record | None:
-    try:
-        data = tree.storage.read(tree.uri(tree.record.format(encode_id(image_id))))
-    except NotFound:
-        return None
-    return parse_record(read_text(data).get(TEXT_KEY)) if data.endswith(PNG_END) else None
+    def _complete(self, image: EncodedImage, record: Record) -> bool:
+        return all(product_size(self.tree, image, path) == size for path, size in record.products.items())
 
 
 def _kept(image: EncodedImage, record: Record) -> Outcome:
@@ -112,8 +105,10 @@ class Write:
 
     def __call__(self, labels: LabelMap | LabelPlanes) -> Outcome:
         claim, statistics = self.tree.claim(labels.source), PixelStatistics.of(labels, self.ids).to_json()
+        mask = self.tree.record.format(encode_id(labels.image_id))
         for path, data in self.files(labels, statistics):
-            placed = put(self.tree, path, data, claim)
+            metadata = record_metadata(read_text(data)) if path == mask else None
+            placed = put(self.tree, path, data, claim, metadata=metadata)
             if placed.kept_by is not None:
                 return _lost(labels.image_id, labels.source, placed.kept_by)
         forget_failure(self.tree, labels.source)
@@ -144,7 +139,7 @@ class Placed(NamedTuple):
     replaced: Claim | None = None
 
 
-def put(tree: Tree, path: str, data: bytes, claim: Claim) -> Placed:
+def put(tree: Tree, path: str, data: bytes, claim: Claim, *, metadata: Mapping[str, str] | None = None) -> Placed:
     """Writes one file of an image, unless the same work has written it before or another source keeps it.
 
     Raises:
@@ -153,7 +148,7 @@ def put(tree: Tree, path: str, data: bytes, claim: Claim) -> Placed:
     uri, expected, replaced = tree.uri(path), None, None
     for _ in range(ROUNDS):
         try:
-            tree.storage.write(uri, data, expected=expected)
+            tree.storage.write(uri, data, expected=expected, metadata=metadata)
             return Placed(replaced=replaced)
         except Conflict:
             expected, found = _found(tree.storage, uri)

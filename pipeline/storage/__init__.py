@@ -6,7 +6,7 @@ Errors hold no object's name in their text, because names may identify patients 
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -69,6 +69,12 @@ class Storage(Protocol):
 
     def stat(self, uri: str) -> Listed | None:
         """One file's listing, or None when there is no such file."""
+
+    def look_up(self, uris: Collection[str]) -> Mapping[str, Listed | None]:
+        """What `stat` says of these files, of as many as can be told for less than asking for each.
+
+        The others are left out: all of them where asking is cheap, or where the names lie too far apart.
+        """
 
     def read(self, uri: str, *, version: str | None = None, limit: int | None = None) -> bytes:
         """A file's content, or its first `limit` bytes.

@@ -3,7 +3,7 @@
 import base64
 import io
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -13,7 +13,7 @@ from google.api_core.exceptions import PreconditionFailed, RequestRangeNotSatisf
 from pipeline.storage import Conflict, Listed, NotFound, SourceChanged, Unavailable, folder_of
 from pipeline.storage.gcs_client import blob_of, client, split_uri
 from pipeline.storage.gcs_errors import READ, WRITE, CorruptedError, call, no_bucket
-from pipeline.storage.gcs_listing import find, listed
+from pipeline.storage.gcs_listing import find, listed, look_up
 from pipeline.storage.ranged import RangeStream
 from pipeline.storage.retry import Attempt, RetryPolicy
 
@@ -37,6 +37,9 @@ class GcsStorage:
     def stat(self, uri: str) -> Listed | None:
         found = call(lambda this: _metadata(uri, this), uri=uri, rights=READ, policy=self.policy)
         return listed(found) if found else None
+
+    def look_up(self, uris: Collection[str]) -> Mapping[str, Listed | None]:
+        return look_up(uris, self.policy)
 
     def read(self, uri: str, *, version: str | None = None, limit: int | None = None) -> bytes:
         return b"" if limit == 0 else self.download(uri, version, end=limit)[0]

@@ -1,0 +1,106 @@
+"""Whether images are done, asked of objects far away: a page of a listing tells of a thousand at once.
+
+There a mask carries its record twice: inside, and as its object's metadata, which listings show. An object is written
+whole, and its metadata with it, so that both say the same. What a listing leaves open is read, as of local files.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline.inputs.ids import encode_id
+from pipeline.output.claim import TEXT_KEY, Record, parse_record
+from pipeline.output.tree import Tree
+from pipeline.storage import Listed, NotFound, is_gcs
+from transforms.elements import EncodedImage
+from transforms.encode import PNG_END, read_text
+from transforms.lookahead import LookAhead
+
+# As many as a chunk of files has, and a page of a listing.
+_GROUP = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class LookedUp(EncodedImage):
+    """An image, and what listings tell of its outputs.
+
+    Attributes:
+        told: Whether `record` is known; else the mask is still to be read.
+        record: What the image's mask says; None: there is none.
+        sizes: Of products, in bytes, by path; None where there is no such file. Others are still to be asked for.
+    """
+
+    told: bool = False
+    record: Record | None = None
+    sizes: Mapping[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LookUpAll:
+    """Looks up a group of images; nothing is kept from one group to the next."""
+
+    tree: Tree
+
+    def __call__(self, images: Sequence[EncodedImage]) -> list[LookedUp]:
+        uris = [_record_uri(self.tree, image.image_id) for image in images]
+        listed = self.tree.storage.look_up(uris)
+        records = [_record_of(listed.get(uri)) for uri in uris]
+        sizes = self._sizes(record for record in records if record)
+        return [
+            LookedUp(
+                **vars(image),
+                told=record is not None or (uri in listed and listed[uri] is None),
+                record=record,
+                sizes={path: sizes[path] for path in record.products if path in sizes} if record else {},
+            )
+            for image, uri, record in zip(images, uris, records, strict=True)
+        ]
+
+    def _sizes(self, records: Iterable[Record]) -> dict[str, int | None]:
+        ours = (record for record in records if record.claim.fingerprint == self.tree.fingerprint)
+        paths = {self.tree.uri(path): path for record in ours for path in record.products}
+        listed = self.tree.storage.look_up(paths)
+        return {paths[uri]: found.size if found else None for uri, found in listed.items()}
+
+
+class LookUp(beam.PTransform[Any, Any]):
+    """Encoded images to the same ones, `LookedUp` where the output is far away."""
+
+    def __init__(self, tree: Tree) -> None:
+        super().__init__()
+        self._tree = tree
+
+    def expand(self, images: Any) -> Any:
+        if not is_gcs(self._tree.root):
+            return images
+        looked_up = LookAhead(together=LookUpAll(self._tree), output_type=EncodedImage, group=_GROUP, waits=True)
+        return (images | "Look up groups" >> looked_up).main
+
+
+def held_record(tree: Tree, image: EncodedImage) -> Record | None:
+    """The record that an image's mask carries, or None where there is no whole mask with a record."""
+    if isinstance(image, LookedUp) and image.told:
+        return image.record
+    try:
+        data = tree.storage.read(_record_uri(tree, image.image_id))
+    except NotFound:
+        return None
+    return parse_record(read_text(data).get(TEXT_KEY)) if data.endswith(PNG_END) else None
+
+
+def product_size(tree: Tree, image: EncodedImage, path: str) -> int | None:
+    """The size of a product of an image, in bytes, or None where there is no such file."""
+    if isinstance(image, LookedUp) and path in image.sizes:
+        return image.sizes[path]
+    found = tree.storage.stat(tree.uri(path))
+    return found.size if found else None
+
+
+def _record_uri(tree: Tree, image_id: str) -> str:
+    return tree.uri(tree.record.format(encode_id(image_id)))
+
+
+def _record_of(mask: Listed | None) -> Record | None:
+    return parse_record(mask.metadata.get(TEXT_KEY)) if mask and mask.metadata else None
