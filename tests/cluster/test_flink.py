@@ -111,7 +111,7 @@ def test_how_far_workers_are_is_shown_by_the_command(cluster: Cluster, tmp_path:
 def test_a_job_without_its_command_keeps_its_lease_until_it_ends(cluster: Cluster, tmp_path: Path) -> None:
     run = waiting_run(cluster, tmp_path)
     run.process.kill()
-    run.process.wait()
+    run.end()
     again = ["--input", str(tmp_path / "in"), *FLAGS[:2]]
     end = time.monotonic() + 1.25 * LEASE_SECONDS
     while time.monotonic() < end:
