@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,17 @@ def test_models_of_every_kind_are_converted(K: Any, name: str, head: str, size: 
     other = KerasEngine(loaded, probe, end="labels", batch_size=4)(planes)
     assert (mine.logits == other.logits).mean() > 0.999
     np.testing.assert_allclose(mine.confidence, other.confidence, rtol=1e-4)
+
+
+def test_calls_side_by_side_give_what_they_give_alone(tmp_path: Path) -> None:
+    loaded, probe = opened(save(unet(keras, size=32), tmp_path / "m.keras"), normalize="imagenet")
+    engine = OpenVinoEngine(convert(loaded, probe, end="logits"), probe, batch_size=4)
+    batches = [synthetic_planes(4, 32, 32, 3) + n for n in range(40)]
+    alone = [engine(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as threads:
+        for mine, other in zip(threads.map(engine, batches), alone, strict=True):
+            for one, same in zip(mine, other, strict=True):
+                np.testing.assert_array_equal(one, same)
 
 
 def test_confidence_of_a_large_image_does_not_overflow() -> None:

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from apache_beam import Create, Map
@@ -108,3 +110,22 @@ def test_what_waits_for_its_own_shape_is_bounded(monkeypatch: pytest.MonkeyPatch
     out += step.process(model_input("big", 1, size=200), 0, "window")
     assert sum(image.plane.nbytes for bucket in step._buckets.values() for image, _, _ in bucket) <= 10
     assert len(out + list(step.finish_bundle())) == 101
+
+
+def test_an_engine_is_called_by_as_many_threads_as_it_says() -> None:
+    together = threading.Barrier(3, timeout=30)
+
+    class SideBySide(FakeEngine):
+        callers = 3
+
+        def __call__(self, planes: Array) -> Scores:
+            together.wait()  # three calls at once, or none ever returns
+            return super().__call__(planes)
+
+    engine = SideBySide(batch_size=2)
+    step = predict_module._Predict(lambda: engine, UNGUARDED)
+    step.start_bundle()
+    out = [result for n in range(12) for result in step.process(model_input(f"i{n}", n), 0, "window")]
+    out += step.finish_bundle()
+    assert [result.value.images[0].image_id for result in out] == [f"i{n}" for n in range(12)]
+    assert engine.calls == [2] * 6

@@ -15,8 +15,6 @@ from transforms.elements import Array, Failure, LogitsBatch, ModelInput
 from transforms.errors import ImageError, RunError
 from transforms.lookahead import InFlight, emit
 
-# One batch computes while the next is filled; a third would only hold memory.
-BATCHES_IN_FLIGHT = 2
 # What may wait for more images of its own shape. Photos of many sizes would otherwise all wait for the bundle's end,
 # and a bundle may be the whole input.
 BATCHES_WAITING = 8
@@ -39,7 +37,10 @@ class Scores(NamedTuple):
 
 
 class Engine(Protocol):
-    """A compiled model. Takes planes `[N, h, w, C]` on a scale of 0..255 with `N <= batch_size`."""
+    """A compiled model. Takes planes `[N, h, w, C]` on a scale of 0..255 with `N <= batch_size`.
+
+    An engine of which one call does not use all cores also says, as `callers`, how many threads may call it at once.
+    """
 
     @property
     def batch_size(self) -> int:
@@ -153,18 +154,18 @@ class _Predict(beam.DoFn):
     ) -> Iterator[Any]:
         if self._guard.alone(image):
             self._submit([(image, timestamp, window)])
-            yield from self._results(leaving=BATCHES_IN_FLIGHT - 1)
+            yield from self._results()
             return
         bucket = self._buckets.setdefault(image.plane.shape, [])
         bucket.append((image, timestamp, window))
         batch_size = self._loader().batch_size
         if len(bucket) >= batch_size:
             self._submit(self._buckets.pop(image.plane.shape))
-            yield from self._results(leaving=BATCHES_IN_FLIGHT - 1)
+            yield from self._results()
         while self._waits_too_much(batch_size):
             fullest = max(self._buckets, key=lambda shape: len(self._buckets[shape]) * prod(shape))
             self._submit(self._buckets.pop(fullest))
-            yield from self._results(leaving=BATCHES_IN_FLIGHT - 1)
+            yield from self._results()
 
     def finish_bundle(self) -> Iterator[Any]:
         while self._buckets:
@@ -179,18 +180,26 @@ class _Predict(beam.DoFn):
     def _submit(self, bucket: list[tuple[ModelInput, Any, Any]]) -> None:
         images = [image for image, _, _ in bucket]
         places = [(timestamp, window) for _, timestamp, window in bucket]
-        self._in_flight.submit(model_thread(), places, _run, self._loader, images, self._guard)
+        self._in_flight.submit(
+            model_threads(_callers(self._loader())), places, _run, self._loader, images, self._guard
+        )
 
-    def _results(self, *, leaving: int) -> Iterator[Any]:
+    def _results(self, *, leaving: int | None = None) -> Iterator[Any]:
+        # One batch for each caller computes while the next is filled; another would only hold memory.
+        leaving = _callers(self._loader()) if leaving is None else leaving
         for places, outcome in self._in_flight.take(leaving=leaving):
             for place, result in zip(places, outcome, strict=True):
                 yield emit(result, *place)
 
 
+def _callers(engine: Engine) -> int:
+    return getattr(engine, "callers", 1)
+
+
 @cache
-def model_thread() -> ThreadPoolExecutor:
-    """The process's one thread that calls the model, so that bundles side by side do not fight for the device."""
-    return ThreadPoolExecutor(1, thread_name_prefix="model")
+def model_threads(count: int) -> ThreadPoolExecutor:
+    """The process's threads that call the model, so that bundles side by side do not fight for the device."""
+    return ThreadPoolExecutor(count, thread_name_prefix="model")
 
 
 @cache

@@ -31,6 +31,7 @@ class BatchedEngine(ABC):
     """
 
     call_pixels = CALL_PIXELS
+    callers = 1
 
     def __init__(self, probe: Probe, *, only: int | None, batch_size: int = 0) -> None:
         """Sets the size of batches.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ GRAPH_VERSION = 2
 # Its own default for precision is bfloat16 where the processor has it, which changed 0.7% of a model's labels; its
 # other hint, throughput, was half as fast.
 SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+# A call for each core, with images of its own. Threads that share a call wait for one another at every layer, and so
+# for whichever of them just lost its core to a decoder.
+CALLERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _NAMES = ("ending", "sureness", "nonfinite")
 
 
@@ -31,7 +35,8 @@ class OpenVinoEngine(BatchedEngine):
     """A converted model, compiled by OpenVINO."""
 
     # It gains little from batches, and their memory is what they cost.
-    call_pixels = CALL_PIXELS // 2
+    call_pixels = CALL_PIXELS // 2 // CALLERS
+    callers = CALLERS
 
     def __init__(self, model: Any, probe: Probe, *, batch_size: int = 0) -> None:
         """Compiles the model.
@@ -41,18 +46,24 @@ class OpenVinoEngine(BatchedEngine):
             probe: How the model is fed and read.
             batch_size: Images to take at once; when 0, what the probe says, or what suits its planes.
         """
-        compiled = openvino.Core().compile_model(model, "CPU", SETTINGS)
+        streams = {"NUM_STREAMS": str(CALLERS), "INFERENCE_NUM_THREADS": CALLERS}
+        compiled = openvino.Core().compile_model(model, "CPU", {**SETTINGS, **streams})
         batch = compiled.inputs[0].get_partial_shape()[0]
         super().__init__(probe, only=batch.get_length() if batch.is_static else None, batch_size=batch_size)
-        self._request = compiled.create_infer_request()
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(CALLERS):
+            self._requests.put(compiled.create_infer_request())
 
     def run(self, planes: Array) -> tuple[Array, Array, Array]:
+        request = self._requests.get()
         try:
-            results = self._request.infer([planes.astype(np.float32, copy=False)])
+            results = request.infer([planes.astype(np.float32, copy=False)])
         except RuntimeError as error:
             if "alloc" in str(error):
                 raise MemoryError(f"the model has no room for {len(planes)} planes of {planes.shape[1:]}") from error
             raise
+        finally:
+            self._requests.put(request)
         ending, sureness, nonfinite = (results[name] for name in _NAMES)
         return ending, sureness, nonfinite
 
