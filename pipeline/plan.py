@@ -138,7 +138,8 @@ def settled(job: Job) -> Job:
     options = job.options
     load = partial(loaded_model, options.model, job.probe.digest)
     local, threshold = is_local(options.beam), job.labeling.threshold
-    probe = settle_engine(options.model.engine, load, job.probe, end=job.end, local=local, threshold=threshold)
+    asked = "tensorflow" if options.model.mixed_precision else options.model.engine
+    probe = settle_engine(asked, load, job.probe, end=job.end, local=local, threshold=threshold)
     return make_job(options, job.run, probe, job.table)
 
 
