@@ -1,6 +1,5 @@
 """Runs a pipeline on its engine, and turns what the engine says into what a person can use."""
 
-import gc
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from pipeline.causes import cause_of
 from pipeline.engine_flags import with_defaults
 from transforms.errors import TooManyFailuresError
+from transforms.garbage import started
 
 # Beam's own name `DirectRunner` first tries to download another runner; this is the one it falls back to.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -45,8 +45,7 @@ def execute(flags: Sequence[str], build: Callable[[beam.Pipeline], Any]) -> None
         standard.runner = LOCAL_RUNNER
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
-    # What start-up has made lives to the end: the garbage collector need not walk it again and again.
-    gc.freeze()
+    started()
     try:
         pipeline.run().wait_until_finish()
     except Exception as error:
@@ -62,15 +61,28 @@ def is_local(flags: Sequence[str]) -> bool:
 
 
 @contextmanager
-def stopping_on_signals(say: Callable[[str], None], clean_up: Callable[[], None]) -> Iterator[None]:
+def stopping_on_signals(
+    say: Callable[[str], None], clean_up: Callable[[], None], *, goes_on: bool = False
+) -> Iterator[None]:
     """Within this context SIGINT and SIGTERM end the process at once, with exit code 130 or 143.
 
     Files are complete or absent at any moment, so there is nothing to wait for; an engine's threads could not be
     stopped anyway.
+
+    Args:
+        say: Tells the person at the terminal what that means.
+        clean_up: Called after that.
+        goes_on: Whether the job may go on without this process.
     """
+    rest = (
+        "that ends the command and not the job, which may go on on its cluster: stop it there if you want to. The "
+        "same command is refused until the job has ended; then it does what is missing"
+        if goes_on
+        else "the same command goes on where this one stopped"
+    )
 
     def stop(number: int, _: FrameType | None) -> None:
-        say(f"stopped by {signal.Signals(number).name}; the same command goes on where this one stopped")
+        say(f"stopped by {signal.Signals(number).name}; {rest}")
         clean_up()
         sys.stdout.flush()
         sys.stderr.flush()

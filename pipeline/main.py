@@ -17,6 +17,7 @@ from pipeline.command_line import (
 from pipeline.options import RunOptions
 from pipeline.quiet import quiet
 from transforms.errors import RunError
+from transforms.garbage import starting_up
 
 HELP = f"""usage: maskbeam COMMAND [options]
 
@@ -103,6 +104,7 @@ def run_options(argv: Sequence[str]) -> RunOptions:
     return options
 
 
+@starting_up()
 def _run(argv: list[str]) -> int:
     options = run_options(argv)
     from pipeline.run import run
@@ -121,6 +123,7 @@ def _inspect(argv: list[str]) -> int:
     return inspect(options)
 
 
+@starting_up()
 def _merge(argv: list[str]) -> int:
     parser = Parser("maskbeam merge", "Report on an output whose parts (maskbeam run --part I/N) are all done.")
     parser.add_argument("output", metavar="DIR", help="the output folder of the parts")
@@ -139,6 +142,7 @@ def _verify(argv: list[str]) -> int:
     return verify(output)
 
 
+@starting_up()
 def _demo(argv: list[str]) -> int:
     parser = Parser("maskbeam demo", "Make sample images and segment them with the sample model.")
     parser.add_argument("--output", default="demo", metavar="DIR", help="where everything goes [demo]")

@@ -1,6 +1,5 @@
 """Images in, logits out: forms batches of one shape, runs the engine, and isolates what makes it fail."""
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +12,7 @@ import numpy as np
 
 from transforms.elements import Array, Failure, LogitsBatch, ModelInput
 from transforms.errors import ImageError, RunError
+from transforms.garbage import started
 from transforms.lookahead import InFlight, emit
 
 # What may wait for more images of its own shape. Photos of many sizes would otherwise all wait for the bundle's end,
@@ -202,17 +202,10 @@ def model_threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="model")
 
 
-@cache
-def _leave_to_the_end() -> None:
-    """Takes all that libraries and model have made so far out of the garbage collector's sight.
-
-    It lives as long as the process. Walking it again and again, with the interpreter's lock held, was a tenth of the
-    host's CPU time.
-    """
-    gc.freeze()
+_started_once = cache(started)
 
 
 def _run(loader: Loader, images: list[ModelInput], guard: Guard) -> Outcome:
     engine = loader()
-    _leave_to_the_end()
+    _started_once()
     return predict(images, engine, limit=engine.batch_size, guard=guard)

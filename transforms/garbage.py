@@ -1,0 +1,26 @@
+"""Keeps the garbage collector away from what lives as long as the process: libraries, the model, the graph.
+
+Importing TensorFlow, Keras and Beam makes millions of objects. Walking them while they are being made took a quarter
+of the time to the first mask; walking them again and again during the work, with the interpreter's lock held, was a
+tenth of the host's CPU time.
+"""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def starting_up() -> Iterator[None]:
+    """Within this context nothing is collected until `started` says that the work begins."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def started() -> None:
+    """Takes all that exists so far out of the collector's sight, and lets it look after what follows."""
+    gc.freeze()
+    gc.enable()
