@@ -142,6 +142,9 @@ def check_beam_flags(words: Sequence[str]) -> None:
         raise RunError(f"{not_known(words[0], ours)} (see maskbeam run --help)")
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    # Has flags of its own that Beam's Python does not know.
+    import pipeline.engine_flags  # noqa: F401
+
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     parser.error = _refuse  # type: ignore[method-assign]
     for kind in _all_subclasses(PipelineOptions):

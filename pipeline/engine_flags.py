@@ -3,6 +3,7 @@
 Whatever the user says stands; these are the values of flags that were not given.
 """
 
+import argparse
 import json
 import socket
 import urllib.request
@@ -28,6 +29,16 @@ _REMOTE = ("flinkrunner", "portablerunner")
 _SECONDS = 10.0
 
 
+class JobServerOptions(PipelineOptions):
+    """Flags that Beam's job server for Flink knows and Beam's Python does not, so that they are not refused here."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--max_bundle_size", type=int, help="elements of a bundle, with --streaming")
+        parser.add_argument("--max_bundle_time_mills", type=int, help="milliseconds of a bundle, with --streaming")
+        parser.add_argument("--number_of_execution_retries", type=int, help="how often a job that fails begins again")
+
+
 def with_defaults(flags: Sequence[str]) -> list[str]:
     """Beam's flags, completed by what suits maskbeam.
 
@@ -46,6 +57,12 @@ def with_defaults(flags: Sequence[str]) -> list[str]:
         chosen["prism_log_level"] = "error"
     given = {flag.partition("=")[0] for flag in flags}
     return [*flags, *(f"--{name}={value}" for name, value in chosen.items() if f"--{name}" not in given)]
+
+
+def may_go_on_alone(flags: Sequence[str]) -> bool:
+    """Whether a job may go on when its command has ended: it is a cluster's, and so are its workers."""
+    options = PipelineOptions(list(flags))
+    return _runner(options) in _REMOTE and options.view_as(PortableOptions).environment_type != "LOOPBACK"
 
 
 def check_engine(options: RunOptions) -> None:

@@ -18,7 +18,7 @@ from pipeline.models.keras_model import open_model
 from pipeline.models.model_facts import file_facts
 from pipeline.models.model_file import ModelFile
 from pipeline.models.model_input import find_normalization
-from pipeline.models.probe import Probe, probe_model
+from pipeline.models.probe import Probe, other_versions, probe_model
 from pipeline.options import ModelOptions, ReadOptions, RunOptions
 from pipeline.output.tree import RECORD
 from pipeline.storage import NotFound, absolute, open_storage
@@ -122,7 +122,7 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     stored = stored_record(options.output.path)
     if stored is None and not options.output.overwrite:
         check_new(options.output.path)
-    probe = _known_probe(stored, options.model, model) or find_probe(options.model, model)
+    probe = _known_probe(stored, options, model) or find_probe(options.model, model)
     check_channels(probe.spec.channels, options.read)
     job = settled(make_job(options, run, probe, _class_table(options, probe)))
     _check_settings(job, stored)
@@ -217,15 +217,16 @@ def _model_options(options: ModelOptions) -> dict[str, Any]:
     return dict(json.loads(json.dumps(asdict(replace(options, path="")))))
 
 
-def _known_probe(stored: dict[str, Any] | None, options: ModelOptions, model: ModelFile) -> Probe | None:
-    if stored is None or stored.get("model_options") != _model_options(options):
+def _known_probe(stored: dict[str, Any] | None, options: RunOptions, model: ModelFile) -> Probe | None:
+    if stored is None or stored.get("model_options") != _model_options(options.model):
         return None
     try:
         probe = Probe.from_json(json.dumps(stored["probe"]))
     except (KeyError, TypeError, ValueError):
         # Another version of maskbeam wrote it: the model is probed again, and its settings are compared as ever.
         return None
-    return probe if probe.digest == model.digest else None
+    outdated = options.output.overwrite and other_versions(probe)
+    return probe if probe.digest == model.digest and not outdated else None
 
 
 def _class_table(options: RunOptions, probe: Probe) -> ClassTable:

@@ -13,6 +13,7 @@ from functools import partial
 import grpc
 
 from pipeline.build import segment
+from pipeline.engine_flags import may_go_on_alone
 from pipeline.execute import ExecutionError, execute, is_local, stopping_on_signals
 from pipeline.heartbeat import counts_of
 from pipeline.inputs.listing import describe_inputs
@@ -64,7 +65,8 @@ def run(options: RunOptions, *, find_probe: FindProbe = probe_file, make_loader:
         outlives = not is_local(options.beam)
         lease = Lease(storage, f"{output}/{lock_of(part)}", name, rivals=rivals, outlives=outlives)
         stack.enter_context(lease)
-        stack.enter_context(stopping_on_signals(say, (lambda: None) if outlives else lease.release))
+        clean_up = (lambda: None) if outlives else lease.release
+        stack.enter_context(stopping_on_signals(say, clean_up, goes_on=may_go_on_alone(options.beam)))
         plan = make_plan(command, name, find_probe=find_probe)
         say(plan.describe())
         loader, job = (make_loader or engine_loader)(plan.job)

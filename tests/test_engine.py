@@ -214,7 +214,7 @@ def test_few_shapes_reach_the_model_and_large_planes_go_alone(small_model: Loade
 
     def call(batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
         tf.numpy_function(lambda b: seen.append(len(b)), [batch], [])
-        return (tf.zeros_like(batch[..., :2]),)
+        return (tf.zeros_like(tf.repeat(batch[..., :1], 5, axis=3)),)
 
     side = 1024
     fitting = CALL_BYTES // (side * side * (BYTES_PER_PIXEL + 16 * 5))
@@ -230,7 +230,7 @@ def test_out_of_memory_is_a_memory_error(small_model: LoadedModel, small_probe: 
 
     def call(batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
         with tf.control_dependencies([tf.numpy_function(fail, [batch], [])]):
-            return (tf.identity(batch[..., :2]),)
+            return (tf.repeat(batch[..., :1], 5, axis=3),)
 
     full = replace(small_model, call=call)
     with pytest.raises(MemoryError, match="no room for 1 planes"):

@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from pipeline.engine_flags import check_engine, with_defaults
+from pipeline.engine_flags import check_engine, may_go_on_alone, with_defaults
+from pipeline.main import run_options
 from pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
 from transforms.errors import RunError
 
@@ -40,6 +41,28 @@ def options(*beam: str, where: str = "") -> RunOptions:
         output=OutputOptions(path=f"{where}/out"),
         beam=beam,
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "goes_on"),
+    [
+        ([], False),
+        (["--runner=DirectRunner"], False),
+        (["--runner=PrismRunner"], False),
+        (["--runner=PortableRunner", "--environment_type=EXTERNAL"], True),
+        (["--runner=PortableRunner", "--environment_type=LOOPBACK"], False),
+        (["--runner=FlinkRunner", "--flink_master=h:1"], True),
+    ],
+)
+def test_a_job_goes_on_alone_where_nothing_of_it_is_in_the_command(flags: list[str], goes_on: bool) -> None:
+    assert may_go_on_alone(flags) == goes_on
+
+
+def test_flags_that_only_beam_s_job_server_knows_are_let_through() -> None:
+    flags = ["--input=in", "--model=m.keras", "--output=out", "--max_bundle_size=2", "--max_bundle_time_mills=50"]
+    assert run_options(flags).beam == ("--max_bundle_size=2", "--max_bundle_time_mills=50")
+    with pytest.raises(RunError, match="unknown flag --max_bundle_sizes=2; did you mean --max_bundle_size"):
+        run_options([*flags, "--max_bundle_sizes=2"])
 
 
 def test_local_runs_have_no_flags_of_ours() -> None:

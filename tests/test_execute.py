@@ -6,7 +6,7 @@ import apache_beam as beam
 import pytest
 
 from pipeline.causes import cause_of
-from pipeline.execute import ExecutionError, execute
+from pipeline.execute import ExecutionError, execute, stopping_on_signals
 from pipeline.storage import Denied
 from transforms.errors import RunError
 
@@ -55,3 +55,18 @@ def test_a_signal_ends_the_process_with_its_code_and_a_line_that_helps(number: i
     assert done.returncode == code
     assert "the same command goes on" in done.stdout
     assert "cleaned" in done.stdout
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_signal_says_what_becomes_of_a_job_that_goes_on(
+    goes_on: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    with stopping_on_signals(print, lambda: None, goes_on=goes_on):
+        signal.raise_signal(signal.SIGINT)
+    assert ended == [130]
+    said = capsys.readouterr().out
+    assert said.startswith("stopped by SIGINT; ")
+    assert ("refused until the job has ended" in said) == goes_on
+    assert ("goes on where this one stopped" in said) != goes_on

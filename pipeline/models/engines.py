@@ -1,12 +1,13 @@
 """The process's engines: each is loaded once, by whoever needs it first, and kept."""
 
+import socket
 import threading
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 from pipeline.models.keras_model import LoadedModel, load, open_model
-from pipeline.models.probe import Probe
+from pipeline.models.probe import Probe, other_versions
 from pipeline.options import ModelOptions
 from transforms.errors import RunError
 from transforms.predict import Engine
@@ -26,9 +27,16 @@ def loaded_model(options: ModelOptions, digest: str) -> LoadedModel:
 
 @cache
 def _load(options: ModelOptions, digest: str) -> LoadedModel:
-    file = open_model(options)
+    try:
+        file = open_model(options)
+    except RunError as error:
+        # It was there when the command looked, so that it matters where it is not.
+        raise RunError(f"{error} (on {socket.gethostname()})") from error
     if file.digest != digest:
-        raise RunError(f"--model {options.path} is not the file that this run began with; start the run again")
+        raise RunError(
+            f"--model {options.path} on {socket.gethostname()} is not the file that this run began with: give all "
+            "workers the same one, and start the run again"
+        )
     return load(file, options)
 
 
@@ -54,6 +62,11 @@ class EngineLoader:
 def _start(loader: EngineLoader) -> tuple[Any, Probe]:
     from pipeline.models.choose_engine import start_engine
 
+    if others := other_versions(loader.probe):
+        raise RunError(
+            f"{socket.gethostname()} has {', '.join(others)}, with which this output was begun: install the same "
+            "everywhere, or do everything again with --overwrite"
+        )
     load = partial(loaded_model, loader.options, loader.probe.digest)
     mixed = loader.options.mixed_precision
     return start_engine(load, loader.probe, end=loader.end, threshold=loader.threshold, mixed_precision=mixed)

@@ -1,9 +1,11 @@
 """Finds out, once before a job, how a model is fed and how its output is read; keeps it for the job's reruns."""
 
 import json
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipeline.models.find_head import choose_output, find_head
@@ -77,6 +79,25 @@ class Probe:
             "versions": tuple(tuple(pair) for pair in held["versions"]),
         }
         return cls(**_tuples(held))
+
+
+def other_versions(probe: Probe) -> list[str]:
+    """The packages that are another version in this process, each as `keras 3.15.1 in place of 3.15.0`."""
+    found = []
+    for package, expected in probe.versions:
+        # Whatever is not here at all says so itself when it is needed.
+        with suppress(PackageNotFoundError):
+            if version(package) != expected:
+                found.append(f"{package} {version(package)} in place of {expected}")
+    return found
+
+
+def not_as_probed(found: str, probed: str) -> RunError:
+    """The error of a model that is not here what it was where it was probed."""
+    return RunError(
+        f"the model gives {found} on {socket.gethostname()}, but {probed} where this run was planned: are the "
+        "packages and --custom_objects the same on both?"
+    )
 
 
 def _tuples(held: dict[str, Any]) -> dict[str, Any]:

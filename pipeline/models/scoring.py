@@ -6,7 +6,7 @@ from dataclasses import replace
 import tensorflow as tf
 
 from pipeline.models.keras_model import LoadedModel
-from pipeline.models.probe import Probe
+from pipeline.models.probe import Probe, not_as_probed
 from transforms.head import EXCLUSIVE, Head, canonical, cut
 from transforms.normalize import normalize
 
@@ -45,6 +45,8 @@ def make_scoring(
         values = forward(planes, loaded, probe)
         if probe.head.kind == "ids":
             return _score_ids(values)
+        if values.shape[-1] not in (None, probe.head.channels):
+            raise not_as_probed(f"{values.shape[-1]} channels", f"{probe.head.channels}")
         values = tf.cast(values, tf.float32)
         scores, axis = (values, -1) if probe.head.channels > in_front else (tf.transpose(values, (0, 3, 1, 2)), 1)
         nan = tf.reduce_any(tf.math.is_nan(values), axis=-1)
