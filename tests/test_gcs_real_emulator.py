@@ -1,4 +1,7 @@
-"""The same contract against fake-gcs-server, which others wrote; `deploy/fake-gcs/run.sh` builds it and runs this."""
+"""The same contract against fake-gcs-server, which others wrote, also with faults on the way to it; and a whole run.
+
+`deploy/fake-gcs/run.sh` builds the server and runs this.
+"""
 
 import os
 import shutil
@@ -6,14 +9,17 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
-from pipeline.storage import open_storage
-from pipeline.storage.gcs_client import client, forget_client
+from tests.fake_faults import TRANSIENT, Faults
+from tests.faulty_proxy import FaultyProxy
+from tests.gcs_runs import check_a_run_through_faults, served_by
 from tests.storage_contract import Place, StorageContract
+from tests.test_faulty_proxy import KINDS
 
 SERVER = shutil.which(os.environ.get("FAKE_GCS_SERVER", "fake-gcs-server"))
 
@@ -48,25 +54,56 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _ready(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
     while process.poll() is None:
         try:
-            requests.post(f"{url}/storage/v1/b", json={"name": "bucket"}, timeout=10).raise_for_status()
+            for bucket in ("bucket", "data"):
+                requests.post(f"{url}/storage/v1/b", json={"name": bucket}, timeout=10).raise_for_status()
         except requests.ConnectionError:
             continue
         return url
     raise AssertionError(f"fake-gcs-server ended: {log.read_text()}")
 
 
-@pytest.fixture
-def place(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+@contextmanager
+def place_at(server: str, url: str) -> Iterator[Place]:
+    """An empty folder on the server, which our storage reaches by `url` and others directly."""
     root = uuid.uuid4().hex
 
     def put(name: str, data: bytes) -> None:
-        client().bucket("bucket").blob(f"{root}/{name}").upload_from_string(data)
+        query = {"uploadType": "media", "name": f"{root}/{name}"}
+        requests.post(f"{server}/upload/storage/v1/b/bucket/o", data, params=query, timeout=60).raise_for_status()
 
-    # The server takes any ifGenerationMatch for a delete.
-    yield Place(open_storage("gs://bucket"), f"gs://bucket/{root}", put, checks_deletes=False)
-    forget_client()
+    with served_by(url) as storage:
+        # The server takes any ifGenerationMatch for a delete.
+        yield Place(storage, f"gs://bucket/{root}", put, checks_deletes=False)
 
 
 class TestFakeGcsServer(StorageContract):
-    pass
+    @pytest.fixture
+    def place(self, server: str) -> Iterator[Place]:
+        with place_at(server, server) as place:
+            yield place
+
+
+class TestFakeGcsServerThroughFaults(StorageContract):
+    @pytest.fixture
+    def place(self, server: str) -> Iterator[Place]:
+        with FaultyProxy(server, faults=Faults(rate=0.2, kinds=KINDS)) as proxy, place_at(server, proxy.url) as place:
+            yield place
+
+
+@pytest.mark.parametrize("kind", TRANSIENT)
+def test_each_fault_is_survived_both_ways(server: str, kind: str) -> None:
+    uri = f"gs://bucket/{uuid.uuid4().hex}"
+    with FaultyProxy(server) as proxy, served_by(proxy.url) as storage:
+        for name, data in (("small", b"mask"), ("large", os.urandom(9 << 20))):
+            proxy.faults.plan(kind, "", kind)
+            version = storage.write(f"{uri}/{name}", data, expected=None)
+            proxy.faults.plan(kind)
+            assert storage.read(f"{uri}/{name}", version=version) == data
+            assert [found.size for found in storage.list(f"{uri}/{name}")] == [len(data)]
+    assert proxy.happened.total() >= 4
+
+
+def test_a_run_through_faults_gives_the_same_tree(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_a_run_through_faults(server, tmp_path, monkeypatch)

@@ -84,6 +84,8 @@ class GcsStorage:
 
         def attempt(this: Attempt) -> str:
             blob = blob_of(uri)
+            # Declared up front, so that the service refuses what was altered on its way, of large uploads too.
+            blob.crc32c = checksum
             if metadata:
                 blob.metadata = dict(metadata)
             options = {"content_type": mimetypes.guess_type(uri)[0], "checksum": "crc32c", "timeout": this.timeout}
