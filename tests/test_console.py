@@ -92,6 +92,14 @@ def test_a_part_names_no_report_that_only_the_merge_writes() -> None:
         assert "more, `maskbeam merge` writes reports/classes.csv after the last part" in text
 
 
+def test_records_that_nobody_has_seen_are_no_success_whatever_the_limit() -> None:
+    ending = replace(CLEAN, counts=InputCounts(1000, 998, 2, 0), failures={"SHARD_UNREAD": 2}, max_failures="100%")
+    assert closing_summary(ending, CLASSES).splitlines()[-1] == (
+        "NOT DONE: 2 parts of shards could not be read to the end, so an unknown number of records is missing: "
+        "no _SUCCESS; see reports/failures.jsonl; mend that, and run the same command again"
+    )
+
+
 def test_a_dead_model_does_not_look_good() -> None:
     ending = replace(CLEAN, warnings=["class 'field' holds 100%"], refused=True)
     text = closing_summary(ending, CLASSES)

@@ -77,7 +77,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         monkeypatch.setattr(service, "put", seen_put)
         monkeypatch.setattr(service, "list", seen_list)
         # The report reads the masks of its samples, whatever was done before.
-        monkeypatch.setattr("pipeline.reports.report_writer.draw_sample", lambda job, outcome: None)
+        monkeypatch.setattr("pipeline.reports.report_writer.draw_samples", lambda job, outcomes: [])
         yield seen
         forget_client()
 

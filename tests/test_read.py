@@ -12,7 +12,9 @@ from apache_beam.testing.util import assert_that, equal_to, is_not_empty
 
 from pipeline.inputs import listing, read
 from pipeline.inputs.example import make_example
-from pipeline.inputs.listing import list_chunks
+from pipeline.inputs.find_inputs import Input
+from pipeline.inputs.kinds import Kind
+from pipeline.inputs.listing import chunks_of, list_chunks
 from pipeline.inputs.read import List, Read, fetch, read_chunk, reread
 from pipeline.inputs.tfrecord import frame
 from pipeline.options import ReadOptions
@@ -22,7 +24,7 @@ from pipeline.storage.local_storage import LocalStorage
 from tests.fake_gcs import FakeGcs
 from tests.graph import local_pipeline
 from tests.shard_files import examples, png, write_shard, write_tree
-from transforms.elements import EncodedImage, Failure, SizedCoder
+from transforms.elements import EncodedImage, Entry, Failure, SizedCoder
 from transforms.errors import ImageError
 
 OPTIONS = ReadOptions()
@@ -171,9 +173,27 @@ def test_a_shard_that_is_gone_or_changed_is_one_failure(tmp_path: Path) -> None:
     path = write_shard(tmp_path / "s", examples(3))
     chunks = list(list_chunks(str(path), OPTIONS))
     path.write_bytes(path.read_bytes() + b"more")
-    assert codes(read_chunk(chunks[0], OPTIONS)) == ["SOURCE_CHANGED"]
+    assert codes(read_chunk(chunks[0], OPTIONS)) == ["SHARD_UNREAD"]
     path.unlink()
-    assert codes(read_chunk(chunks[0], OPTIONS)) == ["SOURCE_MISSING"]
+    assert codes(read_chunk(chunks[0], OPTIONS)) == ["SHARD_UNREAD"]
+
+
+def test_what_is_named_like_a_shard_and_not_there_is_no_single_image(tmp_path: Path) -> None:
+    os.symlink("/nowhere", tmp_path / "a.tfrecord")
+    os.symlink("/nowhere", tmp_path / "b")
+    assert codes(read_all(tmp_path)) == ["SHARD_UNREAD"]
+    (tmp_path / "list.txt").write_text("c-00000-of-00002\nd\ne.png")
+    assert codes(read_all(tmp_path / "list.txt")) == ["SHARD_UNREAD", "SOURCE_MISSING", "SOURCE_MISSING"]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_shard_whose_size_is_not_known_is_read_whole(tmp_path: Path, compress: bool) -> None:
+    path = write_shard(tmp_path / "s", examples(3), compress=compress)
+    for version, found in (("", ["im0", "im1", "im2"]), ("0-0", [])):
+        (chunk,) = chunks_of([Input(Kind.SHARD, Entry(str(path), 0, version))])
+        items = list(read_chunk(chunk, OPTIONS))
+        assert [image.image_id for image in images(items)] == found
+        assert codes(items) == ([] if found else ["SHARD_UNREAD"])
 
 
 def test_a_manifests_images_get_their_versions_when_they_are_read(tmp_path: Path) -> None:

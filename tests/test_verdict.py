@@ -23,11 +23,18 @@ def counts(done: int, failed: int = 0, duplicate: int = 0, lost: int = 0) -> Inp
     ],
 )
 def test_the_numbers_decide(numbers: InputCounts, limit: str, code: int) -> None:
-    verdict = judge_run(numbers, [], max_failures=limit, fail_on_degenerate=False)
+    verdict = judge_run(numbers, [], failures={}, max_failures=limit, fail_on_degenerate=False)
     assert verdict.code == code
     assert verdict.too_many == (code == 3)
 
 
 def test_a_dead_model_fails_only_when_asked() -> None:
-    assert judge_run(counts(5), ["dead"], max_failures="0", fail_on_degenerate=False).code == 0
-    assert judge_run(counts(5), ["dead"], max_failures="0", fail_on_degenerate=True).code == 3
+    for asked, code in ((False, 0), (True, 3)):
+        assert judge_run(counts(5), ["dead"], failures={}, max_failures="0", fail_on_degenerate=asked).code == code
+
+
+@pytest.mark.parametrize("limit", ["100%", "1000"])
+def test_no_limit_allows_shards_that_were_not_read_to_their_end(limit: str) -> None:
+    for code, expected in (("UNREADABLE", 0), ("SHARD_UNREAD", 3)):
+        verdict = judge_run(counts(99, 1), [], failures={code: 1}, max_failures=limit, fail_on_degenerate=False)
+        assert (verdict.code, verdict.too_many) == (expected, False)

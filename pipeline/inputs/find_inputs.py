@@ -12,7 +12,14 @@ from itertools import islice
 from typing import NamedTuple
 
 from pipeline.inputs.ids import image_id_of, path_below
-from pipeline.inputs.kinds import MANIFEST_EXTENSIONS, Kind, extension_of, kind_by_content, kind_by_extension
+from pipeline.inputs.kinds import (
+    MANIFEST_EXTENSIONS,
+    Kind,
+    extension_of,
+    is_named_like_a_shard,
+    kind_by_content,
+    kind_by_extension,
+)
 from pipeline.inputs.manifest import Line, parse_manifest
 from pipeline.options import ReadOptions
 from pipeline.storage import Listed, NotFound, SourceChanged, Storage, absolute, folder_of, open_storage
@@ -133,7 +140,8 @@ def _look(storage: Storage, listed: Listed, *, named: bool) -> Kind:
     try:
         return kind_by_content(listed.uri, lambda limit: storage.read(listed.uri, limit=limit), named=named)
     except (NotFound, SourceChanged):
-        return Kind.IMAGE  # so that its loss shows among the failures
+        # Its loss shows among the failures: as that of one image, or of a whole shard.
+        return Kind.GZIP_SHARD if is_named_like_a_shard(listed.uri) else Kind.IMAGE
 
 
 def _of_manifest(storage: Storage, manifest: Listed, options: ReadOptions) -> Iterator[Input]:

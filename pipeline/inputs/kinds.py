@@ -31,7 +31,8 @@ _TEXT_EXTENSIONS: Final = MANIFEST_EXTENSIONS | {
     ".db",
 }
 
-_HEAD_BYTES = 64
+# How much of a file's beginning tells most kinds apart.
+HEAD_BYTES = 64
 _SEARCHED_BYTES = 1 << 18
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
@@ -82,14 +83,19 @@ def kind_by_content(uri: str, read_head: Callable[[int], bytes], *, named: bool)
         read_head: Gives the file's first n bytes.
         named: As above; such a file is an input whatever it holds, and the decoder says what is wrong with it.
     """
-    kind = _recognised(read_head(_HEAD_BYTES))
+    kind = _recognised(read_head(HEAD_BYTES))
     if kind is not None:
         return kind
     head = read_head(_SEARCHED_BYTES)
-    like_a_shard = _NAMED_LIKE_A_SHARD.search(uri.rpartition("/")[2]) or (named and not head)
+    like_a_shard = is_named_like_a_shard(uri) or (named and not head)
     if like_a_shard or _holds_a_header(head):
         return Kind.GZIP_SHARD if is_gzip(head) else Kind.SHARD
     return Kind.IMAGE if named else Kind.OTHER
+
+
+def is_named_like_a_shard(uri: str) -> bool:
+    """Whether a file's name is one that shards usually have."""
+    return bool(_NAMED_LIKE_A_SHARD.search(uri.rpartition("/")[2]))
 
 
 def is_gzip_shard(head: bytes) -> bool:

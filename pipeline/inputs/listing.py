@@ -50,7 +50,7 @@ def list_chunks(pattern: str, options: ReadOptions) -> Iterator[Chunk]:
     """The input that `pattern` means, in pieces for workers; errors as in `find_inputs`.
 
     Image files come up to 1,000 in a chunk, but first in small chunks, so that a few files are work for several
-    workers too. A shard is cut into ranges of up to 64 MB; a compressed one stays whole.
+    workers too. A shard is cut into ranges of up to 64 MB; a compressed one, or one of unknown size, stays whole.
     """
     return chunks_of(find_inputs(pattern, options))
 
@@ -92,10 +92,11 @@ def describe_inputs(options: ReadOptions) -> InputSummary:
 
 
 def _ranges(kind: Kind, shard: Entry) -> Iterator[Chunk]:
-    if kind is Kind.GZIP_SHARD:
+    if kind is Kind.GZIP_SHARD or not shard.size:
+        # A size of 0 may be that of a file which did not answer: whoever reads it will know.
         yield Chunk(shard=shard)
         return
     step = min(_RANGE_BYTES, max(_MIN_RANGE_BYTES, shard.size // _FIRST_CHUNKS))
     count = -(-shard.size // step)
-    bounds = [shard.size * i // count for i in range(count + 1)] if count else []
+    bounds = [shard.size * i // count for i in range(count + 1)]
     yield from (Chunk(shard=shard, start=start, end=end) for start, end in pairwise(bounds))

@@ -1,7 +1,7 @@
 """List and read: patterns become chunks, and chunks images that are not decoded yet.
 
 Every input comes out once, as an `EncodedImage` or as a `Failure`. One input is an image file, a record, a damaged
-place of a shard, or what is left of a part of a shard that cannot be read on. Records come with their bytes; the
+place of a shard, or what is left of a range of a shard that cannot be read on. Records come with their bytes; the
 bytes of files are fetched later, by `fetch`, in the pool that decodes them.
 """
 
@@ -16,14 +16,16 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipeline.inputs.anonymous import same_id
 from pipeline.inputs.ids import check_id
-from pipeline.inputs.kinds import is_gzip_shard
+from pipeline.inputs.kinds import HEAD_BYTES, is_gzip_shard
 from pipeline.inputs.listing import list_chunks
+from pipeline.inputs.part import Part
 from pipeline.inputs.records import image_of
 from pipeline.inputs.sampling import sample
 from pipeline.inputs.shards import read_chunk_records
 from pipeline.inputs.tfrecord import Damage
 from pipeline.options import ReadOptions
 from pipeline.reports.progress import tally
+from pipeline.reports.verdict import UNREAD
 from pipeline.storage import NotFound, SourceChanged, open_storage
 from transforms.elements import Chunk, EncodedImage, Entry, Failure, Source, size_of
 from transforms.errors import ImageError
@@ -37,7 +39,7 @@ _RECORD_VERSION = re.compile(r"[0-9a-f]{8}")
 def read_chunk(chunk: Chunk, options: ReadOptions) -> Iterator[EncodedImage | Failure]:
     """The images of a chunk, in order, and what is not to be had.
 
-    Failures are `SOURCE_MISSING`, `SOURCE_CHANGED`, `TOO_LARGE`, `BAD_ID`, `DAMAGED_RECORD`, `BAD_EXAMPLE`,
+    Failures are `SOURCE_MISSING`, `SHARD_UNREAD`, `TOO_LARGE`, `BAD_ID`, `DAMAGED_RECORD`, `BAD_EXAMPLE`,
     `MISSING_KEY` and, for raw tensors whose sizes do not fit, `UNREADABLE`.
     """
     for entry in _with_versions(chunk.files):
@@ -80,7 +82,7 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
         return fetch(EncodedImage(image_id, source))
     uri, offset = place[1], int(place[2])
     try:
-        compressed = is_gzip_shard(open_storage(uri).read(uri, limit=64))
+        compressed = is_gzip_shard(open_storage(uri).read(uri, limit=HEAD_BYTES))
         chunk = Chunk(shard=Entry(uri, 0, ""), end=None if compressed else offset + 1, offsets=frozenset((offset,)))
         found = next(read_chunk(chunk, options), None)
     except NotFound:
@@ -135,11 +137,17 @@ class _Read(beam.DoFn):
         for held in read_chunk(chunk, self._options):
             found = replace(held, image_id=self._naming(held.image_id))
             tally.add(bytes=next(sizes, size_of(found)))
-            if part and not part.holds(found.image_id or found.source.where):
+            if part and not _belongs(found, part):
                 continue
             count += 1
             yield TaggedOutput("failed", found) if isinstance(found, Failure) else found
         yield TaggedOutput("counted", count)
+
+
+def _belongs(found: EncodedImage | Failure, part: Part) -> bool:
+    # Records of every part are among those that nobody has seen.
+    unread = isinstance(found, Failure) and found.code == UNREAD
+    return unread or part.holds(found.image_id or found.source.where)
 
 
 def _with_versions(entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -176,9 +184,9 @@ def _records(chunk: Chunk, shard: Entry, options: ReadOptions) -> Iterator[Encod
                 yield image_of(item, shard, options)
                 position = item.end
     except NotFound:
-        yield _lost(shard, position, "SOURCE_MISSING", "the shard cannot be read on: it is gone or unreadable")
+        yield _lost(shard, position, "SHARD_UNREAD", "the shard cannot be read on: it is gone or unreadable")
     except SourceChanged:
-        yield _lost(shard, position, "SOURCE_CHANGED", "the shard was altered while it was read; run again")
+        yield _lost(shard, position, "SHARD_UNREAD", "the shard cannot be read on: it was altered meanwhile")
 
 
 def _lost(shard: Entry, offset: int, code: str, reason: str) -> Failure:

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import chain, dropwhile, islice, takewhile
 
 from pipeline.inputs.gunzip import Gunzip
+from pipeline.inputs.kinds import HEAD_BYTES, is_gzip_shard
 from pipeline.inputs.tfrecord import Damage, Readable, Record, read_records
 from pipeline.storage import is_gcs, open_storage
 from transforms.elements import Chunk, Entry
@@ -35,7 +36,7 @@ def read_shard(shard: Entry, *, start: int = 0, end: int | None, aligned: bool =
     Args:
         shard: The shard; its version, if it has one, is pinned.
         start: Byte offset in a plain shard.
-        end: Byte offset in a plain shard; None: all of a compressed one.
+        end: Byte offset in a plain shard; None: all of a shard, compressed or not.
         aligned: `start` is known to lie where a record begins.
 
     Raises:
@@ -86,10 +87,28 @@ def _read(
     storage, version = open_storage(shard.uri), shard.version or None
     if end is None:
         with storage.open(shard.uri, version=version) as file:
-            yield from _decompressed(file)
+            yield from _whole(file)
     else:
         with storage.open(shard.uri, start=start, end=stop, version=version) as file:
             yield from read_records(file, start=start, end=end, aligned=aligned)
+
+
+class _Rejoined:
+    """A stream whose beginning was read already."""
+
+    def __init__(self, head: bytes, rest: Readable) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int, /) -> bytes:
+        data, self._head = self._head[:size], self._head[size:]
+        return data or self._rest.read(size)
+
+
+def _whole(file: Readable) -> Iterator[Record | Damage]:
+    head = file.read(HEAD_BYTES)
+    stream = _Rejoined(head, file)
+    return _decompressed(stream) if is_gzip_shard(head) else read_records(stream)
 
 
 def _decompressed(file: Readable) -> Iterator[Record | Damage]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.reports.summary_file import InputCounts
+from pipeline.reports.verdict import UNREAD
 from pipeline.reports.wording import count, duration, percent, rate
 from transforms.class_summary import ClassSummary
 
@@ -137,6 +138,10 @@ def _verdict(ending: Ending) -> str:
     again = f"{_see('failures.jsonl', ending)}; the same command with --retry_failed tries them again"
     if not counts.reconciles:
         return "NOT DONE: some inputs came to no end, so there is no _SUCCESS; run the same command again"
+    if unread := ending.failures.get(UNREAD, 0):
+        parts = f"{count(unread, 'part')} of shards could not be read to the end"
+        missing = f"an unknown number of records is missing: no _SUCCESS; {_see('failures.jsonl', ending)}"
+        return f"NOT DONE: {parts}, so {missing}; mend that, and run the same command again"
     if ending.too_many:
         return f"NOT DONE: {failed}, more than --max_failures {ending.max_failures} allows: no _SUCCESS; {again}"
     if ending.refused:

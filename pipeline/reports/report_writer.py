@@ -2,22 +2,22 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
+from itertools import chain
 from typing import Any
 
 from pipeline.inputs.part import Part
 from pipeline.inspection.run_command import run_command
 from pipeline.job import Job
 from pipeline.output.lease import check_holder
-from pipeline.output.outcome import Outcome
 from pipeline.output.parts import lock_of, write_ended
 from pipeline.output.tree import SUCCESS, overwrite
 from pipeline.reports.json_text import json_text
 from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
-from pipeline.reports.sample_overlays import draw_sample
+from pipeline.reports.sample_overlays import draw_samples
 from pipeline.reports.summary_file import InputCounts, summary_json
 from pipeline.reports.totals import Resolved, Totals
 from pipeline.reports.verdict import Verdict, judge_run
@@ -38,13 +38,14 @@ class ReportWriter:
         if self._part:
             return
         buckets = list(resolved)
-        rows = [_row(outcome) for bucket in buckets for outcome in bucket.done]
         failures = [failure for bucket in buckets for failure in bucket.failed]
         anonymous = self.job.options.output.anonymous_ids
-        self._write(shard_name("images.csv", shard, shards), images_csv(rows, self.job.table, anonymous=anonymous))
+        self._write(
+            shard_name("images.csv", shard, shards), images_csv(_rows(buckets), self.job.table, anonymous=anonymous)
+        )
         self._write(shard_name("failures.jsonl", shard, shards), failures_jsonl(failures, anonymous=anonymous))
         if self.job.options.output.parquet:
-            table = images_parquet(rows, self.job.table, anonymous=anonymous)
+            table = images_parquet(_rows(buckets), self.job.table, anonymous=anonymous)
             overwrite(self.job.tree, f"reports/{shard_name('images.parquet', shard, shards)}", table)
 
     def finish(self, totals: Totals, inputs: int) -> None:
@@ -61,7 +62,11 @@ class ReportWriter:
         choices = 2 if self.job.probe.head.kind in BINARY else None
         warnings = find_warnings(self.job.table, totals.statistics, choices=choices)
         verdict = judge_run(
-            counts, warnings, max_failures=options.max_failures, fail_on_degenerate=options.fail_on_degenerate
+            counts,
+            warnings,
+            failures=totals.failed,
+            max_failures=options.max_failures,
+            fail_on_degenerate=options.fail_on_degenerate,
         )
         if self._part:
             self._write_run(totals, counts, verdict, warnings)
@@ -69,8 +74,7 @@ class ReportWriter:
             return
         self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
         self._write("summary.json", self._summary(totals, counts, warnings))
-        for _, outcome in totals.samples:
-            draw_sample(self.job, outcome)
+        warnings += draw_samples(self.job, [outcome for _, outcome in totals.samples])
         # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
         self._write_run(totals, counts, verdict, warnings)
         if verdict.code == 0:
@@ -158,8 +162,10 @@ def read_run(job: Job) -> dict[str, Any] | None:
         return None
 
 
-def _row(outcome: Outcome) -> ImageRow:
-    return ImageRow(outcome.image_id, outcome.source, outcome.height, outcome.width, outcome.pixel_statistics)
+def _rows(buckets: Iterable[Resolved]) -> Iterator[ImageRow]:
+    # One at a time: a file has up to 100,000.
+    for outcome in chain.from_iterable(bucket.done for bucket in buckets):
+        yield ImageRow(outcome.image_id, outcome.source, outcome.height, outcome.width, outcome.pixel_statistics)
 
 
 def _utc(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """A few finished images as overlays under `reports/samples/`, for a person to look at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,6 +11,7 @@ from pipeline.job import Job
 from pipeline.models.tf_jpeg import decode_jpeg
 from pipeline.output.outcome import Outcome
 from pipeline.output.tree import overwrite
+from pipeline.reports.wording import count
 from pipeline.storage import NotFound
 from transforms.decode import decode
 from transforms.elements import Array, EncodedImage, Image
@@ -26,22 +27,33 @@ LONGEST = 2048
 Decoder = Callable[[EncodedImage], Image]
 
 
-def draw_sample(job: Job, outcome: Outcome) -> None:
-    """Writes one overlay, made from the mask as it was written and the source as it is now.
+def draw_samples(job: Job, outcomes: Sequence[Outcome]) -> list[str]:
+    """Writes an overlay for each, made from the mask as it was written and the source as it is now.
 
-    A source that has vanished since gives no sample: it is no reason to fail a run that has its mask.
+    Returns:
+        A warning, or none. A source that has vanished since gives no sample: it is no reason to fail a run that has
+        its mask.
     """
+    missing = [_draw_sample(job, outcome) for outcome in outcomes].count(False)
+    if not missing:
+        return []
+    of_all = count(len(outcomes), "overlay")
+    return [f"reports/samples/ lacks {missing} of {of_all}: sources or masks cannot be read any more"]
+
+
+def _draw_sample(job: Job, outcome: Outcome) -> bool:
     name = encode_id(outcome.image_id)
     try:
         # Without the model's own JPEG decoder, whose import takes seconds: a person sees no difference.
         image = decode_for(job, as_trained=False)(reread(outcome.source, job.options.read))
         labels = _labels(job, name)
     except (ImageError, NotFound, ValueError):
-        return
+        return False
     pixels, labels = _screen_size(drawable(image), labels)
     rendering = job.rendering
     drawn = overlay(pixels, labels, rendering.palette, opacity=rendering.opacity, ignore=rendering.ignore_label)
     overwrite(job.tree, f"reports/samples/{name}.jpg", encode_jpeg(drawn))
+    return True
 
 
 def _screen_size(pixels: Array, labels: Array) -> tuple[Array, Array]:

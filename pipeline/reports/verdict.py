@@ -1,11 +1,14 @@
 """Whether a run that came to its end is a success."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.reports.summary_file import InputCounts
 
 DONE, BROKEN, TOO_MANY = 0, 1, 3
+# The code of a shard, or of a range of one, that storage did not give to its end: one failure for nobody knows how
+# many records, so that no limit on failures can allow it.
+UNREAD = "SHARD_UNREAD"
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,28 @@ class Verdict:
 
 
 def judge_run(
-    counts: InputCounts, warnings: Sequence[str], *, max_failures: str, fail_on_degenerate: bool
+    counts: InputCounts,
+    warnings: Sequence[str],
+    *,
+    failures: Mapping[str, int],
+    max_failures: str,
+    fail_on_degenerate: bool,
 ) -> Verdict:
     """Judges a run by its numbers.
 
     Args:
         counts: What became of the inputs.
         warnings: What looks wrong about the predictions.
+        failures: Number of failures by code.
         max_failures: A count, or a share of the inputs such as `0.1%`.
         fail_on_degenerate: Whether a warning is a failure.
     """
     if not counts.reconciles:
         return Verdict(BROKEN)
     too_many = counts.failed > allowed_failures(max_failures, counts.inputs)
+    unread = failures.get(UNREAD, 0) > 0
     refused = bool(warnings) and fail_on_degenerate
-    return Verdict(TOO_MANY if too_many or refused else DONE, too_many, refused)
+    return Verdict(TOO_MANY if too_many or refused or unread else DONE, too_many, refused)
 
 
 def allowed_failures(max_failures: str, inputs: int) -> float:
