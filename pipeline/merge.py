@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pipeline.main import run_options
 from pipeline.options import RunOptions
-from pipeline.output.parts import forget_parts, read_command
+from pipeline.output.parts import read_command
 from pipeline.run import run
 from pipeline.storage import absolute, open_storage
 
@@ -31,7 +31,4 @@ def merge(output: str, *, run: Callable[[RunOptions], int] = run) -> int:
     output = absolute(output).rstrip("/")
     storage = open_storage(output)
     options = run_options(shlex.split(read_command(storage, output))[2:])
-    code = run(replace(options, output=replace(options.output, path=output)))
-    if code == 0:
-        forget_parts(storage, output)
-    return code
+    return run(replace(options, output=replace(options.output, path=output)))

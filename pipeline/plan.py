@@ -179,13 +179,20 @@ def stored_record(output: str) -> dict[str, Any] | None:
     Raises:
         RunError: There is a record that cannot be read.
     """
-    storage = open_storage(output)
+    storage, uri = open_storage(output), f"{output}/{RECORD}"
     try:
-        return dict(json.loads(storage.read(f"{output}/{RECORD}")))
+        record = json.loads(storage.read(uri))
     except NotFound:
+        if storage.stat(uri):
+            raise RunError(
+                f"{uri} is there and cannot be read; mend the storage, or choose another --output"
+            ) from None
         return None
-    except (ValueError, TypeError):
-        raise RunError(f"{output}/{RECORD} is damaged; remove it to do everything again under --overwrite") from None
+    except ValueError:
+        record = None
+    if isinstance(record, dict) and isinstance(record.get("settings"), dict):
+        return record
+    raise RunError(f"{uri} is damaged; remove it to do everything again under --overwrite")
 
 
 def check_new(output: str) -> None:

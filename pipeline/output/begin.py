@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.job import Job
-from pipeline.output.parts import forget_ended, remove_empty
+from pipeline.output.parts import forget_ended, forget_parts, remove_empty
 from pipeline.output.tree import RECORD, SUCCESS, Tree, overwrite
 from pipeline.plan import record_of, stored_record
 from pipeline.storage import is_gcs
@@ -45,9 +45,14 @@ def _agrees(job: Job) -> bool:
 
 
 def end_output(job: Job) -> None:
-    """Removes a finished run's folder for what is of no use after it; other parts may still use theirs."""
+    """Removes a finished run's folder for what is of no use after it; other parts may still use theirs.
+
+    A whole run that is a success has done what all parts were to do, so what they left is of no use either.
+    """
     if not job.options.read.part:
         clear_staging(job)
+        if job.tree.storage.stat(job.tree.uri(SUCCESS)):
+            forget_parts(job.tree.storage, job.tree.root)
     else:
         _remove(job.tree, f".tmp/{job.run}")
         remove_empty(job.tree.root, ".tmp")

@@ -65,13 +65,14 @@ def judge(held: Claim | None, mine: Claim) -> Verdict:
 
     Returns:
         `YIELD` to another source of the same command whose place has the smaller digest, and to any source that is
-        not among this command's inputs: nobody asked to overwrite that one's mask.
+        not among this command's inputs: nobody asked to overwrite that one's mask. What another model or other
+        options made is outdated, whoever's it is: a run meets it only with --overwrite.
     """
     if held is None:
         return Verdict.REPLACE
     if held.same_work(mine):
         return Verdict.KEEP
-    if held.place == mine.place:
+    if held.place == mine.place or held.fingerprint != mine.fingerprint:
         return Verdict.REPLACE
     if held.inputs != mine.inputs or held.place < mine.place:
         return Verdict.YIELD

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.inputs.part import Part
 from pipeline.output.tree import LOCK, Tree, overwrite
-from pipeline.storage import Storage, is_gcs
+from pipeline.storage import NotFound, Storage, is_gcs
 from transforms.errors import RunError
 
 FOLDER = "parts"
@@ -44,8 +44,8 @@ def read_command(storage: Storage, output: str) -> str:
     Raises:
         RunError: Parts are missing, or are parts of different jobs.
     """
-    ended = [json.loads(storage.read(uri)) for uri in _ended(storage, output)]
-    found = {tuple(map(int, held["part"].split("/"))) for held in ended}
+    ended = [_read_ended(storage, uri) for uri in _ended(storage, output)]
+    found = {(index, count) for index, count, _ in ended}
     counts = sorted({count for _, count in found})
     if not found:
         raise RunError(f"{output} holds no finished part; first do all of them with maskbeam run --part I/N")
@@ -55,7 +55,7 @@ def read_command(storage: Storage, output: str) -> str:
     if missing:
         shown = ", ".join(f"{index}/{counts[0]}" for index in missing[:10])
         raise RunError(f"{len(missing)} of {counts[0]} parts did not come to their end: run --part {shown} (again)")
-    commands = sorted({str(held["command"]) for held in ended})
+    commands = sorted({command for _, _, command in ended})
     if len(commands) > 1:
         raise RunError(f"the parts in {output} were run with different options: {commands[0]}; {commands[1]}")
     return commands[0]
@@ -73,6 +73,15 @@ def remove_empty(output: str, folder: str) -> None:
     if not is_gcs(output):
         with suppress(OSError):
             Path(output, folder).rmdir()
+
+
+def _read_ended(storage: Storage, uri: str) -> tuple[int, int, str]:
+    try:
+        held = json.loads(storage.read(uri))
+        index, count = map(int, held["part"].split("/"))
+        return index, count, str(held["command"])
+    except (NotFound, ValueError, TypeError, KeyError, AttributeError):
+        raise RunError(f"{uri} is damaged; remove it, and run that part again") from None
 
 
 def _ended(storage: Storage, output: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.output.claim import Claim
-from pipeline.storage import Conflict, Storage, join, open_storage
+from pipeline.storage import Conflict, NotFound, Storage, join, open_storage
 from transforms.elements import Source
 from transforms.errors import RunError
 
@@ -55,5 +55,12 @@ def overwrite(tree: Tree, path: str, data: bytes) -> None:
     try:
         tree.storage.write(uri, data, expected=held.version if held else None)
     except Conflict:
-        if tree.storage.read(uri) != data:
+        if _content(tree, uri) != data:
             raise RunError(f"another run writes to {tree.root}; let one of them finish first") from None
+
+
+def _content(tree: Tree, uri: str) -> bytes:
+    try:
+        return tree.storage.read(uri)
+    except NotFound:
+        raise RunError(f"{uri} is there and no file that can be read; remove it") from None

@@ -160,7 +160,8 @@ def _digest(name: str) -> int:
 
 def _conclude(root: str, images: int, findings: _Findings) -> None:
     if findings.orphans:
-        print(f"{count(findings.orphans, 'orphan')}: of inputs that the last command did not name")  # noqa: T201
+        orphans = count(findings.orphans, "orphan")
+        print(f"{orphans}: of inputs that the last command did not name, or that failed in it")  # noqa: T201
     found = count(findings.differences, "difference") if findings.differences else "no difference"
     print(f"Verified {count(images, 'image')} in {root}: {found}.")  # noqa: T201
 

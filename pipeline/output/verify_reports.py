@@ -42,22 +42,36 @@ def read_json(storage: Storage, root: str, path: str) -> dict[str, Any]:
         RunError: It is missing or damaged.
     """
     try:
-        return dict(json.loads(storage.read(join(root, path))))
+        content = json.loads(storage.read(join(root, path)))
     except NotFound:
         raise RunError(f"{root} holds no {path}: no run has finished there; run the same command again") from None
-    except (ValueError, TypeError):
-        raise RunError(f"{root}/{path} is damaged; run the same command again") from None
+    except ValueError:
+        raise _damaged(join(root, path)) from None
+    if not isinstance(content, dict):
+        raise _damaged(join(root, path))
+    return content
 
 
 def image_rows(storage: Storage, root: str) -> Iterator[Row]:
     """The rows of the images report, all of its shards."""
     for listed in storage.list(join(root, "reports/images*.csv")):
         with io.TextIOWrapper(storage.open(listed.uri), encoding="utf-8", newline="") as text:
-            lines = csv.reader(text)
-            next(lines, None)
-            for cells in lines:
-                image_id, where = (_halves(unguard(cells[i])) for i in (0, 3))
-                yield Row(image_id, Source(where, ""), tuple(cells))
+            try:
+                yield from _rows(text)
+            except (csv.Error, IndexError, UnicodeDecodeError):
+                raise _damaged(listed.uri) from None
+
+
+def _rows(text: io.TextIOWrapper) -> Iterator[Row]:
+    lines = csv.reader(text)
+    next(lines, None)
+    for cells in lines:
+        image_id, where = (_halves(unguard(cells[i])) for i in (0, 3))
+        yield Row(image_id, Source(where, ""), tuple(cells))
+
+
+def _damaged(uri: str) -> RunError:
+    return RunError(f"{uri} is damaged; run the same command again")
 
 
 def row_differs(row: Row, checked: Checked, made: Made) -> bool:
@@ -73,7 +87,10 @@ def failure_codes(storage: Storage, root: str) -> Counter[str]:
     codes: Counter[str] = Counter()
     for listed in storage.list(join(root, "reports/failures*.jsonl")):
         with storage.open(listed.uri) as lines:
-            codes.update(json.loads(line)["code"] for line in lines)
+            try:
+                codes.update(json.loads(line)["code"] for line in lines)
+            except (ValueError, TypeError, KeyError):
+                raise _damaged(listed.uri) from None
     return codes
 
 
