@@ -18,7 +18,7 @@ from transforms.elements import Array, EncodedImage, Failure, LabelMap, LabelPla
 from transforms.errors import ImageError
 from transforms.predict import Engine
 from transforms.prepare import prepare
-from transforms.statistics import PixelStatistics
+from transforms.statistics import count as count_pixels
 
 IMAGES = 8
 
@@ -62,8 +62,7 @@ def output_size(job: Job, engine: Engine) -> OutputSize:
         except ImageError as error:
             failed.append(str(error))
             continue
-        statistics = PixelStatistics.of(labels, job.table.ids).to_json()
-        sizes.append(sum(len(data) for _, data in writer.files(labels, statistics)))
+        sizes.append(sum(len(file.data) for file in writer.files(labels, count_pixels(labels, job.table.ids))))
         inputs.append(len(image.data or b""))
     return OutputSize(len(sizes), sum(sizes), sum(inputs), tuple(failed))
 

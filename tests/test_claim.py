@@ -39,9 +39,12 @@ def test_the_same_source_wins_in_any_order_of_work(order: list[str]) -> None:
 
 def test_claims_and_records_survive_their_text() -> None:
     claim = Claim.of(Source("gs://patients/Jane Doe.png", "17", "00ff"), fingerprint="f", inputs="i")
-    record = Record(claim, 3, 4, {"pixels": [5, 7]}, {"color/a.png": 120})
+    record = Record(
+        claim, 3, 4, {"images": 1, "total": 12, "classes": {"7": [12, 1, 10**9, 12]}}, {"color/a.png": 120}
+    )
     (text,) = record_text(record).values()
     assert parse_record(text) == record
+    assert parse_record(text.replace('{"7"', '{"?"')) is None
     assert parse_claim(text) == claim
     assert parse_claim(*claim_text(claim).values()) == claim
     assert "Jane" not in text

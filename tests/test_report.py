@@ -1,12 +1,15 @@
 import threading
+from collections.abc import Iterable
+from itertools import chain
 
 import apache_beam as beam
 import pytest
 
-from pipeline.output.outcome import Outcome
-from pipeline.reports import report
-from pipeline.reports.report import BUCKETS, Report, bucket_of, shard_of
-from pipeline.reports.totals import Resolved, Totals
+from pipeline.output.outcome import Outcome, to_plain
+from pipeline.reports import packed, report
+from pipeline.reports.packed import pack, unpack
+from pipeline.reports.report import Report, shard_of
+from pipeline.reports.totals import BUCKETS, Resolved, Totals, bucket_of
 from tests.graph import local_pipeline
 from tests.test_totals import failure, outcome
 
@@ -15,10 +18,11 @@ WRITTEN: dict[tuple[int, int], list[Resolved]] = {}
 FINISHED: list[tuple[Totals, int, int]] = []
 
 
-def write_shard(shard: int, shards: int, resolved: list[Resolved]) -> None:
+def write_shard(shard: int, shards: int, buckets: Iterable[Resolved]) -> None:
     with _lock:
         assert (shard, shards) not in WRITTEN
-        WRITTEN[shard, shards] = resolved
+        WRITTEN[shard, shards] = list(buckets)
+        assert list(buckets) == WRITTEN[shard, shards], "buckets can be gone through again"
 
 
 def finish(totals: Totals, inputs: int) -> None:
@@ -64,3 +68,21 @@ def test_buckets_are_even_and_stay_what_they_were() -> None:
     assert bucket_of("sub/a") == bucket_of("sub/a") < BUCKETS
     assert len({bucket_of(f"i{n}") for n in range(10_000)}) > 0.99 * BUCKETS
     assert bucket_of("") == 159
+
+
+def test_bundles_hand_on_what_they_have_gathered_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "GATHERED", 50)
+    outcomes = [outcome(f"i{n}") for n in range(120)]
+    gather = packed._Gather()
+    gather.start_bundle()
+    handed_on = [list(gather.process(one)) for one in outcomes]
+    assert [n + 1 for n, found in enumerate(handed_on) if found] == [50, 100]
+    last = [windowed.value for windowed in gather.finish_bundle()]
+    found = [one for _, rows in chain(*handed_on, last) for one in unpack(rows)]
+    assert sorted(found, key=lambda one: one.image_id) == sorted(outcomes, key=lambda one: one.image_id)
+
+
+def test_outcomes_of_one_bucket_travel_together() -> None:
+    rows = [to_plain(outcome(f"a/long/path/img{n}", where=f"gs://bucket/a/long/path/img{n}.jpg")) for n in range(100)]
+    assert [o.image_id for o in unpack(pack(rows))] == [row[0] for row in rows]
+    assert len(pack(rows)) < 0.5 * sum(len(pack([row])) for row in rows)

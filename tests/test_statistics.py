@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix
 from tests.graph import local_pipeline
 from tests.scored import SOURCE, labelled
 from transforms.elements import Array, LabelMap, LabelPlanes
-from transforms.statistics import PixelStatistics, Statistics, SumStatistics, count_pixels, statistics
+from transforms.statistics import Counted, PixelStatistics, Statistics, SumStatistics, count, count_pixels, statistics
 
 IDS, IGNORE = (7, 0, 3), 255
 label_arrays = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2), elements=st.sampled_from([*IDS, IGNORE]))
@@ -35,7 +35,7 @@ def test_counts_sum_to_h_times_w_and_are_a_plain_loops(labels: LabelMap) -> None
             counts[pixel] += 1
     assert sum(found.pixels.values()) + found.ignored == found.total == height * width
     assert {**found.pixels, IGNORE: found.ignored} == counts
-    assert found.images_with == {i: int(counts[i] > 0) for i in IDS}
+    assert found.images_with == Counter({i: int(counts[i] > 0) for i in IDS})
     labelled_pixels = found.total - found.ignored
     for i in IDS:
         assert found.around[i] == labelled_pixels * (counts[i] > 0)
@@ -52,6 +52,15 @@ def test_any_split_of_the_images_merges_to_the_same(images: list[LabelMap], data
     assert reduce(add, reversed(parts)) == whole
     sent = [PixelStatistics.from_json(json.loads(json.dumps(part.to_json()))) for part in parts]
     assert sum(sent, PixelStatistics.zero()) == whole
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(label_maps, max_size=6))
+def test_what_is_counted_of_images_sums_to_the_same_also_from_their_json(images: list[LabelMap]) -> None:
+    counted = [count(labels, IDS) for labels in images]
+    sent = [json.loads(json.dumps(PixelStatistics.of(labels, IDS).to_json())) for labels in images]
+    assert [Counted.from_json(values) for values in sent] == counted
+    assert PixelStatistics.sum(counted, IDS) == statistics(images, IDS)
 
 
 def test_counts_are_scikit_learns() -> None:
@@ -95,6 +104,12 @@ def test_json_leaves_out_what_is_zero() -> None:
 def test_other_json_is_refused(broken: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"pixel statistics|invalid literal|not enough values"):
         PixelStatistics.from_json(broken)
+
+
+@pytest.mark.parametrize("broken", [{}, {"classes": 3}, {"classes": {"a": [1]}}, {"classes": {"1": []}}])
+def test_other_json_is_nothing_counted(broken: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"pixel statistics|invalid literal"):
+        Counted.from_json(broken)
 
 
 def test_in_a_graph() -> None:

@@ -1,23 +1,20 @@
-import json
 from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.output.outcome import Outcome, OutcomeCoder
+from pipeline.reports.packed import pack_resolved, unpack_resolved
 from pipeline.reports.totals import SAMPLES, Resolved, SumTotals, Totals, resolve
 from transforms.elements import Failure, Source
-from transforms.statistics import PixelStatistics
+from transforms.statistics import Counted
 
 IDS = (0, 1)
 
 
 def outcome(image_id: str, where: str = "", content: str = "", *, pixels: int = 4, **other: object) -> Outcome:
-    statistics = PixelStatistics.from_json(
-        {"total": pixels, "images": 1, "classes": {"1": [pixels, 1, 10**9, pixels]}}
-    )
     source = Source(where or f"{image_id}.png", "1", content or where or image_id)
-    return Outcome(image_id, source, 2, 2, json.dumps(statistics.to_json()), **other)  # type: ignore[arg-type]
+    return Outcome(image_id, source, 2, 2, Counted({1: pixels} if pixels else {}, pixels, 0), **other)  # type: ignore[arg-type]
 
 
 def lost(image_id: str, where: str, content: str, rival: str) -> Outcome:
@@ -29,8 +26,15 @@ def summed(outcomes: Sequence[Outcome], failures: Sequence[Failure] = ()) -> Tot
 
 
 def test_outcomes_survive_their_coder() -> None:
-    held = outcome("a", skipped=True, worker="w")
-    assert OutcomeCoder().decode(OutcomeCoder().encode(held)) == held
+    for held in (outcome("a", skipped=True, worker="w"), lost("a", "x", "c1", "c2")):
+        assert OutcomeCoder().decode(OutcomeCoder().encode(held)) == held
+
+
+def test_buckets_survive_being_packed() -> None:
+    outcomes = [outcome("a", "x/a.jpg", "1"), outcome("a", "y/a.jpg", "1"), outcome("b"), lost("c", "x", "c1", "c2")]
+    bucket = resolve(7, outcomes, [failure(1)])
+    assert (len(bucket.done), len(bucket.duplicates), len(bucket.failed)) == (2, 1, 2)
+    assert unpack_resolved(pack_resolved(bucket)) == bucket
 
 
 def test_of_two_sources_under_one_id_the_smaller_place_keeps_it_in_any_order() -> None:

@@ -9,7 +9,7 @@ from transforms.balance import (
     median_frequency_weights,
 )
 from transforms.class_table import ClassInfo, ClassTable
-from transforms.statistics import SHARE, PixelStatistics
+from transforms.statistics import SHARE, Counted, PixelStatistics
 
 # One certain pixel in the units of `confidence_sum`.
 _CERTAIN = 65535
@@ -70,7 +70,7 @@ def summarize(table: ClassTable, statistics: PixelStatistics) -> tuple[ClassSumm
     )
 
 
-def mean_confidence(statistics: PixelStatistics) -> float | None:
+def mean_confidence(statistics: Counted | PixelStatistics) -> float | None:
     """Mean probability, 0..1, of what the model decided for; None where it gives no probabilities."""
     return ratio(statistics.confidence_sum, statistics.confidence_pixels * _CERTAIN)
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -15,6 +15,58 @@ SHARE = 10**9
 # One comparison a class beats a histogram of all values up to here.
 _FEW_CLASSES = 24
 _BLOCK = 2**18
+
+
+class Counted(NamedTuple):
+    """What is counted of one image; all its statistics follow from it. Small, because a run holds one for each image.
+
+    Attributes:
+        pixels: Pixels of each class that is there, by id.
+        total: Number of pixels.
+        ignored: Pixels that no class owns.
+        confidence_sum: As in `PixelStatistics`, and so are the rest.
+    """
+
+    pixels: dict[int, int]
+    total: int
+    ignored: int
+    confidence_sum: int = 0
+    confidence_pixels: int = 0
+    nonfinite: int = 0
+    independent: bool = False
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Counted":
+        """Of the statistics of one image, in their JSON form; ValueError when they are none."""
+        try:
+            pixels = {int(name): int(row[0]) for name, row in values["classes"].items()}
+            numbers = {name: int(values.get(name, 0)) for name in cls._fields[1:-1]}
+            return cls(pixels, **numbers, independent=bool(values.get("independent")))
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError("these are no pixel statistics") from error
+
+
+def count(labels: LabelMap | LabelPlanes, ids: Sequence[int]) -> Counted:
+    """Counts one image.
+
+    Args:
+        labels: Label map `[H, W]`, or planes `[C, H, W]` in the order of `ids`.
+        ids: The id of each class; any other id is ignored.
+    """
+    independent = isinstance(labels, LabelPlanes)
+    if isinstance(labels, LabelPlanes):
+        counts, total = [int(np.count_nonzero(plane)) for plane in labels.planes], labels.planes[0].size
+    else:
+        counts, total = count_pixels(labels.labels, ids), labels.labels.size
+    return Counted(
+        {class_id: pixels for class_id, pixels in zip(ids, counts, strict=True) if pixels},
+        total,
+        0 if independent else total - sum(counts),
+        labels.confidence_sum,
+        labels.confidence_pixels,
+        labels.nonfinite,
+        independent,
+    )
 
 
 @dataclass(frozen=True)
@@ -54,33 +106,26 @@ class PixelStatistics:
 
     @classmethod
     def of(cls, labels: LabelMap | LabelPlanes, ids: Sequence[int]) -> "PixelStatistics":
-        """Of one image.
+        """Of one image; arguments as in `count`."""
+        return cls.sum([count(labels, ids)], ids)
 
-        Args:
-            labels: Label map `[H, W]`, or planes `[C, H, W]` in the order of `ids`.
-            ids: The id of each class; any other id is ignored.
-        """
-        independent = isinstance(labels, LabelPlanes)
-        if isinstance(labels, LabelPlanes):
-            counts, total = [int(np.count_nonzero(plane)) for plane in labels.planes], labels.planes[0].size
-        else:
-            counts, total = count_pixels(labels.labels, ids), labels.labels.size
-        ignored = 0 if independent else total - sum(counts)
-        labelled = max(total - ignored, 1)
-        pixels = Counter(dict(zip(ids, counts, strict=True)))
-        return cls(
-            pixels,
-            Counter({i: int(n > 0) for i, n in pixels.items()}),
-            Counter({i: n * SHARE // labelled for i, n in pixels.items()}),
-            Counter({i: labelled * (n > 0) for i, n in pixels.items()}),
-            images=1,
-            total=total,
-            ignored=ignored,
-            confidence_sum=labels.confidence_sum,
-            confidence_pixels=labels.confidence_pixels,
-            nonfinite=labels.nonfinite,
-            independent=independent,
-        )
+    @classmethod
+    def sum(cls, images: Iterable[Counted], ids: Iterable[int] = ()) -> "PixelStatistics":
+        """Of many images; classes `ids` are listed first, and in this order."""
+        columns = [Counter(dict.fromkeys(ids, 0)), Counter(), Counter(), Counter()]
+        pixels, images_with, shares, around = columns
+        numbers = dict.fromkeys(_NUMBERS, 0)
+        for image in images:
+            labelled = max(image.total - image.ignored, 1)
+            for class_id, found in image.pixels.items():
+                pixels[class_id] += found
+                images_with[class_id] += 1
+                shares[class_id] += found * SHARE // labelled
+                around[class_id] += labelled
+            numbers["images"] += 1
+            for name, number in zip(image._fields[1:], image[1:], strict=True):
+                numbers[name] += number
+        return cls._of(columns, numbers)
 
     def __add__(self, other: "PixelStatistics") -> "PixelStatistics":
         return PixelStatistics(
@@ -115,19 +160,6 @@ class PixelStatistics:
                     column[int(name)] = int(value)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError("these are no pixel statistics") from error
-        return cls._of(columns, numbers)
-
-    @classmethod
-    def sum(cls, parts: Iterable["PixelStatistics"], ids: Iterable[int] = ()) -> "PixelStatistics":
-        """The same as adding them up one by one, at a fraction of the cost."""
-        total = cls.zero(ids)
-        columns = [total.pixels, total.images_with, total.shares, total.around]
-        numbers = dict.fromkeys(_NUMBERS, 0)
-        for part in parts:
-            for column, held in zip(columns, (part.pixels, part.images_with, part.shares, part.around), strict=True):
-                column.update(held)
-            for name in _NUMBERS:
-                numbers[name] += getattr(part, name)
         return cls._of(columns, numbers)
 
     @classmethod

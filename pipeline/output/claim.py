@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from transforms.elements import Source
+from transforms.statistics import Counted
 
 # The name of the PNG text chunk. Its value is one JSON object.
 TEXT_KEY = "maskbeam"
@@ -127,6 +128,7 @@ def parse_record(text: str | None) -> Record | None:
     """The record in a mask's text, or None when there is none that can be understood."""
     try:
         values = json.loads(text or "")
+        Counted.from_json(values["statistics"])
         return Record(**{**values, "claim": Claim(**values["claim"])})
     except (ValueError, TypeError, KeyError):
         return None

@@ -1,6 +1,5 @@
 """What became of one input, in a form small enough to be counted by the million."""
 
-import json
 import os
 import pickle
 import socket
@@ -12,7 +11,7 @@ from apache_beam import coders
 from apache_beam.coders.typecoders import registry
 
 from transforms.elements import Source
-from transforms.statistics import PixelStatistics
+from transforms.statistics import Counted
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Outcome:
         source: Its source, content digest included.
         height: Of the source image, in pixels.
         width: Of the source image, in pixels.
-        statistics: Its pixel statistics in their JSON form, as text; empty when it lost.
+        counted: What was counted of it; None when it lost.
         skipped: Whether it was found done, by an earlier run or by an earlier attempt at the same bundle.
         updated: Whether its mask replaced one of an older version of the same source.
         worker: Which process did it.
@@ -35,7 +34,7 @@ class Outcome:
     source: Source
     height: int = 0
     width: int = 0
-    statistics: str = ""
+    counted: Counted | None = None
     skipped: bool = False
     updated: bool = False
     worker: str = ""
@@ -44,12 +43,7 @@ class Outcome:
     @property
     def lost(self) -> bool:
         """Whether another source keeps this image's id."""
-        return not self.statistics
-
-    @property
-    def pixel_statistics(self) -> PixelStatistics:
-        """Its pixel statistics; none when it lost."""
-        return PixelStatistics.from_json(json.loads(self.statistics)) if self.statistics else PixelStatistics.zero()
+        return self.counted is None
 
 
 @cache
@@ -58,20 +52,33 @@ def worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
+Plain = tuple[Any, ...]
+
+
+def to_plain(outcome: Outcome) -> Plain:
+    """As a tuple of plain values: pickled, a third of what dataclasses take."""
+    # Not dataclasses.astuple, which copies deeply: five times as long.
+    source, counted = tuple(vars(outcome.source).values()), outcome.counted and tuple(outcome.counted)
+    return tuple({**vars(outcome), "source": source, "counted": counted}.values())
+
+
+def from_plain(plain: Plain) -> Outcome:
+    """What `to_plain` was given."""
+    image_id, source, height, width, counted, *rest = plain
+    return Outcome(image_id, Source(*source), height, width, counted and Counted(*counted), *rest)
+
+
 class OutcomeCoder(coders.Coder):
-    """A tuple of plain values: a third of what a pickled dataclass takes."""
+    """Pickles plain values."""
 
     def encode(self, value: Outcome) -> bytes:
-        # Not dataclasses.astuple, which copies deeply: five times as long.
-        plain = {**vars(value), "source": tuple(vars(value.source).values())}
-        return pickle.dumps(tuple(plain.values()), protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(to_plain(value), protocol=pickle.HIGHEST_PROTOCOL)
 
     def decode(self, encoded: bytes) -> Outcome:
-        image_id, source, *rest = pickle.loads(encoded)  # noqa: S301 - written by encode() above
-        return Outcome(image_id, Source(*source), *rest)
+        return from_plain(pickle.loads(encoded))  # noqa: S301 - written by encode() above
 
     def estimate_size(self, value: Any) -> int:
-        return 200 + len(value.statistics)
+        return 300
 
     def is_deterministic(self) -> bool:
         return True

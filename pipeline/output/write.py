@@ -5,7 +5,6 @@ so a mask that is there vouches for the others. Every write names what it expect
 judged by `claim.judge`, so that the outcome does not depend on the order of work, on replays or on rivals elsewhere.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -35,7 +34,7 @@ from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
 from transforms.encode import encode_binary, encode_mask, read_text
 from transforms.errors import RunError
 from transforms.render import Rendering, render
-from transforms.statistics import PixelStatistics
+from transforms.statistics import Counted, PixelStatistics, count
 
 # A contest for one name among many writers ends after a few rounds; more means that something else rewrites it.
 ROUNDS = 20
@@ -81,10 +80,8 @@ class SkipDone:
 
 def _kept(image: EncodedImage, record: Record) -> Outcome:
     source = replace(image.source, content=record.claim.content)
-    statistics = json.dumps(record.statistics)
-    return Outcome(
-        image.image_id, source, record.height, record.width, statistics, skipped=True, worker=worker_name()
-    )
+    counted = Counted.from_json(record.statistics)
+    return Outcome(image.image_id, source, record.height, record.width, counted, skipped=True, worker=worker_name())
 
 
 def _lost(image_id: str, source: Source, held: Claim) -> Outcome:
@@ -104,32 +101,39 @@ class Write:
     ids: tuple[int, ...]
 
     def __call__(self, labels: LabelMap | LabelPlanes) -> Outcome:
-        claim, statistics = self.tree.claim(labels.source), PixelStatistics.of(labels, self.ids).to_json()
-        mask = self.tree.record.format(encode_id(labels.image_id))
-        for path, data in self.files(labels, statistics):
-            metadata = record_metadata(read_text(data)) if path == mask else None
-            placed = put(self.tree, path, data, claim, metadata=metadata)
+        claim, counted = self.tree.claim(labels.source), count(labels, self.ids)
+        for file in self.files(labels, counted):
+            placed = put(self.tree, file, claim)
             if placed.kept_by is not None:
                 return _lost(labels.image_id, labels.source, placed.kept_by)
         forget_failure(self.tree, labels.source)
         updated = placed.replaced is not None and placed.replaced.place == claim.place
-        text = json.dumps(statistics)
-        return Outcome(labels.image_id, labels.source, *labels.size, text, updated=updated, worker=worker_name())
+        return Outcome(labels.image_id, labels.source, *labels.size, counted, updated=updated, worker=worker_name())
 
-    def files(self, labels: LabelMap | LabelPlanes, statistics: dict[str, Any]) -> list[tuple[str, bytes]]:
-        """All files of an image by their paths, its record last; `statistics` are the image's, as JSON."""
+    def files(self, labels: LabelMap | LabelPlanes, counted: Counted) -> list["File"]:
+        """All files of an image, its record last."""
         claim, name = self.tree.claim(labels.source), encode_id(labels.image_id)
         drawn = render(labels, self.rendering, text=claim_text(claim))
         drawn.pop(self.tree.record, None)
-        products = {path.format(name): data for path, data in drawn.items()}
-        record = Record(claim, *labels.size, statistics, {path: len(data) for path, data in products.items()})
-        return [*products.items(), (self.tree.record.format(name), self._record(labels, record))]
+        products = [File(path.format(name), data) for path, data in drawn.items()]
+        statistics = PixelStatistics.sum([counted]).to_json()
+        record = Record(claim, *labels.size, statistics, {file.path: len(file.data) for file in products})
+        text = record_text(record)
+        mask = File(self.tree.record.format(name), self._mask(labels, text), record_metadata(text))
+        return [*products, mask]
 
-    def _record(self, labels: LabelMap | LabelPlanes, record: Record) -> bytes:
+    def _mask(self, labels: LabelMap | LabelPlanes, text: Mapping[str, str]) -> bytes:
         if isinstance(labels, LabelMap):
-            return encode_mask(labels.labels, text=record_text(record))
-        channel = self.rendering.folders[0][0]
-        return encode_binary(labels.planes[channel], text=record_text(record))
+            return encode_mask(labels.labels, text=text)
+        return encode_binary(labels.planes[self.rendering.folders[0][0]], text=text)
+
+
+class File(NamedTuple):
+    """One file of an image: its path below the output, its content, and metadata of its object on gs://."""
+
+    path: str
+    data: bytes
+    metadata: Mapping[str, str] | None = None
 
 
 class Placed(NamedTuple):
@@ -139,16 +143,16 @@ class Placed(NamedTuple):
     replaced: Claim | None = None
 
 
-def put(tree: Tree, path: str, data: bytes, claim: Claim, *, metadata: Mapping[str, str] | None = None) -> Placed:
+def put(tree: Tree, file: File, claim: Claim) -> Placed:
     """Writes one file of an image, unless the same work has written it before or another source keeps it.
 
     Raises:
         RunError: Something that is not maskbeam keeps changing the file.
     """
-    uri, expected, replaced = tree.uri(path), None, None
+    uri, expected, replaced = tree.uri(file.path), None, None
     for _ in range(ROUNDS):
         try:
-            tree.storage.write(uri, data, expected=expected, metadata=metadata)
+            tree.storage.write(uri, file.data, expected=expected, metadata=file.metadata)
             return Placed(replaced=replaced)
         except Conflict:
             expected, found = _found(tree.storage, uri)
@@ -156,7 +160,7 @@ def put(tree: Tree, path: str, data: bytes, claim: Claim, *, metadata: Mapping[s
         verdict = judge(held, claim)
         if verdict is Verdict.YIELD:
             return Placed(kept_by=held)
-        if verdict is Verdict.KEEP and len(found) == len(data):
+        if verdict is Verdict.KEEP and len(found) == len(file.data):
             return Placed()
         replaced = held
     raise RunError(f"another program keeps changing files in {tree.root}; let only maskbeam write there")

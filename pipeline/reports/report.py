@@ -4,25 +4,17 @@ They belong to the graph and not to the client, which may be gone by then. Rows 
 buckets by a digest of their id; a bucket is sorted where it is grouped, so no step holds all rows of a large run.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import apache_beam as beam
 
-from pipeline.output.outcome import Outcome
-from pipeline.reports.totals import Resolved, SumTotals, Totals, resolve
+from pipeline.reports.packed import Buckets, Gather, pack_resolved, unpack
+from pipeline.reports.totals import BUCKETS, Resolved, SumTotals, Totals, bucket_of, resolve
 from transforms.elements import Failure
 
-# A bucket of a hundred million images holds some 100,000 rows.
-BUCKETS = 1000
 ROWS_PER_SHARD = 100_000
-
-
-def bucket_of(text: str) -> int:
-    """The bucket of an id: the same in every run and process."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8, person=b"bucket").digest()
-    return int.from_bytes(digest) % BUCKETS
 
 
 def shard_count(totals: Totals) -> int:
@@ -35,7 +27,7 @@ def shard_of(bucket: int, shards: int) -> int:
     return bucket * shards // BUCKETS
 
 
-WriteShard = Callable[[int, int, list[Resolved]], None]
+WriteShard = Callable[[int, int, Iterable[Resolved]], None]
 Finish = Callable[[Totals, int], None]
 
 
@@ -46,7 +38,8 @@ class Report(beam.PTransform[Any, Any]):
 
     Args:
         ids: Class ids, in the order of the class table.
-        write_shard: Writes the rows of one shard: its number, the number of shards, and its buckets in any order.
+        write_shard: Writes the rows of one shard: its number, the number of shards, and its buckets in any order,
+            which can be gone through several times.
         finish: Called once, with the sums and the number of inputs that were read, after all shards are written.
     """
 
@@ -59,7 +52,7 @@ class Report(beam.PTransform[Any, Any]):
     def expand(self, run: Any) -> Any:
         ids = self._ids
         keyed = (
-            run["outcomes"] | "Key outcomes" >> beam.Map(_keyed_outcome).with_output_types(tuple[int, Outcome]),
+            run["outcomes"] | "Gather outcomes" >> Gather(),
             run["failed"] | "Key failures" >> beam.Map(_keyed_failure).with_output_types(tuple[int, Failure]),
         )
         resolved = keyed | "Group by id" >> beam.CoGroupByKey() | "Resolve ids" >> beam.MapTuple(_resolve)
@@ -70,6 +63,7 @@ class Report(beam.PTransform[Any, Any]):
         )
         written = (
             resolved
+            | "Pack" >> beam.Map(_packed)
             | "Key shards" >> beam.Map(_keyed_shard, totals=beam.pvalue.AsSingleton(totals))
             | "Group by shard" >> beam.GroupByKey()
             | "Write shard" >> beam.Map(_write_shard, self._write_shard)
@@ -83,27 +77,28 @@ class Report(beam.PTransform[Any, Any]):
         )
 
 
-def _keyed_outcome(outcome: Outcome) -> tuple[int, Outcome]:
-    return bucket_of(outcome.image_id), outcome
-
-
 def _keyed_failure(failure: Failure) -> tuple[int, Failure]:
     return bucket_of(failure.image_id or failure.source.where), failure
 
 
-def _resolve(bucket: int, groups: tuple[Iterable[Outcome], Iterable[Failure]]) -> Resolved:
-    outcomes, failures = groups
-    return resolve(bucket, outcomes, failures)
+def _resolve(bucket: int, groups: tuple[Iterable[bytes], Iterable[Failure]]) -> Resolved:
+    packed, failures = groups
+    return resolve(bucket, chain.from_iterable(map(unpack, packed)), failures)
 
 
-def _keyed_shard(resolved: Resolved, totals: Totals) -> tuple[tuple[int, int], Resolved]:
+def _packed(resolved: Resolved) -> tuple[int, bytes]:
+    return resolved.bucket, pack_resolved(resolved)
+
+
+def _keyed_shard(bucket: tuple[int, bytes], totals: Totals) -> tuple[tuple[int, int], bytes]:
+    number, packed = bucket
     shards = shard_count(totals)
-    return (shard_of(resolved.bucket, shards), shards), resolved
+    return (shard_of(number, shards), shards), packed
 
 
-def _write_shard(group: tuple[tuple[int, int], Iterable[Resolved]], write: WriteShard) -> int:
-    (shard, shards), resolved = group
-    write(shard, shards, list(resolved))
+def _write_shard(group: tuple[tuple[int, int], Iterable[bytes]], write: WriteShard) -> int:
+    (shard, shards), packed = group
+    write(shard, shards, Buckets(list(packed)))
     return shard
 
 

@@ -13,7 +13,7 @@ from pipeline.reports.json_text import json_text
 from transforms.class_summary import ClassSummary, mean_confidence, summarize
 from transforms.class_table import ClassTable, hex_color
 from transforms.elements import Failure, Source
-from transforms.statistics import PixelStatistics
+from transforms.statistics import Counted, PixelStatistics
 
 Cell = str | int | float | None
 
@@ -41,7 +41,7 @@ class ImageRow:
     source: Source
     height: int
     width: int
-    statistics: PixelStatistics
+    statistics: Counted | PixelStatistics
 
 
 def classes_csv(table: ClassTable, statistics: PixelStatistics) -> str:
@@ -80,17 +80,15 @@ def image_values(row: ImageRow, table: ClassTable, *, anonymous: bool = False) -
     """One image's cells; with `anonymous` a digest stands in the place of the source."""
     statistics = row.statistics
     source = row.source.place if anonymous else row.source.where
-    pixels = [statistics.pixels[i] for i in table.ids]
+    pixels = [statistics.pixels.get(i, 0) for i in table.ids]
     return [row.image_id, row.width, row.height, source, mean_confidence(statistics), statistics.ignored, *pixels]
 
 
 def images_csv(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bool = False) -> str:
     """One row per image with a header, sorted by id; all of a report, or one shard of it."""
-    # Lines are what is kept until all are sorted: a row's statistics take ten times as much.
-    lines = [
-        (row.image_id, row.source.where, csv_line(image_values(row, table, anonymous=anonymous))) for row in rows
-    ]
-    return csv_line(image_columns(table)) + "".join(line for _, _, line in sorted(lines))
+    # Rows become text one by one: as objects all of them take ten times the memory.
+    lines = sorted((row.image_id, csv_line(image_values(row, table, anonymous=anonymous))) for row in rows)
+    return csv_line(image_columns(table)) + "".join(line for _, line in lines)
 
 
 def images_parquet(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bool = False) -> bytes:
@@ -98,7 +96,7 @@ def images_parquet(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bo
     import pyarrow
     import pyarrow.parquet
 
-    ordered = sorted(rows, key=lambda row: (row.image_id, row.source.where))
+    ordered = sorted(rows, key=lambda row: row.image_id)
     values = [image_values(row, table, anonymous=anonymous) for row in ordered]
     texts, floats = {"id", "source"}, {"mean_confidence"}
     arrays = []

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
-from itertools import chain
 from typing import Any
 
 from pipeline.inputs.part import Part
@@ -33,20 +32,23 @@ class ReportWriter:
     job: Job
     started: float
 
-    def write_shard(self, shard: int, shards: int, resolved: Iterable[Resolved]) -> None:
-        """Writes the rows of one shard of the per-image reports; those of a part are the merge's to write."""
+    def write_shard(self, shard: int, shards: int, buckets: Iterable[Resolved]) -> None:
+        """Writes the rows of one shard of the per-image reports; those of a part are the merge's to write.
+
+        Args:
+            shard: Its number.
+            shards: How many there are.
+            buckets: Gone through once for each file: as objects all of them would take much memory.
+        """
         if self._part:
             return
-        buckets = list(resolved)
-        failures = [failure for bucket in buckets for failure in bucket.failed]
-        anonymous = self.job.options.output.anonymous_ids
-        self._write(
-            shard_name("images.csv", shard, shards), images_csv(_rows(buckets), self.job.table, anonymous=anonymous)
-        )
+        table, anonymous = self.job.table, self.job.options.output.anonymous_ids
+        self._write(shard_name("images.csv", shard, shards), images_csv(_rows(buckets), table, anonymous=anonymous))
+        failures = (failure for bucket in buckets for failure in bucket.failed)
         self._write(shard_name("failures.jsonl", shard, shards), failures_jsonl(failures, anonymous=anonymous))
         if self.job.options.output.parquet:
-            table = images_parquet(_rows(buckets), self.job.table, anonymous=anonymous)
-            overwrite(self.job.tree, f"reports/{shard_name('images.parquet', shard, shards)}", table)
+            parquet = images_parquet(_rows(buckets), table, anonymous=anonymous)
+            overwrite(self.job.tree, f"reports/{shard_name('images.parquet', shard, shards)}", parquet)
 
     def finish(self, totals: Totals, inputs: int) -> None:
         """Writes what is said of the run as a whole; `_SUCCESS` last, if it is one.
@@ -163,9 +165,9 @@ def read_run(job: Job) -> dict[str, Any] | None:
 
 
 def _rows(buckets: Iterable[Resolved]) -> Iterator[ImageRow]:
-    # One at a time: a file has up to 100,000.
-    for outcome in chain.from_iterable(bucket.done for bucket in buckets):
-        yield ImageRow(outcome.image_id, outcome.source, outcome.height, outcome.width, outcome.pixel_statistics)
+    for outcome in (outcome for bucket in buckets for outcome in bucket.done):
+        assert outcome.counted is not None  # noqa: S101 - what is done has been counted
+        yield ImageRow(outcome.image_id, outcome.source, outcome.height, outcome.width, outcome.counted)
 
 
 def _utc(seconds: float) -> str:

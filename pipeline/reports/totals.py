@@ -11,8 +11,16 @@ from pipeline.output.outcome import Outcome
 from transforms.elements import Failure
 from transforms.statistics import PixelStatistics
 
+# A bucket of a hundred million images holds some 100,000 rows.
+BUCKETS = 1000
 # How many finished images the report shows as overlays.
 SAMPLES = 16
+
+
+def bucket_of(text: str) -> int:
+    """The bucket of an id: the same in every run and process."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8, person=b"bucket").digest()
+    return int.from_bytes(digest) % BUCKETS
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Totals:
     @classmethod
     def of(cls, resolved: Resolved, ids: tuple[int, ...]) -> "Totals":
         """The sums over one bucket."""
-        statistics = PixelStatistics.sum((o.pixel_statistics for o in resolved.done), ids)
+        statistics = PixelStatistics.sum((o.counted for o in resolved.done if o.counted), ids)
         return cls(
             statistics,
             done=len(resolved.done),
