@@ -5,7 +5,8 @@ PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-gcs soak bench bench-quick cluster-up cluster-down test-cluster soak-cluster clean
+.PHONY: help demo test test-gcs soak bench bench-quick bench-cluster cluster-up cluster-down test-cluster test-prism \
+    soak-cluster clean
 
 help:
 	@echo 'make demo    install, draw sample images, segment them, and say where to look'
@@ -13,6 +14,7 @@ help:
 	@echo 'make soak    kills, damaged input and failing storage by the thousand: an hour or two'
 	@echo 'make bench   speed and memory beside other ways to do the same: an hour on an idle machine; bench-quick: five minutes'
 	@echo 'make test-cluster  the tests on a Flink cluster, which cluster-up starts and cluster-down stops; soak-cluster: more kills'
+	@echo 'make test-prism  the test on Prism, a runner of Beam; bench-cluster: speed on the cluster, ten minutes'
 	@echo 'make clean   remove what these made: .venv, demo and caches'
 
 demo: .venv/.installed
@@ -37,7 +39,7 @@ bench-quick: .venv/.installed-dev
 test-gcs: .venv/.installed-dev
 	deploy/fake-gcs/run.sh
 
-# Needs Java, Maven and, as root, iproute2; it says so.
+# Needs Java, Maven, and iproute2 as root or else Go; it says so.
 cluster-up: .venv/.installed
 	deploy/flink/cluster.py up
 
@@ -45,10 +47,17 @@ cluster-down:
 	deploy/flink/cluster.py down
 
 test-cluster: .venv/.installed-dev cluster-up
-	.venv/bin/pytest tests/cluster -m 'not slow'
+	.venv/bin/pytest tests/cluster --ignore=tests/cluster/test_prism.py -m 'not slow'
+
+# Needs Go; it says so.
+test-prism: .venv/.installed-dev
+	.venv/bin/pytest tests/cluster/test_prism.py
 
 soak-cluster: .venv/.installed-dev cluster-up
 	.venv/bin/pytest tests/cluster -m slow
+
+bench-cluster: .venv/.installed-dev cluster-up
+	.venv/bin/python -m benchmarks.cluster
 
 .venv/bin/python:
 	@$(if $(PYTHON),,echo 'maskbeam needs Python 3.11 or newer, and found none; name one with PYTHON=/path/to/python' >&2; exit 1)

@@ -9,17 +9,17 @@
   cluster.py jar     print the path of Beam's job server as a jar, for `--flink_job_server_jar`
   cluster.py master  print the address of Flink, for `--flink_master`
   cluster.py prism   build Beam's Prism runner, which needs no cluster, and print its path
+  cluster.py fetch   fetch and build what `up` needs, or say what is missing
 
-It consists of a JobManager, two TaskManagers and Beam's job server. As root, each TaskManager has a network namespace
-of its own with an SDK worker pool beside it, as a pod with a side-car has; else the TaskManagers start Python workers
-through the SDK's boot program, and Beam's servers listen on all addresses. Logs are in
+It consists of a JobManager, two TaskManagers and Beam's job server. Where namespaces can be made, as root, each
+TaskManager has one of its own with an SDK worker pool beside it, as a pod with a side-car has; else the TaskManagers
+start Python workers through the SDK's boot program, and Beam's servers listen on all addresses. Logs are in
 build/flink/log.
 """
 
 import argparse
 import fcntl
 import json
-import os
 import re
 import shutil
 import socket
@@ -27,20 +27,22 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import IO, Any
 
 import commands
 from commands import JOB_PORT, MASTER, REST_PORT, STATE, TASK_MANAGERS
-from network import make_network, remove_network
+from network import can_make_network, make_network, remove_network
 from parts import boot_program, jars, job_server_jar, need, prism_program
 from processes import ClusterError, children, kill, main_process, processes, start, stop_all, wait_until
 
 START_SECONDS = 180
+# Another `up` may be fetching parts.
+LOCK_SECONDS = 2000
 
 
 def isolated() -> bool:
     """Whether each TaskManager gets a network namespace and a worker pool of its own."""
-    return os.geteuid() == 0
+    return can_make_network()
 
 
 def master() -> str:
@@ -48,14 +50,20 @@ def master() -> str:
     return commands.master(isolated=isolated())
 
 
+def fetch() -> None:
+    """Gets every part that is not there."""
+    need("java")
+    jars()
+    if not isolated():
+        boot_program()
+
+
 def up() -> None:
     """Starts every part that does not run; returns when the cluster takes jobs."""
-    need("java", *(["ip"] if isolated() else []))
+    fetch()
     parts = commands.commands(f"{jars()}/*", isolated=isolated())
     if isolated():
         make_network([MASTER, *TASK_MANAGERS])
-    else:
-        boot_program()
     for folder in ("log", "tmp", "artifacts"):
         (STATE / folder).mkdir(parents=True, exist_ok=True)
     for name, command in parts.items():
@@ -132,14 +140,23 @@ def _refuse_ended(parts: dict[str, list[str]]) -> bool:
 def _alone() -> Iterator[None]:
     STATE.mkdir(parents=True, exist_ok=True)
     with (STATE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_until(lambda: _locked(lock), "another cluster.py is done", seconds=LOCK_SECONDS)
         yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    with suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def main() -> int:
     """Runs one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("up", "down", "status", "flags", "kill", "jar", "master", "prism"))
+    parser.add_argument(
+        "command", choices=("up", "down", "status", "flags", "kill", "jar", "master", "prism", "fetch")
+    )
     parser.add_argument("part", nargs="?", help="what to kill")
     given = parser.parse_args()
     actions: dict[str, Callable[[], None]] = {
@@ -151,6 +168,7 @@ def main() -> int:
         "jar": lambda: print(job_server_jar()),
         "master": lambda: print(f"{master()}:{REST_PORT}"),
         "prism": lambda: print(prism_program()),
+        "fetch": fetch,
     }
     try:
         with _alone():

@@ -4,12 +4,29 @@ Two TaskManagers that share one SDK worker pool ask it for the same worker ids a
 namespace of its own each has its own `localhost:50000`, as in a pod.
 """
 
+import os
+import shutil
 import subprocess
 from collections.abc import Iterable
+from functools import cache
 
 # Of the range that is set aside for tests of network devices, so it is nobody's own network.
 GATEWAY = "198.18.7.1"
 BRIDGE = "maskbeam"
+
+
+@cache
+def can_make_network() -> bool:
+    """Whether namespaces can be made here: root on a machine may, root in most containers may not."""
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        return False
+    if _exists("link", "show", BRIDGE):
+        return True
+    name = f"{BRIDGE}-try"
+    tried = [_exists("netns", "add", name), _exists("link", "add", name, "type", "bridge")]
+    _exists("netns", "delete", name)
+    _exists("link", "delete", name)
+    return all(tried)
 
 
 def address_of(number: int) -> str:

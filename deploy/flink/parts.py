@@ -12,12 +12,14 @@ from processes import ClusterError
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskbeam"
 BEAM = "2.77.0"
-JARS = CACHE / "flink-1.19-beam-2.62.0"
+# Beam's job server sends all jars of its class path with every job, though Flink has them: 16 s of a short job's 29.
+# It leaves out those below a folder of this name.
+JARS = CACHE / "gradle" / "wrapper" / "flink-1.19-beam-2.62.0"
+FETCH_SECONDS = 900
 _HELP = {
-    "java": ("Java 17", "apt-get install openjdk-17-jre-headless"),
-    "mvn": ("Maven", "apt-get install maven"),
-    "ip": ("iproute2", "apt-get install iproute2"),
-    "go": ("Go", "apt-get install golang"),
+    "java": "Java 17 (apt-get install openjdk-17-jre-headless)",
+    "mvn": "Maven (apt-get install maven)",
+    "go": "Go (apt-get install golang)",
 }
 
 
@@ -29,8 +31,7 @@ def need(*programs: str) -> None:
     """
     missing = [_HELP[program] for program in programs if not shutil.which(program)]
     if missing:
-        named = "\n".join(f"  {name}: {how}" for name, how in missing)
-        raise ClusterError(f"the cluster needs what is not on this machine's PATH:\n{named}")
+        raise ClusterError(f"not on this machine's PATH: {', '.join(missing)}")
 
 
 def jars() -> Path:
@@ -40,10 +41,10 @@ def jars() -> Path:
     need("mvn")
     print(f"fetching Flink and Beam's job server into {JARS}: once, about two minutes ...", file=sys.stderr)
     partial = Path(f"{JARS}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(partial, ignore_errors=True)
     command = ["mvn", "-q", "-B", "-f", f"{HERE}/pom.xml", "dependency:copy-dependencies"]
-    if subprocess.run([*command, f"-DoutputDirectory={partial}"], check=False).returncode:
-        raise ClusterError("Maven could not fetch the parts; its own words stand above")
+    _run([*command, f"-DoutputDirectory={partial}"], "Maven could not fetch Flink")
     partial.rename(JARS)
     return JARS
 
@@ -60,9 +61,17 @@ def go_program(package: str) -> str:
         need("go")
         print(f"building {program.name} with Go: once, about two minutes ...", file=sys.stderr)
         command = ["go", "install", f"github.com/apache/beam/{package}@v{BEAM}"]
-        if subprocess.run(command, check=False, env={**os.environ, "GOBIN": str(folder)}).returncode:
-            raise ClusterError(f"Go could not build {program.name}; its own words stand above")
+        _run(command, f"Go could not build {program.name}", GOBIN=str(folder))
     return str(program)
+
+
+def _run(command: list[str], failed: str, **variables: str) -> None:
+    try:
+        done = subprocess.run(command, check=False, env={**os.environ, **variables}, timeout=FETCH_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"{failed} within {FETCH_SECONDS} s; is there a way to its registry?") from None
+    if done.returncode:
+        raise ClusterError(f"{failed}; its own words stand above")
 
 
 def boot_program() -> str:

@@ -38,7 +38,9 @@ class Cluster:
 
 
 def call(*words: str) -> str:
-    done = subprocess.run([sys.executable, SCRIPT, *words], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *words], check=False, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -2,6 +2,7 @@
 
 import random
 import re
+import socket
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,7 @@ from soak.inputs import shard
 from tests.cluster.conftest import FLAGS
 from tests.cluster.counting_layer import Counting
 from tests.cluster.flink import Cluster, Run, call, last_run, masks, wait_until
+from tests.models import save, unet
 from tests.trees import differing, draw, draw_folder, tree_of
 from tests.waiting_engine import go_file
 
@@ -151,10 +153,15 @@ def test_each_worker_process_loads_the_model_once(cluster: Cluster, tmp_path: Pa
     assert {name: by_process[name] for name in workers} == dict.fromkeys(workers, 1)
 
 
-def test_what_a_worker_says_is_wrong_reaches_the_terminal(cluster: Cluster, tmp_path: Path) -> None:
-    draw_folder(tmp_path / "in", 3)
-    flags = ["--input", str(tmp_path / "in"), *FLAGS[:2], *cluster.flags]
-    code, said = Run.start(flags, tmp_path / "out", module="tests.cluster.refusing").end()
+def test_what_a_worker_finds_wrong_reaches_the_terminal(cluster: Cluster, tmp_path: Path) -> None:
+    model = save(unet(keras), tmp_path / "unet.keras")
+    save(unet(keras, seed=1), tmp_path / "other.keras").rename(tmp_path / "unet.other")
+    flags = ["--input", str(draw_folder(tmp_path / "in", 3)), "--model", str(model), "--normalize", "0..1"]
+    run = Run.start([*flags, *cluster.flags], tmp_path / "out", module="tests.cluster.changing_model")
+    code, said = run.end()
     assert code == 1
-    assert "the run failed: this worker has no GPU; give it one\n" in said
+    assert (
+        f"the run failed: --model {model} on {socket.gethostname()} is not the file that this run began with" in said
+    )
     assert "Traceback" not in said
+    assert masks(tmp_path / "out") == 0
