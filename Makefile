@@ -13,6 +13,7 @@ help:
 	@echo 'make test    install, then lint, types and tests'
 	@echo 'make soak    kills, damaged input and failing storage by the thousand: an hour or two'
 	@echo 'make bench   speed and memory beside other ways to do the same: an hour on an idle machine; bench-quick: five minutes'
+	@echo 'make test-gcs  the tests on fake-gcs-server, also through a proxy that fails; two minutes the first time, to build it'
 	@echo 'make test-cluster  the tests on a Flink cluster, which cluster-up starts and cluster-down stops; soak-cluster: more kills'
 	@echo 'make test-prism  the test on Prism, a runner of Beam; bench-cluster: speed on the cluster, ten minutes'
 	@echo 'make clean   remove what these made: .venv, demo and caches'

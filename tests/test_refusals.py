@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,12 @@ def test_a_model_that_a_worker_cannot_read_is_one_clear_error(
 
 
 @pytest.mark.parametrize(
-    ("number", "says"), [(errno.ENOSPC, "space"), (errno.EACCES, "permission"), (errno.EROFS, "read")]
+    ("number", "says"),
+    [
+        (errno.ENOSPC, "no space left for .*: free some and run the same command again"),
+        (errno.EACCES, "permission denied; give this user the right"),
+        (errno.EROFS, "read-only file system; give this user the right"),
+    ],
 )
 def test_a_disk_that_refuses_is_loud_and_the_same_command_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, says: str
@@ -109,7 +115,7 @@ def test_a_disk_that_refuses_is_loud_and_the_same_command_goes_on(
     monkeypatch.setattr(local_storage, "_write_synced", refuse)
     assert run_numpy(command(inputs, str(out))) == 1
     said = capsys.readouterr().err
-    assert says in said.lower()
+    assert re.search(says, said.lower())
     assert "img0" not in said
     assert not (out / "_SUCCESS").exists()
     monkeypatch.undo()
