@@ -50,7 +50,7 @@ CASES: dict[int, str] = {
     39: "refusals:a_model_or_flag_that_is_refused_ends_in_2_and_writes_nothing",
     40: "refusals:inputs_that_are_not_there_and_tables_that_do_not_fit_end_in_2",
     41: "model_kinds:masks_of_many_classes_have_16_bits",
-    42: "hostile:nan_pixels_can_be_ignored_instead",
+    42: "hostile:nan_pixels_can_be_ignored_instead hostile:each_file_fails_with_its_own_code",
     43: "argmax:argmax_with_ties_and_infinities_is_numpys_and_a_plain_loops",
     44: "find_head:kind_follows_from_values_and_activation",
     45: "predict:out_of_memory_halves_the_batch_until_it_fits",
