@@ -48,30 +48,10 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         | "List" >> List(options.read)
         | "Read" >> Read(options.read, naming=naming(anonymous=options.output.anonymous_ids))
     )
-    missing = (read.main | "Look up" >> LookUp(job.tree)) | "Skip done" >> LookAhead(
-        CheckWorker(job.tree, maskbeam_version()),
-        Heartbeat.of(job),
-        SkipDone(job.tree, options.output.retry_failed),
-        output_type=EncodedImage,
-        tags=("outcome",),
-        group=8,
-        waits=job.waits,
-    )
-    decoded = missing.main | "Decode" >> LookAhead(
-        fetch_content,
-        safe_decoder(job),
-        partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products),
-        output_type=ModelInput,
-        waits=job.waits,
-    )
+    missing = read.main | "Look up" >> LookUp(job.tree) | "Skip done" >> _skip_done(job)
+    decoded = missing.main | "Decode" >> _decode(job)
     predicted = decoded.main | "Predict" >> Predict(loader, guard=ModelGuard(job.tree))
-    written = predicted.main | "Write" >> LookAhead(
-        partial(label_map, labeling=job.labeling),
-        Write(job.tree, job.rendering, job.table.ids),
-        count_outcome,
-        output_type=Outcome,
-        waits=job.waits,
-    )
+    written = predicted.main | "Write" >> _write(job)
     return {
         "outcomes": (written.main, missing.outcome | "Count skipped" >> beam.Map(count_outcome)) | beam.Flatten(),
         "failed": (read.failed, missing.failed, decoded.failed, predicted.failed, written.failed)
@@ -80,3 +60,26 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         | "Count failures" >> beam.Map(count_failure, options.output.stop_after_failures),
         "counted": read.counted,
     } | "Report" >> Report(ids=job.table.ids, write_shard=writer.write_shard, finish=writer.finish)
+
+
+def _skip_done(job: Job) -> LookAhead:
+    return LookAhead(
+        CheckWorker(job.tree, maskbeam_version()),
+        Heartbeat.of(job),
+        SkipDone(job.tree, job.options.output.retry_failed),
+        output_type=EncodedImage,
+        tags=("outcome",),
+        group=8,
+        waits=job.waits,
+    )
+
+
+def _decode(job: Job) -> LookAhead:
+    fit = partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products)
+    return LookAhead(fetch_content, safe_decoder(job), fit, output_type=ModelInput, waits=job.waits)
+
+
+def _write(job: Job) -> LookAhead:
+    label = partial(label_map, labeling=job.labeling)
+    write = Write(job.tree, job.rendering, job.table.ids)
+    return LookAhead(label, write, count_outcome, output_type=Outcome, waits=job.waits)

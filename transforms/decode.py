@@ -19,6 +19,10 @@ from transforms.value_range import on_background, to_byte_scale
 
 MAX_PIXELS = 150_000_000
 Size = tuple[int, int]
+# Decodes grey and RGB JPEGs in Pillow's place, to `[H, W, C]` uint8 from the file's bytes and C. Decoders differ:
+# the result of Pillow is `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")`, every pixel; `tf.io.decode_jpeg` as it
+# is uses a faster transform, which is one level off on average and up to eight. That changes about 1% of a trained
+# model's labels, so where training read its images so, a job does too.
 JpegDecoder = Callable[[bytes, int], Array]
 
 
@@ -38,10 +42,6 @@ def decode(
     crashes or hangs takes its process with it. Pixels lie as they are stored; an EXIF orientation other than 1 is
     handed on in `keep["orientation"]`.
 
-    Decoders of JPEGs differ: Pillow's result is that of `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")`, every
-    pixel; `tf.io.decode_jpeg` as it is uses a faster transform, which is one level off on average and up to eight.
-    That changes about 1% of a trained model's labels, so where training read its images so, `jpeg_decoder` does too.
-
     Args:
         encoded: `data` is the file's bytes, or with `raw_shape` the tensor's.
         input_range: Low and high of samples that are not 8-bit.
@@ -49,8 +49,7 @@ def decode(
         max_pixels: The cap on height times width, checked before decoding.
         fast_scale: Height and width of the model's input. JPEGs are then decoded at the smallest of 1, 1/2, 1/4, 1/8
             of their size that still covers it, and `full_size` tells the true size.
-        jpeg_decoder: Decodes grey and RGB JPEGs in Pillow's place, to `[H, W, C]` uint8 from the file's bytes and C;
-            not those decoded at reduced scale.
+        jpeg_decoder: See `JpegDecoder`; not for those decoded at reduced scale.
 
     Returns:
         Pixels `[H, W, C]`, uint8 for 8-bit sources, else float32; C is 1 for grey, 3 for colour, or the tensor's own.

@@ -1,7 +1,7 @@
 """The text of `reports/summary.json`: a pure function of inputs, model and options."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.reports.json_text import in_order, json_text
@@ -64,10 +64,7 @@ def summary_json(
         ValueError: A number that JSON does not have, such as NaN.
     """
     content = {
-        "inputs": counts.inputs,
-        "done": counts.done,
-        "failed": counts.failed,
-        "duplicate": counts.duplicate,
+        **asdict(counts),
         "reconciles": counts.reconciles,
         "failures": in_order(failures),
         "warnings": list(warnings),
