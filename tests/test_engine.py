@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.models.batched_engine import BYTES_PER_PIXEL, CALL_BYTES, CALL_PIXELS, pad
+from pipeline.models.batched_engine import CALL_PIXELS, pad
 from pipeline.models.choose_engine import start_engine
+from pipeline.models.cores import BYTES_PER_PIXEL, CALL_BYTES
 from pipeline.models.engine import KerasEngine
 from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model
 from pipeline.models.probe import Probe, probe_model
@@ -217,8 +218,8 @@ def test_few_shapes_reach_the_model_and_large_planes_go_alone(small_model: Loade
         return (tf.zeros_like(tf.repeat(batch[..., :1], 5, axis=3)),)
 
     side = 1024
-    fitting = CALL_BYTES // (side * side * (BYTES_PER_PIXEL + 16 * 5))
     engine = KerasEngine(replace(small_model, call=call), small_probe, end="labels", batch_size=8)
+    fitting = max(1, CALL_BYTES // engine.callers // (side * side * (BYTES_PER_PIXEL + 16 * 5)))
     engine(np.zeros((5, 8, 8, 3), np.uint8))
     engine(np.zeros((fitting + 1, side, side, 3), np.uint8))
     assert seen == [8, fitting, 1]

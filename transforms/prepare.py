@@ -43,6 +43,11 @@ class InputSpec:
     stride: int = 1
     resize_named: bool = False
 
+    @property
+    def pixels(self) -> int | None:
+        """Of a plane; None where its size is free."""
+        return self.height * self.width if self.height and self.width else None
+
 
 def prepare(image: Image, spec: InputSpec, *, keep_image: bool = False) -> ModelInput:
     """Fits an image to the model.

@@ -1,10 +1,14 @@
 """What all engines share: batches that keep them busy, cut to what fits into memory and padded to few shapes."""
 
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
+from pipeline.models.cores import BYTES_PER_PIXEL, CALL_BYTES, Sharing
 from pipeline.models.probe import Probe, not_as_probed
 from pipeline.models.trial import synthetic_planes
 from transforms.elements import Array
@@ -16,10 +20,6 @@ LARGEST_BATCH = 32
 # gained nothing; at 512 x 512 one plane is within 7% of two. Computed and not timed at start-up: a machine that was
 # busy just then gave batches of one for a whole run, and the last bits can differ from batch size to batch size.
 CALL_PIXELS = 1 << 18
-# Memory that one call may take, and what a pixel of the input plane takes in it: about four maps of 64 float channels
-# at full size are alive at once in a U-Net. An estimate, and only to keep large planes from filling the memory.
-CALL_BYTES = 2 << 30
-BYTES_PER_PIXEL = 1024
 
 
 class BatchedEngine(ABC):
@@ -31,19 +31,21 @@ class BatchedEngine(ABC):
     """
 
     call_pixels = CALL_PIXELS
-    callers = 1
 
-    def __init__(self, probe: Probe, *, only: int | None, batch_size: int = 0) -> None:
+    def __init__(self, probe: Probe, sharing: Sharing, *, only: int | None, batch_size: int = 0) -> None:
         """Sets the size of batches.
 
         Args:
             probe: How the model is fed and read.
+            sharing: How many calls run side by side.
             only: The one size that the model was exported for, or None.
             batch_size: Images to take at once; when 0, what the probe says, or what suits its planes.
         """
+        self.callers = sharing.callers
         self.only = only
         self.batch_size = only or batch_size or probe.batch_size or self._suiting(*probe.plane_size)
         self._bytes_per_pixel = BYTES_PER_PIXEL + 16 * probe.head.channels
+        self._room = Room(CALL_BYTES)
 
     def _suiting(self, height: int, width: int) -> int:
         # A power of two, because others are padded to the next one.
@@ -51,13 +53,13 @@ class BatchedEngine(ABC):
         return min(LARGEST_BATCH, 1 << (planes.bit_length() - 1))
 
     def __call__(self, planes: Array) -> Scores:
-        step = min(self.batch_size, self._fitting(planes))
-        parts = [self._scores(planes[i : i + step], min(2, step)) for i in range(0, len(planes), step)]
+        plane_bytes = planes.shape[1] * planes.shape[2] * self._bytes_per_pixel
+        step = min(self.batch_size, max(1, CALL_BYTES // self.callers // plane_bytes))
+        parts = []
+        for start in range(0, len(planes), step):
+            with self._room.taking(step * plane_bytes):
+                parts.append(self._scores(planes[start : start + step], min(2, step)))
         return parts[0] if len(parts) == 1 else Scores(*map(np.concatenate, zip(*parts, strict=True)))
-
-    def _fitting(self, planes: Array) -> int:
-        pixels: int = planes.shape[1] * planes.shape[2]
-        return max(1, CALL_BYTES // (pixels * self._bytes_per_pixel))
 
     def _scores(self, planes: Array, smallest: int) -> Scores:
         count = len(planes)
@@ -72,6 +74,28 @@ class BatchedEngine(ABC):
         Raises:
             MemoryError: There is no room for this many planes.
         """
+
+
+class Room:
+    """Memory for calls side by side: one that finds no room waits, but the first is always let in."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._size = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taking(self, size: int) -> Iterator[None]:
+        """Holds `size` bytes of it in this context."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size or self._free == self._size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
 
 
 def pad(planes: Array, count: int | None = None, *, smallest: int = 1) -> Array:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.models.batched_engine import BatchedEngine
+from pipeline.models.cores import Sharing, share_cores
 from pipeline.models.keras_model import LoadedModel
 from pipeline.models.probe import Probe
 from pipeline.models.scoring import make_scoring
@@ -38,7 +39,7 @@ class KerasEngine(BatchedEngine):
             batch_size: Images to take at once; when 0, what the probe says, or what suits its planes.
         """
         # A SavedModel may have been exported for one size of batch only.
-        super().__init__(probe, only=loaded.inputs[0].shape[0], batch_size=batch_size)
+        super().__init__(probe, _sharing(probe), only=loaded.inputs[0].shape[0], batch_size=batch_size)
         if mixed_precision:
             tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
         self._signature = (self.only, probe.spec.height, probe.spec.width, probe.spec.channels)
@@ -74,3 +75,12 @@ class KerasEngine(BatchedEngine):
             if None not in signature[1:]:
                 raise
             return None
+
+
+def _sharing(probe: Probe) -> Sharing:
+    if tf.config.list_physical_devices("GPU"):
+        return Sharing(1, 0)
+    sharing = share_cores(probe.spec.pixels)
+    # Whoever started TensorFlow may not have known the planes; then its operations take all cores.
+    started_so = tf.config.threading.get_intra_op_parallelism_threads() == sharing.threads
+    return sharing if started_so else share_cores(None)

@@ -4,11 +4,13 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.models.cores import share_cores
 from pipeline.models.keras_loader import Call, load_keras
 from pipeline.models.model_facts import TensorSpec, file_facts
 from pipeline.models.model_file import ModelFile, check_digest, recognise
 from pipeline.models.model_safety import check_safety
 from pipeline.models.saved_model_loader import load_saved_model
+from pipeline.models.tensorflow_start import start_tensorflow
 from pipeline.options import ModelOptions
 from transforms.errors import RunError
 
@@ -72,6 +74,7 @@ def load(file: ModelFile, options: ModelOptions) -> LoadedModel:
     """
     check_safety(file, trust=options.trust)
     facts = file_facts(file)
+    start_tensorflow(threads=share_cores(facts.plane_pixels).threads)
     try:
         loaded = load_saved_model(file) if file.kind == "saved_model" else load_keras(file, facts, options)
     except (RunError, MemoryError):

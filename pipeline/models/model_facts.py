@@ -1,6 +1,7 @@
 """What the layers of a model say about how to feed it and how to read what it gives."""
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from pipeline.models.model_file import ModelFile
@@ -39,6 +40,13 @@ class ModelFacts:
     scales_input: bool = False
     activations: tuple[str | None, ...] = ()
     data_format: str | None = None
+
+    @property
+    def plane_pixels(self) -> int | None:
+        """Of the planes that the model takes; None where their size is free or not known."""
+        sides = [side for side in self.inputs[0].shape[1:] if side] if self.inputs else []
+        # Which of the three are channels is not always known, but they are the fewest.
+        return prod(sorted(sides)[1:]) if len(sides) == 3 else None
 
 
 _SCALING = {"rescaling", "normalization"}

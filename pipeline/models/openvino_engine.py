@@ -16,6 +16,7 @@ import numpy as np
 import openvino
 
 from pipeline.models.batched_engine import CALL_PIXELS, BatchedEngine
+from pipeline.models.cores import available_cores, share_cores
 from pipeline.models.keras_model import LoadedModel
 from pipeline.models.probe import Probe
 from transforms.elements import Array
@@ -25,9 +26,6 @@ GRAPH_VERSION = 2
 # Its own default for precision is bfloat16 where the processor has it, which changed 0.7% of a model's labels; its
 # other hint, throughput, was half as fast.
 SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-# A call for each core, with images of its own. Threads that share a call wait for one another at every layer, and so
-# for whichever of them just lost its core to a decoder.
-CALLERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _NAMES = ("ending", "sureness", "nonfinite")
 
 
@@ -35,8 +33,7 @@ class OpenVinoEngine(BatchedEngine):
     """A converted model, compiled by OpenVINO."""
 
     # It gains little from batches, and their memory is what they cost.
-    call_pixels = CALL_PIXELS // 2 // CALLERS
-    callers = CALLERS
+    call_pixels = CALL_PIXELS // 4
 
     def __init__(self, model: Any, probe: Probe, *, batch_size: int = 0) -> None:
         """Compiles the model.
@@ -46,12 +43,13 @@ class OpenVinoEngine(BatchedEngine):
             probe: How the model is fed and read.
             batch_size: Images to take at once; when 0, what the probe says, or what suits its planes.
         """
-        streams = {"NUM_STREAMS": str(CALLERS), "INFERENCE_NUM_THREADS": CALLERS}
+        sharing = share_cores(probe.spec.pixels)
+        streams = {"NUM_STREAMS": str(sharing.callers), "INFERENCE_NUM_THREADS": available_cores()}
         compiled = openvino.Core().compile_model(model, "CPU", {**SETTINGS, **streams})
         batch = compiled.inputs[0].get_partial_shape()[0]
-        super().__init__(probe, only=batch.get_length() if batch.is_static else None, batch_size=batch_size)
+        super().__init__(probe, sharing, only=batch.get_length() if batch.is_static else None, batch_size=batch_size)
         self._requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(CALLERS):
+        for _ in range(self.callers):
             self._requests.put(compiled.create_infer_request())
 
     def run(self, planes: Array) -> tuple[Array, Array, Array]:

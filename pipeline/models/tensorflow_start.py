@@ -5,7 +5,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -21,15 +21,23 @@ _BANNER = re.compile(
 _starting = threading.Lock()
 
 
-def start_tensorflow() -> Any:
+def start_tensorflow(*, threads: int = 0) -> Any:
     """Imports TensorFlow, and lets it take GPU memory as it needs it; call it before any other use of TensorFlow.
+
+    Args:
+        threads: That one operation may use where there is no GPU, if TensorFlow has not computed anything yet; 0
+            leaves that to TensorFlow.
 
     Returns:
         The module `tensorflow`.
     """
     # Of several threads one starts it, because meanwhile the error stream is another one.
     with _starting:
-        return _start()
+        tf = _start()
+        if threads and not tf.config.list_physical_devices("GPU"):
+            with suppress(RuntimeError):  # It computes already, and its threads cannot be changed any more.
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+    return tf
 
 
 @cache

@@ -6,13 +6,13 @@ if TYPE_CHECKING:
     from transforms.elements import Array
 
 
-def decode_jpeg(data: bytes, channels: int) -> "Array":
+def decode_jpeg(data: bytes, channels: int, *, threads: int = 0) -> "Array":
     """Decodes a JPEG as `tf.io.decode_jpeg` does with its own settings: uint8 `[H, W, channels]`.
 
-    Imports TensorFlow when it is first called; raises its errors for damaged data.
+    Starts TensorFlow when it is first called, with so many `threads`; raises its errors for damaged data.
     """
     from pipeline.models.tensorflow_start import start_tensorflow
 
-    tf = start_tensorflow()
+    tf = start_tensorflow(threads=threads)
     pixels: Array = tf.io.decode_jpeg(data, channels=channels).numpy()
     return pixels

@@ -8,17 +8,18 @@ import numpy as np
 from pipeline.inputs.ids import encode_id
 from pipeline.inputs.read import reread
 from pipeline.job import Job
+from pipeline.models.cores import share_cores
 from pipeline.models.tf_jpeg import decode_jpeg
 from pipeline.output.outcome import Outcome
 from pipeline.output.tree import overwrite
 from pipeline.reports.wording import count
 from pipeline.storage import NotFound
-from transforms.decode import decode
+from transforms.decode import JpegDecoder, decode
 from transforms.elements import Array, EncodedImage, Image
 from transforms.encode import decode_mask, encode_jpeg
 from transforms.errors import ImageError
 from transforms.overlay import overlay
-from transforms.prepare import drawable
+from transforms.prepare import InputSpec, drawable
 from transforms.resize import resize_nearest
 
 # Pixels of a sample's longer side: of larger images every second, third ... pixel is drawn, all that a screen shows.
@@ -74,8 +75,13 @@ def decode_for(job: Job, *, as_trained: bool = True) -> Decoder:
         background=options.background,
         max_pixels=options.max_pixels,
         fast_scale=size if options.fast_decode else None,
-        jpeg_decoder=decode_jpeg if as_trained and spec.resize_filter == "tf" else None,
+        jpeg_decoder=_tf_decoder(spec) if as_trained and spec.resize_filter == "tf" else None,
     )
+
+
+def _tf_decoder(spec: InputSpec) -> JpegDecoder:
+    # A worker may decode before it loads the model, and TensorFlow's threads are chosen once.
+    return partial(decode_jpeg, threads=share_cores(spec.pixels).threads)
 
 
 def _labels(job: Job, name: str) -> Array:
