@@ -17,7 +17,7 @@ import requests
 
 from tests.fake_faults import TRANSIENT, Faults
 from tests.faulty_proxy import FaultyProxy
-from tests.gcs_runs import check_a_run_through_faults, served_by
+from tests.gcs_runs import IMPATIENT, check_a_run_through_faults, served_by
 from tests.storage_contract import Place, StorageContract
 from tests.test_faulty_proxy import KINDS
 
@@ -93,7 +93,7 @@ class TestFakeGcsServerThroughFaults(StorageContract):
 @pytest.mark.parametrize("kind", TRANSIENT)
 def test_each_fault_is_survived_both_ways(server: str, kind: str) -> None:
     uri = f"gs://bucket/{uuid.uuid4().hex}"
-    with FaultyProxy(server) as proxy, served_by(proxy.url) as storage:
+    with FaultyProxy(server) as proxy, served_by(proxy.url, IMPATIENT) as storage:
         for name, data in (("small", b"mask"), ("large", os.urandom(9 << 20))):
             proxy.faults.plan(kind, "", kind)
             version = storage.write(f"{uri}/{name}", data, expected=None)

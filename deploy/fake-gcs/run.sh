@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the storage tests against fake-gcs-server, a Google Cloud Storage emulator; builds it with Go if it is missing.
+# Runs the storage tests and a whole run against fake-gcs-server, a Google Cloud Storage emulator, also through a proxy
+# where requests fail; builds the server with Go if it is missing.
 #   deploy/fake-gcs/run.sh [pytest options]
 set -eu
 version=v1.56.1
