@@ -1,6 +1,9 @@
 """What people deploy: manifests and images that nobody can apply here, held to what is known of their formats."""
 
 import re
+import shutil
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -118,3 +121,21 @@ def test_a_job_begins_again_only_when_a_dead_worker_is_forgotten(where: str) -> 
 
 def test_the_test_cluster_s_programs_are_of_the_beam_that_is_installed() -> None:
     assert f'BEAM = "{BEAM}"' in (DEPLOY / "flink/parts.py").read_text()
+
+
+def test_ci_says_in_a_line_what_it_does_not_run_and_why(tmp_path: Path) -> None:
+    ran, programs = tmp_path / "ran", tmp_path / "bin"
+    programs.mkdir()
+    (programs / "make").write_text(f'#!/bin/sh\necho "$@" >> {ran}\n')
+    (programs / "make").chmod(0o755)
+    for name, program in (("python3", sys.executable), *((name, shutil.which(name)) for name in ("bash", "dirname"))):
+        (programs / name).symlink_to(str(program))
+    variables = {"PATH": str(programs), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([".ci/run"], check=False, capture_output=True, text=True, env=variables, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert ran.read_text() == "test\n"
+    assert "not run: the tests on a Flink cluster (make test-cluster), for the reason above" in done.stdout
+    assert "not run: the test on the Prism runner (make test-prism), for the reason above" in done.stdout
+    java, go = done.stderr.splitlines()
+    assert java == "cluster: not on this machine's PATH: Java 17 (apt-get install openjdk-17-jre-headless)"
+    assert go == "cluster: not on this machine's PATH: Go (apt-get install golang)"

@@ -69,7 +69,7 @@ def up() -> None:
     for name, command in parts.items():
         if main_process(name) is None:
             log = STATE / "log" / f"{name}.log"
-            start(name, command, log=log, path=commands.path_of_workers(), folder=commands.CHECKOUT)
+            start(name, command, log=log, folder=STATE / "tmp", variables=commands.variables())
     wait_until(lambda: ready() or _refuse_ended(parts), "the cluster takes jobs", seconds=START_SECONDS)
 
 

@@ -91,6 +91,11 @@ def flags(*, isolated: bool) -> list[str]:
     return [*chosen, "--environment_type=PROCESS", f"--environment_config={config}"]
 
 
+def variables() -> dict[str, str]:
+    """What workers find in their environment; the checkout itself, for what is not installed, as engines of tests."""
+    return {"PATH": path_of_workers(), "PYTHONPATH": str(CHECKOUT)}
+
+
 def path_of_workers() -> str:
     """The `PATH` on which `python` is the one that maskbeam is installed in."""
     return f"{Path(python_of_workers()).parent}:{os.environ['PATH']}"

@@ -18,17 +18,17 @@ class ClusterError(Exception):
     """Something is missing or does not start; the message says what to do."""
 
 
-def start(name: str, command: list[str], *, log: Path, path: str, folder: Path) -> None:
+def start(name: str, command: list[str], *, log: Path, folder: Path, variables: dict[str, str]) -> None:
     """Starts a part in a session of its own.
 
     Args:
         name: The part's name.
         command: Its command line.
         log: File that its output is appended to.
-        path: Its `PATH`.
         folder: Where it runs.
+        variables: Of its environment, beside those of this process.
     """
-    environment = {**os.environ, MARK: name, "PATH": path}
+    environment = {**os.environ, MARK: name, **variables}
     with log.open("ab") as out:
         subprocess.Popen(
             command,
