@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from transforms.elements import Array
 
@@ -14,5 +16,5 @@ def decode_jpeg(data: bytes, channels: int, *, threads: int = 0) -> "Array":
     from pipeline.models.tensorflow_start import start_tensorflow
 
     tf = start_tensorflow(threads=threads)
-    pixels: Array = tf.io.decode_jpeg(data, channels=channels).numpy()
-    return pixels
+    # `numpy()` would copy what nobody else holds.
+    return np.asarray(tf.io.decode_jpeg(data, channels=channels))
