@@ -96,6 +96,17 @@ def test_what_fails_for_a_moment_is_tried_again(
     assert left == created.get(call, {"old.png": b"2nd" if call == "replace" else b"old"})
 
 
+def test_a_named_file_that_does_not_answer_is_an_input_that_is_lost_and_no_missing_one(
+    tmp_path: Path, faults: Faults
+) -> None:
+    (tmp_path / "old.png").write_bytes(b"old")
+    faults.plan(*["EIO"] * TRIES, only="stat ")
+    assert [(found.uri, found.size) for found in LocalStorage().list(f"{tmp_path}/old.png")] == [
+        (f"{tmp_path}/old.png", 0)
+    ]
+    assert list(LocalStorage().list(f"{tmp_path}/other.png")) == []
+
+
 @pytest.mark.parametrize("call", ["create", "replace", "delete"])
 def test_what_was_done_and_reported_as_failed_is_not_done_twice(tmp_path: Path, faults: Faults, call: str) -> None:
     (tmp_path / "old.png").write_bytes(b"old")

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import stat
 from collections.abc import Iterator
 
 from pipeline.storage import Listed, NotFound
@@ -51,6 +52,19 @@ def walk(glob: Glob) -> Iterator[Listed]:
         _log.warning("left out %s: what is there was listed already", what)
 
 
+def file_or_folder(glob: Glob) -> Iterator[Listed]:
+    """The file that a pattern without wildcards names, or all files of the folder."""
+    try:
+        found = insist(lambda: os.stat(glob.fixed))
+    except OSError as error:
+        yield from _lost(glob.fixed, error)
+        return
+    if stat.S_ISREG(found.st_mode):
+        yield listed(glob.fixed, found)
+    else:
+        yield from walk(glob)
+
+
 def _names(folder: str) -> list[str]:
     """What may be listed of a folder, folders with a trailing slash, in reverse: the first is popped first."""
     try:
@@ -81,10 +95,14 @@ def _file(path: str) -> Iterator[Listed]:
     try:
         yield listed(path, insist(lambda: os.stat(path)))
     except OSError as error:
-        # What has vanished since its folder was read is no input. What is there and does not answer, or is a link to
-        # nothing, is an input that is lost.
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR) or os.path.islink(path):
-            yield Listed(path, 0, "0-0")
+        yield from _lost(path, error)
+
+
+def _lost(path: str, error: OSError) -> Iterator[Listed]:
+    # What has vanished since its folder was read is no input. What is there and does not answer, or is a link to
+    # nothing, is an input that is lost.
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR) or os.path.islink(path):
+        yield Listed(path, 0, "0-0")
 
 
 class _Links:

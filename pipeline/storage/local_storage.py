@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar
 
 from pipeline.storage import Conflict, Denied, Listed, NotFound, SourceChanged, absolute, folder_of
 from pipeline.storage.local_errors import insist, reading, writing
-from pipeline.storage.local_listing import listed, version_of, walk
+from pipeline.storage.local_listing import file_or_folder, listed, version_of, walk
 from pipeline.storage.patterns import split
 from pipeline.storage.ranged import RangeStream
 
@@ -42,8 +42,7 @@ class LocalStorage:
 
     def list(self, pattern: str) -> Iterator[Listed]:
         glob = split(absolute(pattern), os.path.lexists)
-        named = None if glob.parts or pattern.endswith("/") else self.stat(glob.fixed)
-        return iter([named]) if named else walk(glob)
+        return walk(glob) if glob.parts or pattern.endswith("/") else file_or_folder(glob)
 
     def stat(self, uri: str) -> Listed | None:
         try:
