@@ -2,7 +2,8 @@ import re
 from pathlib import Path
 
 CODES = re.compile(
-    r'(?:ImageError|_lost)\(\s*(?:shard, [\w.]+, )?"([A-Z_]+)"|code, reason = \(?\s*"([A-Z_]+)"|"(HANG|DUPLICATE_ID)"'
+    r'(?:ImageError|_lost)\(\s*(?:shard, [\w.]+, )?"([A-Z_]+)"|code, reason = \(?\s*"([A-Z_]+)"'
+    r'|"(HANG|DUPLICATE_ID|ID_FREED)"'
 )
 
 

@@ -27,7 +27,7 @@ class Outcome:
         skipped: Whether it was found done, by an earlier run or by an earlier attempt at the same bundle.
         updated: Whether its mask replaced one of an older version of the same source.
         worker: Which process did it.
-        rival: Content digest of the source that keeps the id, when this one lost; else empty.
+        rival: Place of the source whose mask keeps the id, when this one lost to an input of the same command.
     """
 
     image_id: str

@@ -29,7 +29,7 @@ from pipeline.output.failures import forget_failure, recall_failure
 from pipeline.output.look_up import held_record, product_size
 from pipeline.output.outcome import Outcome, worker_name
 from pipeline.output.tree import Tree
-from pipeline.storage import Conflict, NotFound, Storage
+from pipeline.storage import Conflict, NotFound, Storage, folder_of
 from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
 from transforms.encode import encode_binary, encode_mask, read_text
 from transforms.errors import RunError
@@ -72,7 +72,7 @@ class SkipDone:
         if moved and self._complete(image, record):
             # The same bytes, done in the same way under another path: the folder was moved or mounted elsewhere.
             return _kept(image, record)
-        return _lost(image.image_id, image.source, held)
+        return _lost(image.image_id, image.source, held, mine)
 
     def _complete(self, image: EncodedImage, record: Record) -> bool:
         return all(product_size(self.tree, image, path) == size for path, size in record.products.items())
@@ -84,8 +84,9 @@ def _kept(image: EncodedImage, record: Record) -> Outcome:
     return Outcome(image.image_id, source, record.height, record.width, counted, skipped=True, worker=worker_name())
 
 
-def _lost(image_id: str, source: Source, held: Claim) -> Outcome:
-    return Outcome(image_id, source, worker=worker_name(), rival=held.content)
+def _lost(image_id: str, source: Source, held: Claim, mine: Claim) -> Outcome:
+    rival = held.place if held.inputs == mine.inputs else ""
+    return Outcome(image_id, source, worker=worker_name(), rival=rival)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Write:
         for file in self.files(labels, counted):
             placed = put(self.tree, file, claim)
             if placed.kept_by is not None:
-                return _lost(labels.image_id, labels.source, placed.kept_by)
+                return _lost(labels.image_id, labels.source, placed.kept_by, claim)
         forget_failure(self.tree, labels.source)
         updated = placed.replaced is not None and placed.replaced.place == claim.place
         return Outcome(labels.image_id, labels.source, *labels.size, counted, updated=updated, worker=worker_name())
@@ -170,5 +171,7 @@ def _found(storage: Storage, uri: str) -> tuple[str | None, bytes]:
     try:
         data, version = storage.read_versioned(uri)
     except NotFound:
+        if storage.stat(uri):
+            raise RunError(f"a file in {folder_of(uri)} is there and cannot be read; mend or remove it") from None
         return None, b""
     return version, data

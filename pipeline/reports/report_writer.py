@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.inputs.part import Part
 from pipeline.inspection.run_command import run_command
 from pipeline.job import Job
+from pipeline.output.free import free_ids
 from pipeline.output.lease import check_holder
 from pipeline.output.parts import lock_of, write_ended
 from pipeline.output.tree import SUCCESS, overwrite
@@ -18,8 +19,8 @@ from pipeline.reports.json_text import json_text
 from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
 from pipeline.reports.sample_overlays import draw_samples
 from pipeline.reports.summary_file import InputCounts, summary_json
-from pipeline.reports.totals import Resolved, Totals
-from pipeline.reports.verdict import Verdict, judge_run
+from pipeline.reports.totals import FREED, Resolved, Totals
+from pipeline.reports.verdict import UNREAD, Verdict, judge_run
 from pipeline.storage import NotFound
 from transforms.dead_model import find_warnings
 from transforms.head import BINARY
@@ -77,6 +78,8 @@ class ReportWriter:
         self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
         self._write("summary.json", self._summary(totals, counts, warnings))
         warnings += draw_samples(self.job, [outcome for _, outcome in totals.samples])
+        if FREED in totals.failed and UNREAD not in totals.failed and self.job.options.read.limit is None:
+            free_ids(self.job)
         # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
         self._write_run(totals, counts, verdict, warnings)
         if verdict.code == 0:

@@ -13,6 +13,8 @@ from transforms.statistics import PixelStatistics
 
 # A bucket of a hundred million images holds some 100,000 rows.
 BUCKETS = 1000
+FREED = "ID_FREED"
+_FREED_REASON = "what had this id before is no input any more: its mask gives way when the same command is run again"
 # How many finished images the report shows as overlays.
 SAMPLES = 16
 
@@ -117,10 +119,12 @@ def resolve(bucket: int, outcomes: Iterable[Outcome], failures: Iterable[Failure
     """Decides who keeps each id of a bucket, whatever order its inputs come in.
 
     Of several sources under one id, the one whose place has the smallest digest keeps it. The others are duplicates
-    if their bytes are the same, else failures `DUPLICATE_ID`.
+    if their bytes are the same, else failures `DUPLICATE_ID`. Who lost to a mask whose source is no input any more is
+    a failure `ID_FREED`: that mask is of no use to anybody.
     """
     done: list[Outcome] = []
     failed = list(failures)
+    present = {(failure.image_id, failure.source.place) for failure in failed}
     duplicates: list[Outcome] = []
     for outcome in sorted(outcomes, key=_contest):
         held_by = done[-1].source.content if done and done[-1].image_id == outcome.image_id else None
@@ -128,6 +132,8 @@ def resolve(bucket: int, outcomes: Iterable[Outcome], failures: Iterable[Failure
             done.append(outcome)
         elif outcome.source.content == held_by:
             duplicates.append(outcome)
+        elif held_by is None and outcome.rival and (outcome.image_id, outcome.rival) not in present:
+            failed.append(Failure(outcome.image_id, outcome.source, FREED, _FREED_REASON))
         else:
             failed.append(_contested(outcome))
     failed.sort(key=lambda f: (f.image_id, f.source.where, f.source.version, f.code))

@@ -1,0 +1,32 @@
+"""Frees ids from masks whose sources are no inputs any more, so that the next run gives them to those that are."""
+
+import json
+
+from pipeline.inputs.ids import encode_id
+from pipeline.job import Job
+from pipeline.reports.totals import FREED
+
+
+def free_ids(job: Job) -> None:
+    """Removes all files under the ids that the failures report lists as `ID_FREED`.
+
+    Only a run that has seen all inputs may do so: a sample, or one that could not read a shard to its end, cannot
+    know that a source is gone.
+    """
+    storage = job.tree.storage
+    for listed in list(storage.list(job.tree.uri("reports/failures*.jsonl"))):
+        for line in storage.read(listed.uri).splitlines():
+            failure = json.loads(line)
+            if failure["code"] == FREED:
+                _free(job, failure["id"])
+
+
+def _free(job: Job, image_id: str) -> None:
+    tree, name = job.tree, encode_id(image_id)
+    classes = [folder for _, _, folder in job.rendering.folders]
+    of_classes = [f"{kind}/{folder}/{name}.png" for kind in ("binary", "confidence") for folder in classes]
+    record = tree.record.format(name)
+    products = {f"color/{name}.png", f"overlay/{name}.jpg", f"confidence/{name}.png", *of_classes} - {record}
+    # The record last: as long as it is there, all of this is done again.
+    for path in (*sorted(products), record):
+        tree.storage.delete(tree.uri(path))
