@@ -1,10 +1,11 @@
 """The job with an engine that returns a constant: what is left is all that maskbeam and Beam do around a model.
 
-python -m benchmarks.host_work SHARDS OUTPUT labels|logits
+python -m benchmarks.host_work SHARDS OUTPUT labels|logits [flags]
 """
 
 import sys
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class ConstantEngine:
         return Scores(logits, np.full(count, 60000 * SIDE * SIDE), np.zeros(count, np.int64))
 
 
+@cache
 def constant_engine(end: str) -> ConstantEngine:
     """The engine for either end of a model: channels uint8 `[128, 128]`, or logits float32 `[128, 128, 3]`."""
     labels = draw_scene(0, SIDE, SIDE)[1].clip(0, CLASSES - 1).astype(np.uint8)
@@ -49,8 +51,7 @@ def constant_engine(end: str) -> ConstantEngine:
 
 
 def make_loader(job: Job) -> tuple[Loader, Job]:
-    engine = constant_engine(job.end)
-    return lambda: engine, job
+    return partial(constant_engine, job.end), job
 
 
 def find_probe(options: ModelOptions, model: ModelFile) -> Probe:
@@ -60,11 +61,14 @@ def find_probe(options: ModelOptions, model: ModelFile) -> Probe:
     return Probe(spec, Normalization(), "rgb", False, head, size, size, ("a constant",), digest=model.digest)
 
 
-def main(shards: str, output: str, upsample: str) -> int:
+def main(shards: str, output: str, upsample: str, *flags: str) -> int:
     quiet()
-    argv = ["--input", shards, "--model", str(SAMPLE_MODEL), "--output", output, "--upsample", upsample]
+    argv = ["--input", shards, "--model", str(SAMPLE_MODEL), "--output", output, "--upsample", upsample, *flags]
     return run(run_options(argv), find_probe=find_probe, make_loader=make_loader)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    # By its name, so that workers find the engine where it lies.
+    from benchmarks.host_work import main as named
+
+    sys.exit(named(*sys.argv[1:]))
