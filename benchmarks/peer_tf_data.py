@@ -19,7 +19,7 @@ tf = start_tensorflow()
 
 import keras  # noqa: E402
 
-BATCH = 16
+BATCH = 32
 WRITERS = 4
 WAITING = 64
 
