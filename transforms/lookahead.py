@@ -34,13 +34,13 @@ GROUPS_AHEAD = 4
 
 @cache
 def pool(*, waits: bool = False) -> ThreadPoolExecutor:
-    """The process's pool: a thread more than cores, and many more where they `wait` for storage far away.
+    """The process's pool: a thread for each core, and many more where they `wait` for storage far away.
 
     Threads that do not wait only take turns at the interpreter's lock: eight of them on two cores spent a tenth of
-    the host's CPU time on handing it around.
+    the host's CPU time on handing it around, and three were no faster than two.
     """
     cores = os.cpu_count() or 1
-    return ThreadPoolExecutor(max(32, 2 * cores) if waits else cores + 1, thread_name_prefix="ahead")
+    return ThreadPoolExecutor(max(32, 2 * cores) if waits else max(2, cores), thread_name_prefix="ahead")
 
 
 class _Held:
