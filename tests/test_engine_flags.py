@@ -3,12 +3,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from pipeline.engine_flags import check_engine, may_go_on_alone, with_defaults
 from pipeline.main import run_options
 from pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
+from tests.numpy_engine import command, run_numpy
+from tests.trees import draw_folder
 from transforms.errors import RunError
 
 NOBODY = "localhost:1"
@@ -56,6 +60,20 @@ def options(*beam: str, where: str = "") -> RunOptions:
 )
 def test_a_job_goes_on_alone_where_nothing_of_it_is_in_the_command(flags: list[str], goes_on: bool) -> None:
     assert may_go_on_alone(flags) == goes_on
+
+
+@pytest.mark.parametrize("workers", ["EXTERNAL", "LOOPBACK"])
+def test_a_run_says_at_ctrl_c_what_becomes_of_its_job(
+    workers: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stopping(*_: object, goes_on: bool) -> NoReturn:
+        raise RunError(f"goes on: {goes_on}")
+
+    monkeypatch.setattr("pipeline.run.stopping_on_signals", stopping)
+    with flink() as address:
+        flags = ["--runner=PortableRunner", f"--job_endpoint={address}", f"--environment_type={workers}"]
+        with pytest.raises(RunError, match=f"goes on: {workers == 'EXTERNAL'}"):
+            run_numpy(command(str(draw_folder(tmp_path / "in", 1)), str(tmp_path / "out"), *flags))
 
 
 def test_flags_that_only_beam_s_job_server_knows_are_let_through() -> None:

@@ -1,6 +1,7 @@
 """A few finished images as overlays under `reports/samples/`, for a person to look at."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -45,12 +46,11 @@ def draw_samples(job: Job, outcomes: Sequence[Outcome]) -> list[str]:
 def _draw_sample(job: Job, outcome: Outcome) -> bool:
     name = encode_id(outcome.image_id)
     try:
-        # Without the model's own JPEG decoder, whose import takes seconds: a person sees no difference.
-        image = decode_for(job, as_trained=False)(reread(outcome.source, job.options.read))
+        image = _for_a_person(job)(reread(outcome.source, job.options.read))
         labels = _labels(job, name)
     except (ImageError, NotFound, ValueError):
         return False
-    pixels, labels = _screen_size(drawable(image), labels)
+    pixels, labels = _screen_size(drawable(replace(image, full_size=None)), labels)
     rendering = job.rendering
     drawn = overlay(pixels, labels, rendering.palette, opacity=rendering.opacity, ignore=rendering.ignore_label)
     overwrite(job.tree, f"reports/samples/{name}.jpg", encode_jpeg(drawn))
@@ -65,8 +65,13 @@ def _screen_size(pixels: Array, labels: Array) -> tuple[Array, Array]:
     return seen, resize_nearest(labels[..., None], *seen.shape[:2])[..., 0]
 
 
-def decode_for(job: Job, *, as_trained: bool = True) -> Decoder:
-    """The decoder with a job's options; `as_trained` with the JPEG decoder of the model's training."""
+def _for_a_person(job: Job) -> Decoder:
+    # JPEGs at the scale that a screen shows, and without the model's own decoder, whose import takes seconds.
+    return partial(decode_for(job), fast_scale=(LONGEST // 2, LONGEST // 2), jpeg_decoder=None)
+
+
+def decode_for(job: Job) -> partial[Image]:
+    """The decoder with a job's options."""
     options, spec = job.options.decode, job.probe.spec
     size = (spec.height, spec.width) if spec.height and spec.width else None
     return partial(
@@ -75,7 +80,7 @@ def decode_for(job: Job, *, as_trained: bool = True) -> Decoder:
         background=options.background,
         max_pixels=options.max_pixels,
         fast_scale=size if options.fast_decode else None,
-        jpeg_decoder=_tf_decoder(spec) if as_trained and spec.resize_filter == "tf" else None,
+        jpeg_decoder=_tf_decoder(spec) if spec.resize_filter == "tf" else None,
     )
 
 
