@@ -34,7 +34,7 @@ class Scale:
     long: tuple[int, int]
 
 
-FULL = Scale(images=2800, rounds=3, few=1000, heavy=120, large=60, tiny=100_000, long=(3000, 30_000))
+FULL = Scale(images=2800, rounds=3, few=1000, heavy=240, large=60, tiny=100_000, long=(3000, 30_000))
 QUICK = Scale(images=400, rounds=1, few=200, heavy=40, large=16, tiny=4000, long=(400, 2000))
 
 
