@@ -46,8 +46,10 @@ class Benchmark:
     def run(self, folder: Path) -> None:
         """Measures everything and writes the results."""
         model = self._data.model()
-        main = run_rounds(main_contenders(self._data), model=model, rounds=self._scale.rounds, output=self._output)
-        others = run_rounds(other_contenders(self._data, self._scale), model=None, rounds=1, output=self._output)
+        scale, output = self._scale, self._output
+        contenders = main_contenders(self._data, scale)
+        main = run_rounds(contenders, model=model, rounds=scale.rounds, output=output, seconds=scale.seconds)
+        others = run_rounds(other_contenders(self._data, scale), model=None, rounds=1, output=output)
         rows = [
             *self._speed(main),
             *self._heavy(),
@@ -59,11 +61,15 @@ class Benchmark:
         self._write(folder, rows, main, others)
 
     def _speed(self, main: Results) -> list[Row]:
+        logits = [(1, f"{TF}, logits"), (2, f"{OV}, logits")]
         return [
             Row(1, f"{TF} / {LIMIT}", main.ratio(TF, LIMIT), 0.75, 0.82),
-            Row(1, f"{TF}, logits / {LIMIT}", main.ratio(f"{TF}, logits", LIMIT)),
             Row(2, f"{OV} / {LIMIT} of TensorFlow", main.ratio(OV, LIMIT), 1.0, 1.15),
-            Row(2, f"{OV}, logits / {LIMIT} of TensorFlow", main.ratio(f"{OV}, logits", LIMIT)),
+            *(
+                Row(number, f"{name} / {LIMIT} of TensorFlow", main.ratio(name, LIMIT))
+                for number, name in logits
+                if name in main.runs
+            ),
             Row(3, f"{TF} / {BEAM}", main.ratio(TF, BEAM), 2.5, 3),
             Row(3, f"{OV} / {BEAM}", main.ratio(OV, BEAM), 3.5, 4.5),
             Row(4, f"{TF} / {CAREFUL}", main.ratio(TF, CAREFUL), 1.0, 1.15),
@@ -72,7 +78,7 @@ class Benchmark:
 
     def _heavy(self) -> list[Row]:
         rows = []
-        for size, classes, number in ((640, 3, 5), (512, 21, 0)):
+        for size, classes, number in ((640, 3, 5), (512, 21, 0))[: None if self._scale.everything else 1]:
             model, shards = self._data.model(size, classes), self._data.few(self._scale.heavy)
             names = [f"{size} x {size}, {classes} classes, {upsample}" for upsample in ("labels", "logits")]
             runs = [
@@ -80,18 +86,22 @@ class Benchmark:
                 for name in names[: 1 if number else 2]
             ]
             rounds = min(2, self._scale.rounds)
-            results = run_rounds(runs, model=model, rounds=rounds, output=self._output, seconds=18)
+            results = run_rounds(
+                runs, model=model, rounds=rounds, output=self._output, seconds=1.5 * self._scale.seconds
+            )
             limits = (0.95, 0.98) if number else (None, None)
             rows += [Row(number, f"{run.name} / {LIMIT}", results.ratio(run.name, LIMIT), *limits) for run in runs]
         return rows
 
     def _host(self, others: Results) -> list[Row]:
         costs = {name: spread([run.cpu_ms for run in runs]) for name, runs in others.runs.items()}
-        return [
+        rows = [
             Row(6, "host work, labels: CPU ms an image", costs["host work, labels"], 3, 2, smaller=True),
             Row(6, "host work, logits: CPU ms an image", costs["host work, logits"], 5, 4, smaller=True),
-            Row(0, "two cores / one", others.ratio("all cores", "one core")),
         ]
+        if "one core" in costs:
+            rows.append(Row(0, "two cores / one", others.ratio("all cores", "one core")))
+        return rows
 
     def _memory(self) -> Row:
         peaks = []

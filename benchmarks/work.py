@@ -23,6 +23,8 @@ class Scale:
         large: Images of 4000 x 3000.
         tiny: Images of 32 x 24.
         long: Images of the shorter and of the longer run between which memory may not grow.
+        seconds: For each measurement of the model alone.
+        everything: Whether to measure also what has no target: other images, one core, 21 classes, logits.
     """
 
     images: int
@@ -32,10 +34,12 @@ class Scale:
     large: int
     tiny: int
     long: tuple[int, int]
+    seconds: float = 12
+    everything: bool = True
 
 
 FULL = Scale(images=2800, rounds=3, few=1000, heavy=240, large=60, tiny=100_000, long=(3000, 30_000))
-QUICK = Scale(images=400, rounds=1, few=200, heavy=40, large=16, tiny=4000, long=(400, 2000))
+QUICK = Scale(images=400, rounds=1, few=200, heavy=20, large=0, tiny=0, long=(400, 2000), seconds=4, everything=False)
 
 
 class Data:
@@ -98,26 +102,31 @@ def _files(shard: Path) -> Iterator[bytes]:
                 yield parse_example(record.payload, {"image/encoded"}).bytes_of("image/encoded")
 
 
-def main_contenders(data: Data) -> list[Contender]:
-    """Everybody, on the issue's work."""
+def main_contenders(data: Data, scale: Scale) -> list[Contender]:
+    """Everybody, on the same work."""
     shards, model = data.main(), data.model()
+    logits = [
+        ours(shards, model, "maskbeam, TensorFlow, logits", "--upsample", "logits"),
+        ours(shards, model, "maskbeam, OpenVINO, logits", "--upsample", "logits", engine="openvino"),
+    ]
     return [
         ours(shards, model, "maskbeam, TensorFlow"),
         *peers(shards, model),
         ours(shards, model, "maskbeam, OpenVINO", engine="openvino"),
-        ours(shards, model, "maskbeam, TensorFlow, logits", "--upsample", "logits"),
-        ours(shards, model, "maskbeam, OpenVINO, logits", "--upsample", "logits", engine="openvino"),
+        *(logits if scale.everything else ()),
         ours(shards, model, "maskbeam, TensorFlow, all products", "--upsample", "labels", "--products", "all"),
     ]
 
 
 def other_contenders(data: Data, scale: Scale) -> list[Contender]:
     """Ours on work of other kinds."""
+    around_the_model = [host_work(data.main(), "labels"), host_work(data.main(), "logits")]
+    if not scale.everything:
+        return around_the_model
     model, few = data.model(), data.few(scale.few)
     one_core = ours(few, model, "one core")
     return [
-        host_work(data.main(), "labels"),
-        host_work(data.main(), "logits"),
+        *around_the_model,
         ours(data.mixed(), model, "mixed sizes"),
         ours(data.large(), model, "4000 x 3000"),
         ours(data.large(), model, "4000 x 3000, --fast_decode", "--upsample", "labels", "--fast_decode"),
