@@ -39,7 +39,7 @@ class Scale:
 
 
 FULL = Scale(images=2800, rounds=3, few=1000, heavy=240, large=60, tiny=100_000, long=(3000, 30_000))
-QUICK = Scale(images=400, rounds=1, few=200, heavy=20, large=0, tiny=0, long=(400, 2000), seconds=4, everything=False)
+QUICK = Scale(images=320, rounds=1, few=200, heavy=20, large=0, tiny=0, long=(320, 1600), seconds=3, everything=False)
 
 
 class Data:
