@@ -16,7 +16,7 @@ from pipeline.main import run_options
 from pipeline.models.model_file import ModelFile
 from pipeline.models.probe import Probe
 from pipeline.options import ModelOptions
-from pipeline.run import run
+from pipeline.run import MakeLoader, run
 from transforms.elements import Array
 from transforms.head import Head
 from transforms.normalize import Normalization
@@ -97,18 +97,19 @@ def command(inputs: str | Sequence[str], output: str, *flags: str) -> list[str]:
     return ["--input", *patterns, "--output", output, "--model", MODEL, *flags]
 
 
-def run_numpy(argv: Sequence[str]) -> int:
-    """`maskbeam run` with this engine; its exit code."""
-    return run(run_options(argv), find_probe=numpy_probe, make_loader=numpy_loader)
+def run_numpy(argv: Sequence[str], *, make_loader: MakeLoader = numpy_loader) -> int:
+    """`maskbeam run` with this engine, or one like it; its exit code."""
+    return run(run_options(argv), find_probe=numpy_probe, make_loader=make_loader)
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], *, make_loader: MakeLoader = numpy_loader) -> int:
+    """The same as a command of its own."""
     from pipeline.quiet import quiet
     from transforms.errors import RunError
 
     quiet()
     try:
-        return run_numpy(argv)
+        return run_numpy(argv, make_loader=make_loader)
     except RunError as error:
         sys.stderr.write(f"maskbeam: {error}\n")
         return 2

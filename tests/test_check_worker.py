@@ -33,6 +33,6 @@ def test_another_version_stops_the_run_and_is_named(tmp_path: Path) -> None:
 def test_a_worker_looks_once(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_text("{}")
     check = CheckWorker(tree(tmp_path), maskbeam_version())
-    check(1)
+    assert check(1) == 1
     (tmp_path / RECORD).unlink()
-    check(2)
+    assert check(2) == 2

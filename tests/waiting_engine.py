@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.job import Job
-from pipeline.main import run_options
-from pipeline.run import run
-from tests.numpy_engine import NumpyEngine, numpy_probe
+from tests.numpy_engine import NumpyEngine, main, run_numpy
 from transforms.elements import Array
-from transforms.errors import RunError
 from transforms.predict import Loader, Scores
 
 #: Whoever waits in vain goes on after so many seconds, before it counts as a hang; what a test expects is not there.
@@ -51,22 +48,11 @@ def waiting_loader(job: Job) -> tuple[Loader, Job]:
 
 def run_waiting(argv: Sequence[str]) -> int:
     """`maskbeam run` with this engine; its exit code."""
-    return run(run_options(argv), find_probe=numpy_probe, make_loader=waiting_loader)
-
-
-def main(argv: Sequence[str]) -> int:
-    from pipeline.quiet import quiet
-
-    quiet()
-    try:
-        return run_waiting(argv)
-    except RunError as error:
-        sys.stderr.write(f"maskbeam: {error}\n")
-        return 2
+    return run_numpy(argv, make_loader=waiting_loader)
 
 
 if __name__ == "__main__":
     # By its name, so that workers find the classes where they lie.
-    from tests.waiting_engine import main as named
+    from tests.waiting_engine import waiting_loader as named
 
-    sys.exit(named(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], make_loader=named))

@@ -18,27 +18,33 @@ GATHERED = 4000
 
 
 def pack(outcomes: Sequence[Plain]) -> bytes:
-    """Outcomes, as `to_plain` gives them, in a fifth of what they take one by one."""
-    return zlib.compress(pickle.dumps(outcomes, protocol=pickle.HIGHEST_PROTOCOL), level=1)
+    """Outcomes, as `to_plain` gives them: the more of them together, the fewer bytes for each."""
+    return _squeezed(outcomes)
 
 
 def unpack(packed: bytes) -> Iterator[Outcome]:
     """The outcomes that `pack` was given."""
-    return map(from_plain, pickle.loads(zlib.decompress(packed)))  # noqa: S301 - written by pack() above
+    return map(from_plain, _loosened(packed))
 
 
 def pack_resolved(resolved: Resolved) -> bytes:
-    """A bucket as bytes: about a fiftieth of what its objects take."""
+    """A bucket as bytes, which are far smaller than its objects."""
     done, duplicates = (tuple(map(to_plain, outcomes)) for outcomes in (resolved.done, resolved.duplicates))
-    plain = (resolved.bucket, done, resolved.failed, duplicates)
-    return zlib.compress(pickle.dumps(plain, protocol=pickle.HIGHEST_PROTOCOL), level=1)
+    return _squeezed((resolved.bucket, done, resolved.failed, duplicates))
 
 
 def unpack_resolved(packed: bytes) -> Resolved:
     """What `pack_resolved` was given."""
-    plain = pickle.loads(zlib.decompress(packed))  # noqa: S301 - written by pack_resolved() above
-    bucket, done, failed, duplicates = plain
+    bucket, done, failed, duplicates = _loosened(packed)
     return Resolved(bucket, tuple(map(from_plain, done)), failed, tuple(map(from_plain, duplicates)))
+
+
+def _squeezed(plain: object) -> bytes:
+    return zlib.compress(pickle.dumps(plain, protocol=pickle.HIGHEST_PROTOCOL), level=1)
+
+
+def _loosened(squeezed: bytes) -> Any:
+    return pickle.loads(zlib.decompress(squeezed))  # noqa: S301 - written by _squeezed() above, within one pipeline
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def image_values(row: ImageRow, table: ClassTable, *, anonymous: bool = False) -
 
 def images_csv(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bool = False) -> str:
     """One row per image with a header, sorted by id; all of a report, or one shard of it."""
-    # Rows become text one by one: as objects all of them take ten times the memory.
+    # Rows become text one by one: as objects they take far more memory.
     lines = sorted((row.image_id, csv_line(image_values(row, table, anonymous=anonymous))) for row in rows)
     return csv_line(image_columns(table)) + "".join(line for _, line in lines)
 

@@ -4,15 +4,12 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.job import Job
-from pipeline.main import run_options
-from pipeline.run import run
-from tests.numpy_engine import NumpyEngine, numpy_probe
+from tests.numpy_engine import NumpyEngine, main
 from transforms.elements import Array, ModelInput
 from transforms.predict import Loader, Scores
 
@@ -84,15 +81,8 @@ def recording_loader(job: Job) -> tuple[Loader, Job]:
     return RecordingLoader(job.end, str(calls_file(job.tree.root))), job
 
 
-def main(argv: Sequence[str]) -> int:
-    from pipeline.quiet import quiet
-
-    quiet()
-    return run(run_options(argv), find_probe=numpy_probe, make_loader=recording_loader)
-
-
 if __name__ == "__main__":
     # By its name, so that workers find the classes where they lie.
-    from tests.cluster.recording_engine import main as named
+    from tests.cluster.recording_engine import recording_loader as named
 
-    sys.exit(named(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], make_loader=named))
