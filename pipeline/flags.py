@@ -208,7 +208,7 @@ FLAGS: dict[str, list[Flag]] = {
         F("parquet", "output.parquet", "write images.parquet beside images.csv (needs pyarrow)"),
     ],
     "when a run is repeated or goes wrong": [
-        F("overwrite", "output.overwrite", "do again what another model or other options did before"),
+        F("overwrite", "output.overwrite", "replace what another model, other options or other input left"),
         F("retry_failed", "output.retry_failed", "try images again that failed before"),
         F(
             "max_failures",

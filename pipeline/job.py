@@ -52,6 +52,7 @@ class Job:
             record=self._record,
             fingerprint=fingerprint(self.settings),
             inputs=digest(json.dumps(sorted(self.options.read.patterns))),
+            overwrite=self.options.output.overwrite,
         )
 
     @property

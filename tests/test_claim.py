@@ -27,6 +27,21 @@ def test_who_keeps_an_output(held: Claim | None, verdict: Verdict) -> None:
     assert judge(held, MINE) is verdict
 
 
+@pytest.mark.parametrize(
+    ("held", "verdict"),
+    [
+        (MINE, Verdict.KEEP),
+        (replace(MINE, place="4"), Verdict.YIELD),
+        (replace(MINE, place="6"), Verdict.REPLACE),
+        (replace(MINE, inputs="another command"), Verdict.REPLACE),
+        (replace(MINE, place="4", inputs="another command"), Verdict.REPLACE),
+        (replace(MINE, place="6", inputs="another command"), Verdict.REPLACE),
+    ],
+)
+def test_who_keeps_an_output_that_is_overwritten(held: Claim, verdict: Verdict) -> None:
+    assert judge(held, MINE, overwrite=True) is verdict
+
+
 @given(st.permutations(["a", "b", "c", "d"]))
 def test_the_same_source_wins_in_any_order_of_work(order: list[str]) -> None:
     held: Claim | None = None

@@ -57,19 +57,21 @@ class Verdict(Enum):
     YIELD = "another source comes first"
 
 
-def judge(held: Claim | None, mine: Claim) -> Verdict:
+def judge(held: Claim | None, mine: Claim, *, overwrite: bool = False) -> Verdict:
     """Who keeps an output that exists, whatever the order of work.
 
     Args:
         held: The claim that the existing file carries, or None when it cannot be read.
         mine: The claim of the image at hand.
+        overwrite: Whether what commands with other inputs made gives way. All of it, equal work too: a file that
+            stays would carry their claim, and then another source of this command would take it for theirs.
 
     Returns:
-        `YIELD` to another source of the same command whose place has the smaller digest, and to any source that is
-        not among this command's inputs: nobody asked to overwrite that one's mask. What another model or other
-        options made is outdated, whoever's it is: a run meets it only with --overwrite.
+        `YIELD` to another source of the same command whose place has the smaller digest, and, without `overwrite`, to
+        any source that is not among this command's inputs: nobody asked to replace that one's mask. What another
+        model or other options made is outdated, whoever's it is: a run meets it only with --overwrite.
     """
-    if held is None:
+    if held is None or (overwrite and held.inputs != mine.inputs):
         return Verdict.REPLACE
     if held.same_work(mine):
         return Verdict.KEEP

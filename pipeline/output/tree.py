@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.output.claim import Claim
+from pipeline.output.claim import Claim, Verdict, judge
 from pipeline.storage import Conflict, NotFound, Storage, join, open_storage
 from transforms.elements import Source
 from transforms.errors import RunError
@@ -22,6 +22,7 @@ class Tree:
         record: Path pattern of the file that carries an image's record.
         fingerprint: Digest of the model and of all options that decide about pixels.
         inputs: Digest of the command's input patterns.
+        overwrite: Whether what commands with other inputs left under the same ids is replaced.
     """
 
     root: str
@@ -29,6 +30,7 @@ class Tree:
     record: str
     fingerprint: str
     inputs: str
+    overwrite: bool = False
 
     @property
     def storage(self) -> Storage:
@@ -42,6 +44,10 @@ class Tree:
     def claim(self, source: Source) -> Claim:
         """The claim that a source makes in this job."""
         return Claim.of(source, fingerprint=self.fingerprint, inputs=self.inputs)
+
+    def judge(self, held: Claim | None, mine: Claim) -> Verdict:
+        """Who keeps a file of the tree that exists; see `claim.judge`."""
+        return judge(held, mine, overwrite=self.overwrite)
 
 
 def overwrite(tree: Tree, path: str, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 An image's files are written in a fixed order, its mask (for multi-label models: its first class's binary mask) last,
 so a mask that is there vouches for the others. Every write names what it expects to find; what it finds instead is
-judged by `claim.judge`, so that the outcome does not depend on the order of work, on replays or on rivals elsewhere.
+judged by `Tree.judge`, so that the outcome does not depend on the order of work, on replays or on rivals elsewhere.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,6 @@ from pipeline.output.claim import (
     Verdict,
     claim_text,
     content_digest,
-    judge,
     parse_claim,
     record_metadata,
     record_text,
@@ -58,7 +57,7 @@ class SkipDone:
 
     def __call__(self, image: EncodedImage) -> Any:
         record = held_record(self.tree, image)
-        verdict = judge(record.claim, self.tree.claim(image.source)) if record else Verdict.REPLACE
+        verdict = self.tree.judge(record.claim, self.tree.claim(image.source)) if record else Verdict.REPLACE
         if record and verdict is Verdict.KEEP and self._complete(image, record):
             return TaggedOutput("outcome", _kept(image, record))
         if record and verdict is Verdict.YIELD:
@@ -108,7 +107,7 @@ class Write:
             if placed.kept_by is not None:
                 return _lost(labels.image_id, labels.source, placed.kept_by, claim)
         forget_failure(self.tree, labels.source)
-        updated = placed.replaced is not None and placed.replaced.place == claim.place
+        updated = placed.replaced is not None and _is_older(placed.replaced, claim)
         return Outcome(labels.image_id, labels.source, *labels.size, counted, updated=updated, worker=worker_name())
 
     def files(self, labels: LabelMap | LabelPlanes, counted: Counted) -> list["File"]:
@@ -127,6 +126,10 @@ class Write:
         if isinstance(labels, LabelMap):
             return encode_mask(labels.labels, text=text)
         return encode_binary(labels.planes[self.rendering.folders[0][0]], text=text)
+
+
+def _is_older(held: Claim, mine: Claim) -> bool:
+    return held.place == mine.place and held.version != mine.version
 
 
 class File(NamedTuple):
@@ -158,7 +161,7 @@ def put(tree: Tree, file: File, claim: Claim) -> Placed:
         except Conflict:
             expected, found = _found(tree.storage, uri)
         held = parse_claim(read_text(found).get(TEXT_KEY))
-        verdict = judge(held, claim)
+        verdict = tree.judge(held, claim)
         if verdict is Verdict.YIELD:
             return Placed(kept_by=held)
         if verdict is Verdict.KEEP and len(found) == len(file.data):
