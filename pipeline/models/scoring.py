@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pipeline.models.keras_model import LoadedModel
 from pipeline.models.probe import Probe, not_as_probed
+from pipeline.models.transposed import fewer_products
 from transforms.head import EXCLUSIVE, Head, canonical, cut
 from transforms.normalize import normalize
 
@@ -63,7 +64,8 @@ def forward(planes: tf.Tensor, loaded: LoadedModel, probe: Probe) -> tf.Tensor:
     if probe.channels_first:
         batch = tf.transpose(batch, (0, 3, 1, 2))
     # The model's own dtype, cut and not rounded for integers: what Keras does when it is given floats.
-    outputs = loaded.call(tf.cast(batch, loaded.inputs[0].dtype))
+    with fewer_products(loaded.model):
+        outputs = loaded.call(tf.cast(batch, loaded.inputs[0].dtype))
     head = probe.head
     output = outputs[output_index(loaded, head.output_name)]
     if head.layout == "flat" and head.grid is None:
