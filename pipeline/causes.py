@@ -33,6 +33,12 @@ _KNOWN = (
         "--environment_config name its port?",
     ),
     (
+        # A worker that cannot set up its steps says nothing; the engine waits for it.
+        r"TimeoutException: Waited \d+ minutes .*Future",
+        "the workers were started and said nothing: do they have maskbeam, and the same packages as here? Their own "
+        "logs tell more",
+    ),
+    (
         r"NoResourceAvailableException",
         "Flink has fewer free slots than --parallelism asks for: ask for fewer, or add TaskManagers",
     ),

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 from pipeline.output.tree import RECORD, Tree
+from pipeline.storage import Storage
 from transforms.errors import RunError
 
 T = TypeVar("T")
@@ -42,14 +43,23 @@ class CheckWorker:
 
 @cache
 def _check(expected: CheckWorker) -> None:
-    here = socket.gethostname()
-    if maskbeam_version() != expected.version:
+    check_version(expected.version)
+    check_sees(expected.tree.storage, expected.tree.uri(RECORD), expected.tree.root)
+
+
+def check_version(expected: str) -> None:
+    """Raises RunError where this process has another maskbeam than the command."""
+    if maskbeam_version() != expected:
         raise RunError(
-            f"the worker on {here} runs maskbeam {maskbeam_version()} and the command maskbeam {expected.version}: "
-            "install the same version on both"
+            f"the worker on {socket.gethostname()} runs maskbeam {maskbeam_version()} and the command maskbeam "
+            f"{expected}: install the same version on both"
         )
-    if expected.tree.storage.stat(expected.tree.uri(RECORD)) is None:
+
+
+def check_sees(storage: Storage, sign: str, output: str) -> None:
+    """Raises RunError where this process does not see the file `sign`, which the command has left in the output."""
+    if storage.stat(sign) is None:
         raise RunError(
-            f"the worker on {here} does not see the output {expected.tree.root}: choose an --output on a disk that "
-            "all workers share, or on gs://"
+            f"the worker on {socket.gethostname()} does not see the output {output}: choose an --output on a disk "
+            "that all workers share, or on gs://"
         )

@@ -36,6 +36,7 @@ class JobServerOptions(PipelineOptions):
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--max_bundle_size", type=int, help="elements of a bundle, with --streaming")
         parser.add_argument("--max_bundle_time_mills", type=int, help="milliseconds of a bundle, with --streaming")
+        parser.add_argument("--number_of_execution_retries", type=int, help="how often Flink begins a job again")
 
 
 def with_defaults(flags: Sequence[str]) -> list[str]:

@@ -76,7 +76,7 @@ def stopping_on_signals(
     """
     rest = (
         "that ends the command and not the job, which may go on on its cluster: stop it there if you want to. The "
-        "same command is refused until the job has ended; then it does what is missing"
+        "same command is refused until a minute after the job has ended; then it does what is missing"
         if goes_on
         else "the same command goes on where this one stopped"
     )

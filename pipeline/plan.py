@@ -138,9 +138,14 @@ def settled(job: Job) -> Job:
     options = job.options
     load = partial(loaded_model, options.model, job.probe.digest)
     local, threshold = is_local(options.beam), job.labeling.threshold
-    asked = "tensorflow" if options.model.mixed_precision else options.model.engine
+    asked = engine_asked(options.model)
     probe = settle_engine(asked, load, job.probe, end=job.end, local=local, threshold=threshold)
     return make_job(options, job.run, probe, job.table)
+
+
+def engine_asked(options: ModelOptions) -> str:
+    """The engine that the user's flags ask for: `tensorflow`, `openvino` or `auto`."""
+    return "tensorflow" if options.mixed_precision else options.engine
 
 
 def absolute_options(options: RunOptions) -> RunOptions:

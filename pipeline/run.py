@@ -19,12 +19,15 @@ from pipeline.heartbeat import counts_of
 from pipeline.inputs.listing import describe_inputs
 from pipeline.job import Job
 from pipeline.models.engines import EngineLoader
-from pipeline.options import ReadOptions, RunOptions
+from pipeline.models.model_file import ModelFile
+from pipeline.models.probe import Probe
+from pipeline.options import ModelOptions, ReadOptions, RunOptions
 from pipeline.output.begin import begin_output, end_output
 from pipeline.output.lease import Lease
 from pipeline.output.parts import lock_of, rivals_of
-from pipeline.plan import FindProbe, Plan, check_command, make_plan, probe_file
+from pipeline.plan import Command, FindProbe, Plan, check_command, make_plan, probe_file
 from pipeline.preview import fast_decode_agreement, output_size
+from pipeline.probe_on_worker import probe_on_worker
 from pipeline.reports.console import Ending, closing_summary
 from pipeline.reports.progress import Ticker, tally
 from pipeline.reports.report_writer import ReportWriter, read_run
@@ -38,7 +41,7 @@ from transforms.statistics import PixelStatistics
 MakeLoader = Callable[[Job], tuple[Loader, Job]]
 
 
-def run(options: RunOptions, *, find_probe: FindProbe = probe_file, make_loader: MakeLoader | None = None) -> int:
+def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader: MakeLoader | None = None) -> int:
     """Runs a whole job.
 
     Args:
@@ -55,24 +58,36 @@ def run(options: RunOptions, *, find_probe: FindProbe = probe_file, make_loader:
     command = check_command(options)
     name = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
     if options.dry_run:
-        return _describe(make_plan(command, name, find_probe=find_probe), make_loader or engine_loader)
+        return _describe(make_plan(command, name, find_probe=find_probe or probe_file), make_loader or engine_loader)
     output = command.options.output.path
     staging = f"{output}/.tmp/{name}"
     with ExitStack() as stack:
         # Taken before the model is loaded, because it also shows whether the output can be written at all.
         storage, part = open_storage(output, staging=staging), options.read.part
         rivals = rivals_of(storage, output, part)
-        outlives = not is_local(options.beam)
-        lease = Lease(storage, f"{output}/{lock_of(part)}", name, rivals=rivals, outlives=outlives)
+        outlives, lock = not is_local(options.beam), f"{output}/{lock_of(part)}"
+        lease = Lease(storage, lock, name, rivals=rivals, outlives=outlives)
         stack.enter_context(lease)
         clean_up = (lambda: None) if outlives else lease.release
         stack.enter_context(stopping_on_signals(say, clean_up, goes_on=may_go_on_alone(options.beam)))
+        find_probe = find_probe or _find_probe(command, lock, f"{staging}/probe.json")
         plan = make_plan(command, name, find_probe=find_probe)
         say(plan.describe())
         loader, job = (make_loader or engine_loader)(plan.job)
         if plan.is_new and job.options.decode.fast_decode:
             say(f"Fast     --fast_decode: {fast_decode_agreement(job, loader())}")
         return _work(loader, job, lease)
+
+
+def _find_probe(command: Command, lock: str, answer: str) -> FindProbe:
+    """Has the model probed where it will run."""
+    flags, output = command.options.beam, command.options.output.path
+
+    def ask(options: ModelOptions, model: ModelFile) -> Probe:
+        say("Model    tried on one of the workers first ...")
+        return probe_on_worker(options, model, flags=flags, output=output, sign=lock, answer=answer)
+
+    return ask if may_go_on_alone(flags) else probe_file
 
 
 def _describe(plan: Plan, make_loader: MakeLoader) -> int:

@@ -47,6 +47,10 @@ def test_our_own_error_comes_out_of_an_engines_pages_as_it_was_said(line: str) -
             "java.net.ConnectException: java.net.ConnectException: finishConnect(..) failed: Connection refused",
             "is an SDK worker pool beside each",
         ),
+        (
+            "java.util.concurrent.TimeoutException: Waited 3 minutes (plus 1 ns delay) for SettableFuture@64",
+            "said nothing: do they have maskbeam",
+        ),
         ("org.apache.flink...NoResourceAvailableException: Could not acquire", "fewer free slots than --parallelism"),
         ("status = StatusCode.UNAVAILABLE", "the job server cannot be reached"),
     ],

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import NoReturn
+from unittest.mock import Mock
 
 import pytest
 
 from pipeline.engine_flags import check_engine, may_go_on_alone, with_defaults
 from pipeline.main import run_options
 from pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
+from pipeline.run import run
 from tests.numpy_engine import command, run_numpy
 from tests.trees import draw_folder
 from transforms.errors import RunError
@@ -76,9 +78,28 @@ def test_a_run_says_at_ctrl_c_what_becomes_of_its_job(
             run_numpy(command(str(draw_folder(tmp_path / "in", 1)), str(tmp_path / "out"), *flags))
 
 
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        (["--environment_type=EXTERNAL"], "probe_on_worker"),
+        (["--environment_type=LOOPBACK"], "probe_file"),
+        (["--environment_type=EXTERNAL", "--dry_run"], "probe_file"),
+    ],
+)
+def test_a_model_is_tried_where_it_will_run(
+    given: list[str], where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("probe_on_worker", "probe_file"):
+        monkeypatch.setattr(f"pipeline.run.{name}", Mock(side_effect=RunError(f"tried by {name}")))
+    argv = command(str(draw_folder(tmp_path / "in", 1)), str(tmp_path / "out"))
+    with flink() as address, pytest.raises(RunError, match=f"tried by {where}"):
+        run(run_options([*argv, "--runner=PortableRunner", f"--job_endpoint={address}", *given]))
+
+
 def test_flags_that_only_beam_s_job_server_knows_are_let_through() -> None:
-    flags = ["--input=in", "--model=m.keras", "--output=out", "--max_bundle_size=2", "--max_bundle_time_mills=50"]
-    assert run_options(flags).beam == ("--max_bundle_size=2", "--max_bundle_time_mills=50")
+    known = ("--max_bundle_size=2", "--max_bundle_time_mills=50", "--number_of_execution_retries=0")
+    flags = ["--input=in", "--model=m.keras", "--output=out", *known]
+    assert run_options(flags).beam == known
     with pytest.raises(RunError, match="unknown flag --max_bundle_sizes=2; did you mean --max_bundle_size"):
         run_options([*flags, "--max_bundle_sizes=2"])
 

@@ -68,5 +68,5 @@ def test_a_signal_says_what_becomes_of_a_job_that_goes_on(
     assert ended == [130]
     said = capsys.readouterr().out
     assert said.startswith("stopped by SIGINT; ")
-    assert ("refused until the job has ended" in said) == goes_on
+    assert ("refused until a minute after the job has ended" in said) == goes_on
     assert ("goes on where this one stopped" in said) != goes_on

@@ -6,6 +6,7 @@
   cluster.py status  say what runs
   cluster.py flags   the flags that send `maskbeam run` there
   cluster.py kill    kill one part, as `taskmanager-1`, or all Python workers of one TaskManager, as `workers-1`
+  cluster.py cancel  cancel all jobs, as a person does in Flink's own interface
   cluster.py jar     print the path of Beam's job server as a jar, for `--flink_job_server_jar`
   cluster.py master  print the address of Flink, for `--flink_master`
   cluster.py prism   build Beam's Prism runner, which needs no cluster, and print its path
@@ -104,6 +105,20 @@ def kill_part(name: str) -> None:
         kill([main] if main else [])
 
 
+def cancel_jobs() -> None:
+    """Cancels all jobs; returns when they have ended."""
+    for job in running_jobs():
+        request = urllib.request.Request(f"http://{master()}:{REST_PORT}/jobs/{job}?mode=cancel", method="PATCH")
+        urllib.request.urlopen(request, timeout=5).close()
+    wait_until(lambda: not running_jobs(), "all jobs have ended", seconds=60)
+
+
+def running_jobs() -> list[str]:
+    """The jobs that have not ended."""
+    ended = ("FINISHED", "FAILED", "CANCELED")
+    return [job["id"] for job in ask("/jobs")["jobs"] if job["status"] not in ended]
+
+
 def ready() -> bool:
     """Whether all TaskManagers have registered and the job server listens."""
     with suppress(OSError, ValueError):
@@ -155,7 +170,8 @@ def main() -> int:
     """Runs one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "command", choices=("up", "down", "status", "flags", "kill", "jar", "master", "prism", "fetch")
+        "command",
+        choices=("up", "down", "status", "flags", "kill", "cancel", "jar", "master", "prism", "fetch"),
     )
     parser.add_argument("part", nargs="?", help="what to kill")
     given = parser.parse_args()
@@ -165,6 +181,7 @@ def main() -> int:
         "status": status,
         "flags": lambda: print(*commands.flags(isolated=isolated())),
         "kill": lambda: kill_part(given.part or parser.error("say which part")),
+        "cancel": cancel_jobs,
         "jar": lambda: print(job_server_jar()),
         "master": lambda: print(f"{master()}:{REST_PORT}"),
         "prism": lambda: print(prism_program()),

@@ -1,6 +1,6 @@
-"""`maskbeam run` that replaces its model file before the work begins, so that workers find another one.
+"""`maskbeam run` whose model file is another one when the work begins, or gone.
 
-It lies beside the first, with the extension `.other`.
+The other one lies beside the first, with the extension `.other`.
 """
 
 import sys
@@ -16,7 +16,11 @@ from transforms.predict import Loader
 def changing_loader(job: Job) -> tuple[Loader, Job]:
     found = engine_loader(job)
     model = Path(job.options.model.path)
-    model.with_suffix(".other").replace(model)
+    other = model.with_suffix(".other")
+    if other.exists():
+        other.replace(model)
+    else:
+        model.unlink()
     return found
 
 

@@ -1,6 +1,7 @@
 """The cluster under deploy/flink, and runs that are sent there."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -53,10 +54,16 @@ class Run:
     output: Path
 
     @classmethod
-    def start(cls, argv: Sequence[str], output: Path, *, module: str = "tests.numpy_engine") -> "Run":
+    def start(
+        cls, argv: Sequence[str], output: Path, *, module: str = "tests.numpy_engine", folder: Path | None = None
+    ) -> "Run":
+        """Starts it in `folder`, here unless told."""
         words = [sys.executable, "-m", module, *argv, "--output", str(output)]
-        pipe = subprocess.PIPE
-        return cls(subprocess.Popen(words, stdout=pipe, stderr=subprocess.STDOUT, text=True), output)
+        variables = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=variables
+        )
+        return cls(process, output)
 
     def end(self) -> tuple[int, str]:
         """Its exit code and what it said."""
