@@ -12,6 +12,5 @@ from transforms.elements import EncodedImage, Image
 def safe_decoder(job: Job) -> Callable[[EncodedImage], Image]:
     """`decode_for`, with a guard against decoders that hang and, with --isolate_decoding, that crash."""
     decode = decode_for(job)
-    if not job.options.decode.isolate:
-        return WatchedDecoder(decode, job.tree)
-    return IsolatedDecoder(decode, ("tensorflow",) if job.probe.spec.resize_filter == "tf" else ())
+    isolated = IsolatedDecoder(decode, ("tensorflow",) if job.probe.spec.resize_filter == "tf" else ())
+    return isolated if job.options.decode.isolate else WatchedDecoder(decode, job.tree, apart=isolated)

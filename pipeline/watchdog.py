@@ -1,11 +1,16 @@
 """Ends a process in which a decoder or the model hangs: a thread cannot be stopped, and nobody would notice.
 
 What hung is noted in the output first, so that the same command goes on without it. Of a batch nobody knows which
-image it was: each of them is noted as a suspect and goes to the model alone next time.
+image it was: each of them is noted as a suspect, is decoded apart and goes to the model alone next time.
+
+The watchdog is a thread. What hangs and holds the interpreter's lock stops it, too; its sentinel then ends the
+process.
 """
 
 import logging
 import os
+import pickle
+import subprocess
 import sys
 import threading
 import time
@@ -13,10 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Protocol
 
+from pipeline.board import Board, Busy, make_file
 from pipeline.output.failures import SUSPECT, is_suspect, leave_note
 from pipeline.output.tree import Tree
+from pipeline.sentinel import NOTES_SECONDS, start_sentinel, within
 from transforms.elements import EncodedImage, Failure, Image, ModelInput, Source
 
 # The largest image that is let in decodes in some ten seconds, and in a few times that where cores are shared.
@@ -27,17 +34,53 @@ FIRST_CALL_SECONDS = 900.0
 CALL_SECONDS = 120.0
 CALL_FACTOR = 20
 TICK_SECONDS = 1.0
-# How long notes may take when storage hangs, too.
-NOTES_SECONDS = 30.0
 
 _REASON = "the {} did not come to an end; the process was ended for it"
 _log = logging.getLogger(__name__)
 
 
+class MayHang(Protocol):
+    """A call that is watched; it can be pickled."""
+
+    def note(self) -> str:
+        """Notes that the call hangs, and says it in words."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call on images.
+
+    Attributes:
+        tree: Where to note that it hangs.
+        what: `decoder` or `model`.
+        sources: The images, by id.
+    """
+
+    tree: Tree
+    what: str
+    sources: tuple[tuple[str, Source], ...]
+
+    def note(self) -> str:
+        """Notes that the call hangs, and says it in words."""
+        if len(self.sources) > 1:
+            return f"the {self.what} hangs on {self.suspect()} images, each is tried alone next time"
+        self._leave("HANG")
+        return f"the {self.what} hangs on an image, noted as failed/{self.sources[0][1].place}.json"
+
+    def suspect(self) -> int:
+        """Notes each image as a suspect; their number."""
+        self._leave(SUSPECT)
+        return len(self.sources)
+
+    def _leave(self, code: str) -> None:
+        for image_id, source in self.sources:
+            leave_note(self.tree, Failure(image_id, source, code, _REASON.format(self.what)))
+
+
 @dataclass(eq=False)
 class _Task:
     deadline: float
-    on_hang: Callable[[], str]
+    call: MayHang
 
 
 @dataclass(eq=False)
@@ -56,19 +99,24 @@ class Watchdog:
     _tasks: set[_Task] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _started: bool = False
+    _board: Board | None = None
+    _sentinel: "subprocess.Popen[bytes] | None" = None
 
     @contextmanager
-    def watching(self, seconds: float, on_hang: Callable[[], str]) -> Iterator[None]:
-        """Within this context the process ends after `seconds`; `on_hang` notes why, and says it in words."""
-        task = _Task(self.now + seconds, on_hang)
+    def watching(self, seconds: float, call: MayHang) -> Iterator[None]:
+        """Within this context, which holds a call, the process ends after `seconds`."""
+        task = _Task(self.now + seconds, call)
         with self._lock:
             self._tasks.add(task)
             if not self._started:
-                threading.Thread(target=self._run, name="watchdog", daemon=True).start()
-                self._started = True
+                self._start()
+        board = self._board
+        place = board.put(Busy(task.deadline, pickle.dumps(call))) if board else None
         try:
             yield
         finally:
+            if board and place is not None:
+                board.clear(place)
             with self._lock:
                 self._tasks.discard(task)
 
@@ -78,22 +126,29 @@ class Watchdog:
         with self._lock:
             late = [task for task in self._tasks if task.deadline < self.now]
         if late:
-            self.end("; ".join(sorted({_within(NOTES_SECONDS, task.on_hang) for task in late})))
+            if self._sentinel and self._sentinel.stdin:
+                # Notes may take longer than it waits.
+                self._sentinel.stdin.close()
+            self.end("; ".join(sorted({within(NOTES_SECONDS, task.call.note) for task in late})))
+
+    def _start(self) -> None:
+        if sys.platform == "linux":
+            try:
+                self._board = Board(make_file())
+                self._sentinel = start_sentinel(self._board, TICK_SECONDS)
+            except OSError as error:
+                _log.warning("a decoder that hangs and lets nothing else run would not be noticed: %s", error)
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+        self._started = True
 
     def _run(self) -> None:
         before = time.monotonic()
         while True:
             time.sleep(TICK_SECONDS)
             self.advance(time.monotonic() - before)
+            if self._board:
+                self._board.now = self.now
             before = time.monotonic()
-
-
-def _within(seconds: float, note: Callable[[], str]) -> str:
-    said: list[str] = []
-    thread = threading.Thread(target=lambda: said.append(note()), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return said[0] if said else "something hangs, and so does the storage that should say what"
 
 
 def _end_process(what: str) -> None:
@@ -111,18 +166,23 @@ def watchdog() -> Watchdog:
 
 @dataclass(frozen=True)
 class WatchedDecoder:
-    """A decoder that may take so long and no longer."""
+    """A decoder that may take so long and no longer.
+
+    Attributes:
+        decode: The decoder.
+        tree: Where to note that it hangs.
+        apart: The same in another process, for images that may have made this one hang.
+    """
 
     decode: Callable[[EncodedImage], Image]
     tree: Tree
+    apart: Callable[[EncodedImage], Image]
 
     def __call__(self, encoded: EncodedImage) -> Image:
-        with watchdog().watching(DECODE_SECONDS, lambda: self._note(encoded)):
+        if is_suspect(self.tree, encoded.source):
+            return self.apart(encoded)
+        with watchdog().watching(DECODE_SECONDS, _call(self.tree, "decoder", [encoded])):
             return self.decode(encoded)
-
-    def _note(self, encoded: EncodedImage) -> str:
-        _leave(self.tree, [encoded], "HANG", "decoder")
-        return f"decoding an image hangs, noted as failed/{encoded.source.place}.json"
 
 
 @dataclass(frozen=True)
@@ -138,15 +198,9 @@ class ModelGuard:
     def calling(self, images: Sequence[ModelInput]) -> Iterator[None]:
         shape = images[0].plane.shape
         start = time.monotonic()
-        with watchdog().watching(_pace.limit(shape), lambda: self._note(images)):
+        with watchdog().watching(_pace.limit(shape), _call(self.tree, "model", images)):
             yield
         _pace.took(shape, time.monotonic() - start)
-
-    def _note(self, images: Sequence[ModelInput]) -> str:
-        alone = len(images) == 1
-        _leave(self.tree, images, "HANG" if alone else SUSPECT, "model")
-        noted = f"noted as failed/{images[0].source.place}.json" if alone else "each is tried alone next time"
-        return f"the model hangs on {len(images)} images, {noted}"
 
 
 class _Pace:
@@ -167,7 +221,5 @@ class _Pace:
 _pace = _Pace()
 
 
-def _leave(tree: Tree, images: Sequence[Any], code: str, what: str) -> None:
-    for image in images:
-        source: Source = image.source
-        leave_note(tree, Failure(image.image_id, source, code, _REASON.format(what)))
+def _call(tree: Tree, what: str, images: Sequence[EncodedImage | ModelInput]) -> Call:
+    return Call(tree, what, tuple((image.image_id, image.source) for image in images))

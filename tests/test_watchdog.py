@@ -14,7 +14,7 @@ from pipeline.watchdog import ModelGuard, Watchdog, WatchedDecoder
 from tests import numpy_engine
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw_folder, pixels, save, tree_of
-from transforms.elements import EncodedImage, Failure, ModelInput, Placement, Source
+from transforms.elements import EncodedImage, Failure, Image, ModelInput, Placement, Source
 
 
 def tree(tmp_path: Path, run: str = "r") -> Tree:
@@ -41,9 +41,18 @@ def said(dog: Watchdog) -> list[str]:
     return dog.said  # type: ignore[attr-defined, no-any-return]
 
 
+class Late:
+    def note(self) -> str:
+        return "late"
+
+
 def pass_time(dog: Watchdog, seconds: float) -> None:
     for _ in range(int(seconds / 2)):
         dog.advance(2)
+
+
+def decoded(image: EncodedImage) -> Image:
+    return Image(image.image_id, image.source, pixels(image.image_id))
 
 
 def notes(tmp_path: Path) -> list[str]:
@@ -51,14 +60,14 @@ def notes(tmp_path: Path) -> list[str]:
 
 
 def test_what_ends_in_time_is_left_alone(dog: Watchdog) -> None:
-    with dog.watching(10, lambda: "late"):
+    with dog.watching(10, Late()):
         pass_time(dog, 9)
     pass_time(dog, 100)
     assert said(dog) == []
 
 
 def test_a_process_that_slept_has_not_hung(dog: Watchdog) -> None:
-    with dog.watching(10, lambda: "late"):
+    with dog.watching(10, Late()):
         dog.advance(3600)
     assert said(dog) == []
 
@@ -69,7 +78,7 @@ def test_a_decoder_that_hangs_leaves_a_note_and_ends_the_process(dog: Watchdog, 
     def hang(_: EncodedImage) -> None:
         pass_time(dog, watchdog.DECODE_SECONDS + 4)
 
-    WatchedDecoder(hang, tree(tmp_path))(image)  # type: ignore[arg-type]
+    WatchedDecoder(hang, tree(tmp_path), apart=decoded)(image)  # type: ignore[arg-type]
     assert notes(tmp_path) == ["HANG"]
     assert len(said(dog)) > 0
     assert not [line for line in said(dog) if "patient" in line]
@@ -106,11 +115,12 @@ def test_notes_that_hang_too_do_not_stop_the_end(dog: Watchdog, monkeypatch: pyt
     monkeypatch.setattr(watchdog, "NOTES_SECONDS", 0.01)
     release = threading.Event()
 
-    def hang() -> str:
-        release.wait(30)
-        return "never"
+    class Hangs:
+        def note(self) -> str:
+            release.wait(30)
+            return "never"
 
-    with dog.watching(1, hang):
+    with dog.watching(1, Hangs()):
         dog.advance(2)
     release.set()
     assert "so does the storage" in said(dog)[0]

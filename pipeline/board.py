@@ -1,0 +1,81 @@
+"""What a process is busy with, in memory that another process reads while this one cannot say anything."""
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+# More than there are threads that decode. Memory that nothing was written to is not taken.
+SLOTS = 1024
+# Room for the names of two batches of the largest size, the longest paths that there are included.
+SLOT_BYTES = 256 << 10
+_CLOCK = struct.Struct("<d")
+_HEAD = struct.Struct("<dI")
+_FIRST = mmap.PAGESIZE
+
+
+class Busy(NamedTuple):
+    """A call that is going on: when it should have ended, by the board's clock, and what is known of it."""
+
+    deadline: float
+    what: bytes
+
+
+class Board:
+    """A clock, and what is going on; memory shared through a file descriptor.
+
+    Args:
+        fd: Of a file that `make_file` made.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._memory = mmap.mmap(fd, _FIRST + SLOTS * SLOT_BYTES)
+        self._free = [_FIRST + slot * SLOT_BYTES for slot in reversed(range(SLOTS))]
+
+    @property
+    def now(self) -> float:
+        """What the clock shows, in seconds."""
+        return float(_CLOCK.unpack_from(self._memory)[0])
+
+    @now.setter
+    def now(self, seconds: float) -> None:
+        _CLOCK.pack_into(self._memory, 0, seconds)
+
+    def put(self, busy: Busy) -> int | None:
+        """Shows that a call begins; its place on the board, or None where there is no room for it."""
+        if len(busy.what) > SLOT_BYTES - _HEAD.size:
+            return None
+        try:
+            place = self._free.pop()
+        except IndexError:
+            return None
+        start = place + _HEAD.size
+        self._memory[start : start + len(busy.what)] = busy.what
+        _HEAD.pack_into(self._memory, place, busy.deadline, len(busy.what))
+        return place
+
+    def clear(self, place: int) -> None:
+        """Shows that the call at a place has ended."""
+        _HEAD.pack_into(self._memory, place, 0, 0)
+        self._free.append(place)
+
+    def busy(self) -> Iterator[Busy]:
+        """The calls that are going on."""
+        for place in range(_FIRST, _FIRST + SLOTS * SLOT_BYTES, SLOT_BYTES):
+            deadline, length = _HEAD.unpack_from(self._memory, place)
+            if length:
+                start = place + _HEAD.size
+                yield Busy(deadline, self._memory[start : start + length])
+
+
+def make_file() -> int:
+    """A file in memory for a board; its descriptor.
+
+    Raises:
+        OSError: The system gives none.
+    """
+    fd = os.memfd_create("maskbeam")
+    os.ftruncate(fd, _FIRST + SLOTS * SLOT_BYTES)
+    return fd
