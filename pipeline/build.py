@@ -53,7 +53,7 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
     predicted = decoded.main | "Predict" >> Predict(loader, guard=ModelGuard(job.tree))
     written = predicted.main | "Write" >> _write(job)
     return {
-        "outcomes": (written.main, missing.outcome | "Count skipped" >> beam.Map(count_outcome)) | beam.Flatten(),
+        "outcomes": (written.main, missing.outcome | "Count skipped" >> beam.Map(count_outcome)),
         "failed": (read.failed, missing.failed, decoded.failed, predicted.failed, written.failed)
         | "All failures" >> beam.Flatten()
         | "Remember failures" >> beam.Map(RememberFailure(job.tree))

@@ -5,7 +5,7 @@ from itertools import chain
 import apache_beam as beam
 import pytest
 
-from pipeline.output.outcome import Outcome, to_plain
+from pipeline.output.outcome import Outcome, OutcomeCoder
 from pipeline.reports import packed, report
 from pipeline.reports.packed import pack, unpack
 from pipeline.reports.report import Report, shard_of
@@ -14,6 +14,7 @@ from tests.graph import local_pipeline
 from tests.test_totals import failure, outcome
 
 _lock = threading.Lock()
+encode = OutcomeCoder().encode
 WRITTEN: dict[tuple[int, int], list[Resolved]] = {}
 FINISHED: list[tuple[Totals, int, int]] = []
 
@@ -29,19 +30,23 @@ def finish(totals: Totals, inputs: int) -> None:
     FINISHED.append((totals, inputs, sum(len(r.done) for shard in WRITTEN.values() for r in shard)))
 
 
-def run(outcomes: list[Outcome], failures: int) -> None:
+def done(image_id: str) -> Outcome:
+    return outcome(image_id)
+
+
+def run(ids: list[str], failures: int) -> None:
     WRITTEN.clear()
     FINISHED.clear()
     with local_pipeline() as root:
         {
-            "outcomes": root | "o" >> beam.Create(outcomes),
+            "outcomes": tuple(root | f"i{n}" >> beam.Create(ids[n::2]) | f"o{n}" >> beam.Map(done) for n in (0, 1)),
             "failed": root | "f" >> beam.Create([failure(n) for n in range(failures)]),
-            "counted": root | "c" >> beam.Create([len(outcomes), failures]),
+            "counted": root | "c" >> beam.Create([len(ids), failures]),
         } | Report(ids=(0, 1), write_shard=write_shard, finish=finish)
 
 
 def test_it_finishes_once_after_every_shard_is_written() -> None:
-    run([outcome(f"i{n}") for n in range(200)], 7)
+    run([f"i{n}" for n in range(200)], 7)
     assert list(WRITTEN) == [(0, 1)]
     ((totals, inputs, written_before),) = FINISHED
     assert (totals.done, sum(totals.failed.values()), inputs, written_before) == (200, 7, 207, 200)
@@ -56,7 +61,7 @@ def test_no_input_is_finished_too() -> None:
 def test_many_rows_are_spread_over_shards_by_id(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "ROWS_PER_SHARD", 50)
     ids = [f"i{n}" for n in range(120)]
-    run([outcome(image_id) for image_id in ids], 0)
+    run(ids, 0)
     assert sorted(WRITTEN) == [(0, 3), (1, 3), (2, 3)]
     for (shard, shards), buckets in WRITTEN.items():
         for bucket in buckets:
@@ -71,8 +76,8 @@ def test_buckets_are_even_and_stay_what_they_were() -> None:
 
 
 def test_bundles_hand_on_what_they_have_gathered_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "GATHERED", 50)
-    outcomes = [outcome(f"i{n}") for n in range(120)]
+    outcomes = [outcome(f"i{n:03}") for n in range(120)]
+    monkeypatch.setattr(packed, "GATHERED", 50 * len(encode(outcomes[0])))
     gather = packed._Gather()
     gather.start_bundle()
     handed_on = [list(gather.process(one)) for one in outcomes]
@@ -82,7 +87,17 @@ def test_bundles_hand_on_what_they_have_gathered_before_it_fills_the_memory(monk
     assert sorted(found, key=lambda one: one.image_id) == sorted(outcomes, key=lambda one: one.image_id)
 
 
+def test_outcomes_are_packed_where_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: OutcomeCoder, encoded: bytes) -> Outcome:
+        raise AssertionError("an outcome came out of a shuffle by itself")
+
+    monkeypatch.setattr(OutcomeCoder, "decode", refuse)
+    run([f"i{n}" for n in range(20)], 0)
+    assert [totals.done for totals, *_ in FINISHED] == [20]
+
+
 def test_outcomes_of_one_bucket_travel_together() -> None:
-    rows = [to_plain(outcome(f"a/long/path/img{n}", where=f"gs://bucket/a/long/path/img{n}.jpg")) for n in range(100)]
-    assert [o.image_id for o in unpack(pack(rows))] == [row[0] for row in rows]
-    assert len(pack(rows)) < 0.5 * sum(len(pack([row])) for row in rows)
+    outcomes = [outcome(f"a/long/path/img{n}", where=f"gs://bucket/a/long/path/img{n}.jpg") for n in range(100)]
+    rows = list(map(encode, outcomes))
+    assert list(unpack(pack(b"".join(rows)))) == outcomes
+    assert len(pack(b"".join(rows))) < 0.5 * sum(len(pack(row)) for row in rows)

@@ -34,7 +34,8 @@ Finish = Callable[[Totals, int], None]
 class Report(beam.PTransform[Any, Any]):
     """Writes everything that is said of a run as a whole.
 
-    Takes the PCollections `outcomes` (Outcome), `failed` (Failure) and `counted` (int: inputs of a chunk).
+    Takes the PCollections `failed` (Failure) and `counted` (int: inputs of a chunk), and under `outcomes` a tuple of
+    PCollections (Outcome). Each is gathered by itself, because the local runner keeps whatever comes to a `Flatten`.
 
     Args:
         ids: Class ids, in the order of the class table.
@@ -52,8 +53,8 @@ class Report(beam.PTransform[Any, Any]):
     def expand(self, run: Any) -> Any:
         ids = self._ids
         keyed = (
-            run["outcomes"] | "Gather outcomes" >> Gather(),
             run["failed"] | "Key failures" >> beam.Map(_keyed_failure).with_output_types(tuple[int, Failure]),
+            *(outcomes | f"Gather outcomes {n}" >> Gather() for n, outcomes in enumerate(run["outcomes"], 1)),
         )
         resolved = keyed | "Group by id" >> beam.CoGroupByKey() | "Resolve ids" >> beam.MapTuple(_resolve)
         totals = (
@@ -81,9 +82,9 @@ def _keyed_failure(failure: Failure) -> tuple[int, Failure]:
     return bucket_of(failure.image_id or failure.source.where), failure
 
 
-def _resolve(bucket: int, groups: tuple[Iterable[bytes], Iterable[Failure]]) -> Resolved:
-    packed, failures = groups
-    return resolve(bucket, chain.from_iterable(map(unpack, packed)), failures)
+def _resolve(bucket: int, groups: tuple[Iterable[Failure], *tuple[Iterable[bytes], ...]]) -> Resolved:
+    failures, *packed = groups
+    return resolve(bucket, chain.from_iterable(map(unpack, chain.from_iterable(packed))), failures)
 
 
 def _packed(resolved: Resolved) -> tuple[int, bytes]:
