@@ -13,7 +13,7 @@ from pipeline.job import Job
 from pipeline.output.failures import RememberFailure
 from pipeline.output.look_up import LookUp
 from pipeline.output.outcome import Outcome
-from pipeline.output.write import SkipDone, Write, fetch_content
+from pipeline.output.write import SkipDone, Write, fetch_content, is_far
 from pipeline.reports.progress_counting import count_failure, count_outcome
 from pipeline.reports.report import Report
 from pipeline.reports.report_writer import ReportWriter
@@ -70,16 +70,16 @@ def _skip_done(job: Job) -> LookAhead:
         output_type=EncodedImage,
         tags=("outcome",),
         group=8,
-        waits=job.waits,
+        waits=job.writes_far,
     )
 
 
 def _decode(job: Job) -> LookAhead:
     fit = partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products)
-    return LookAhead(fetch_content, safe_decoder(job), fit, output_type=ModelInput, waits=job.waits)
+    return LookAhead(fetch_content, safe_decoder(job), fit, output_type=ModelInput, waits=is_far)
 
 
 def _write(job: Job) -> LookAhead:
     label = partial(label_map, labeling=job.labeling)
     write = Write(job.tree, job.rendering, job.table.ids)
-    return LookAhead(label, write, count_outcome, output_type=Outcome, waits=job.waits)
+    return LookAhead(label, write, count_outcome, output_type=Outcome, waits=job.writes_far)

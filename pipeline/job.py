@@ -56,9 +56,9 @@ class Job:
         )
 
     @property
-    def waits(self) -> bool:
-        """Whether workers wait for storage far away, for input or output."""
-        return any(map(is_gcs, (*self.options.read.patterns, self.options.output.path)))
+    def writes_far(self) -> bool:
+        """Whether workers wait for storage far away when they ask for masks or write them."""
+        return is_gcs(self.options.output.path)
 
     @property
     def mask_folder(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import apache_beam as beam
@@ -187,6 +188,22 @@ def test_an_error_is_raised_and_gives_back_what_was_held() -> None:
             break
         threading.Event().wait(0.001)
     assert lookahead._held.bytes == before
+
+
+@pytest.mark.parametrize("waits", [True, False, lambda element: element.image_id == "image-1"])
+def test_elements_that_wait_go_to_more_threads(monkeypatch: pytest.MonkeyPatch, waits: lookahead.Waits) -> None:
+    asked: list[bool] = []
+
+    def asked_for(*, waits: bool) -> ThreadPoolExecutor:
+        asked.append(waits)
+        return pool(waits=waits)
+
+    monkeypatch.setattr(lookahead, "pool", asked_for)
+    step = lookahead._LookAhead((), waits=waits)
+    step.start_bundle()
+    results = [*(result for n in range(3) for result in step.process(image(n), 0, "window")), *step.finish_bundle()]
+    assert len(results) == 3
+    assert asked == [waits if isinstance(waits, bool) else waits(image(n)) for n in range(3)]
 
 
 def test_a_batch_of_one_names_its_image_when_it_fails() -> None:

@@ -117,6 +117,7 @@ def emit(result: Any, timestamp: Any, window: Any) -> Any:
 
 Step = Callable[[Any], Any]
 Together = Callable[[Sequence[Any]], Iterable[Any]]
+Waits = bool | Callable[[Any], bool]
 
 
 def chain(steps: tuple[Step, ...], element: Any) -> Any:
@@ -143,8 +144,8 @@ class LookAhead(beam.PTransform[Any, Any]):
     Failures go to the tag `failed`; a function sends an element to another tag by returning a `TaggedOutput`.
     Elements whose functions take microseconds are handed over in groups of `group`, because one handing-over takes
     longer than that. A function `together` sees a whole group first, and gives what its elements become, in order;
-    it raises no `ImageError`. `waits` says that the functions wait for storage far away, which more threads make up
-    for.
+    it raises no `ImageError`. `waits` says that the functions wait for storage far away, always or for which
+    elements; more threads make up for that.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class LookAhead(beam.PTransform[Any, Any]):
         tags: tuple[str, ...] = (),
         group: int = 1,
         together: Together = tuple,
-        waits: bool = False,
+        waits: Waits = False,
     ) -> None:
         super().__init__()
         self._run = _LookAhead(steps, group, together, waits)
@@ -168,7 +169,7 @@ class LookAhead(beam.PTransform[Any, Any]):
 
 class _LookAhead(beam.DoFn):
     def __init__(
-        self, steps: tuple[Step, ...], group: int = 1, together: Together = tuple, waits: bool = False
+        self, steps: tuple[Step, ...], group: int = 1, together: Together = tuple, waits: Waits = False
     ) -> None:
         self._steps = steps
         self._size = group
@@ -197,7 +198,8 @@ class _LookAhead(beam.DoFn):
     def _submit(self) -> None:
         elements, places = zip(*self._group, strict=True)
         self._group, self._bytes = [], 0
-        self._in_flight.submit(pool(waits=self._waits), places, _chain_all, self._steps, elements, self._together)
+        waits = self._waits if isinstance(self._waits, bool) else any(map(self._waits, elements))
+        self._in_flight.submit(pool(waits=waits), places, _chain_all, self._steps, elements, self._together)
 
     def _results(self, *, leaving: int) -> Iterator[Any]:
         for places, results in self._in_flight.take(leaving=leaving):

@@ -28,7 +28,7 @@ from pipeline.output.failures import forget_failure, recall_failure
 from pipeline.output.look_up import held_record, product_size
 from pipeline.output.outcome import Outcome, worker_name
 from pipeline.output.tree import Tree
-from pipeline.storage import Conflict, NotFound, Storage, folder_of
+from pipeline.storage import Conflict, NotFound, Storage, folder_of, is_gcs
 from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
 from transforms.encode import encode_binary, encode_mask, read_text
 from transforms.errors import RunError
@@ -43,6 +43,11 @@ def fetch_content(image: EncodedImage) -> EncodedImage:
     """The image with its bytes, and their digest in its source."""
     fetched = fetch(image)
     return replace(fetched, source=replace(fetched.source, content=content_digest(fetched.data or b"")))
+
+
+def is_far(image: EncodedImage) -> bool:
+    """Whether `fetch_content` waits for storage far away; a manifest here may list images there."""
+    return image.data is None and is_gcs(image.source.where)
 
 
 @dataclass(frozen=True)
