@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.classes.class_files import parse_classes
 from pipeline.classes.class_rows import build_table
+from pipeline.reports import packed
 from pipeline.reports.csv_text import unguard
 from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
 from tests.report_inputs import BOTH, FIELD, FIRST, NEVER, SECOND, TABLE, WATER
@@ -54,22 +55,42 @@ def test_classes_csv_is_a_class_table(table: ClassTable) -> None:
 
 
 def test_images_csv_is_sorted_by_id() -> None:
-    assert images_csv(ROWS, TABLE) == (
+    assert "".join(images_csv(ROWS, TABLE)) == (
         "id,width,height,source,mean_confidence,ignored,pixels_field,pixels_water,pixels_never\n"
         "a,4,2,shard#0,0.75,2,4,2,0\n"
         "sub/b,2,1,gs://in/sub/b.jpg,0.5,0,2,0,0\n"
     )
-    assert images_csv(ROWS[::-1], TABLE) == images_csv(ROWS, TABLE)
+    assert list(images_csv(ROWS[::-1], TABLE)) == list(images_csv(ROWS, TABLE))
+
+
+def test_rows_are_put_in_order_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "_RUN", 30)
+    monkeypatch.setattr(packed, "_BLOCK", 7)
+    rows = [(f"id{n * 37 % 101:03}", f"line {n}\n") for n in range(100)]
+    taken = 0
+    unpacked: list[int] = []
+    loosened = packed._loosened
+
+    def count(squeezed: bytes) -> list[tuple[str, str]]:
+        unpacked.append(taken)
+        return list(loosened(squeezed))
+
+    monkeypatch.setattr(packed, "_loosened", count)
+    for taken, row in enumerate(packed.in_order(rows), 1):
+        assert row == sorted(rows)[taken - 1]
+    assert taken == 100
+    # The first block of each of four runs; the others when they are needed.
+    assert unpacked.count(0) == 4 < len(unpacked)
 
 
 def test_images_csv_without_probabilities_has_no_confidence() -> None:
-    (row,) = read(images_csv([replace(ROWS[0], statistics=replace(SECOND, confidence_pixels=0))], TABLE))
+    (row,) = read("".join(images_csv([replace(ROWS[0], statistics=replace(SECOND, confidence_pixels=0))], TABLE)))
     assert row["mean_confidence"] == ""
 
 
 def test_names_become_neither_formulas_nor_other_columns() -> None:
     row = replace(ROWS[0], image_id='=1+1,\n"x"', source=Source("@SUM(A1)", "1"))
-    text = images_csv([row], ODD)
+    text = "".join(images_csv([row], ODD))
     header, cells = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert header[-3:] == ['pixels_=cmd|"x"!A1', "pixels_id", "pixels_a\nb"]
     assert len(set(header)) == len(header) == len(cells)
@@ -81,14 +102,16 @@ def test_names_become_neither_formulas_nor_other_columns() -> None:
 def test_anonymous_reports_hold_no_path() -> None:
     failure = Failure("x", Source("/patients/miller.png", "1"), "UNREADABLE", "no image")
     row = replace(ROWS[0], source=failure.source)
-    for text in (images_csv([row], TABLE, anonymous=True), failures_jsonl([failure], anonymous=True)):
+    for text in ("".join(images_csv([row], TABLE, anonymous=True)), failures_jsonl([failure], anonymous=True)):
         assert "miller" not in text
         assert failure.source.place in text
 
 
 def test_images_parquet_holds_the_same() -> None:
     table = pyarrow.parquet.read_table(pyarrow.BufferReader(images_parquet(ROWS, TABLE)))
-    assert [{k: str(v) for k, v in row.items()} for row in table.to_pylist()] == read(images_csv(ROWS, TABLE))
+    assert [{k: str(v) for k, v in row.items()} for row in table.to_pylist()] == read(
+        "".join(images_csv(ROWS, TABLE))
+    )
     assert images_parquet(ROWS, TABLE) == images_parquet(ROWS[::-1], TABLE)
 
 

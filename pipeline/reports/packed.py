@@ -1,11 +1,13 @@
 """Outcomes packed into bytes, many at a time: those of a whole run lie in memory until its reports are written."""
 
+import heapq
 import io
 import pickle
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import apache_beam as beam
@@ -17,7 +19,10 @@ from pipeline.reports.totals import Resolved, bucket_of
 
 # Bytes of outcomes that a bundle gathers before it hands them on: some ten for each bucket.
 GATHERED = 2 * 2**20
+# Rows that are sorted at once, and how many of each such run are unpacked at once.
+_RUN, _BLOCK = 4000, 100
 _coder = OutcomeCoder()
+Row = tuple[str, str]
 
 
 def pack(encoded: bytes | bytearray) -> bytes:
@@ -42,6 +47,14 @@ def unpack_resolved(packed: bytes) -> Resolved:
     """What `pack_resolved` was given."""
     bucket, done, failed, duplicates = _loosened(packed)
     return Resolved(bucket, tuple(map(from_plain, done)), failed, tuple(map(from_plain, duplicates)))
+
+
+def in_order(rows: Iterable[Row]) -> Iterator[Row]:
+    """Rows, sorted: runs of them are sorted, wait packed, and are merged, so that few are objects at a time."""
+    remaining, runs = iter(rows), []
+    while run := sorted(islice(remaining, _RUN)):
+        runs.append([_squeezed(run[start : start + _BLOCK]) for start in range(0, len(run), _BLOCK)])
+    return heapq.merge(*(chain.from_iterable(map(_loosened, run)) for run in runs))
 
 
 def _squeezed(plain: object) -> bytes:

@@ -5,11 +5,13 @@ have nine significant digits. Texts in CSV files that a spreadsheet would take f
 them, see `pipeline.reports.csv_text`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from pipeline.reports.csv_text import csv_line
 from pipeline.reports.json_text import json_text
+from pipeline.reports.packed import in_order
 from transforms.class_summary import ClassSummary, mean_confidence, summarize
 from transforms.class_table import ClassTable, hex_color
 from transforms.elements import Failure, Source
@@ -84,11 +86,10 @@ def image_values(row: ImageRow, table: ClassTable, *, anonymous: bool = False) -
     return [row.image_id, row.width, row.height, source, mean_confidence(statistics), statistics.ignored, *pixels]
 
 
-def images_csv(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bool = False) -> str:
-    """One row per image with a header, sorted by id; all of a report, or one shard of it."""
-    # Rows become text one by one: as objects they take far more memory.
-    lines = sorted((row.image_id, csv_line(image_values(row, table, anonymous=anonymous))) for row in rows)
-    return csv_line(image_columns(table)) + "".join(line for _, line in lines)
+def images_csv(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bool = False) -> Iterator[str]:
+    """A line for the header and one for each image, sorted by id; all of a report, or one shard of it."""
+    lines = ((row.image_id, csv_line(image_values(row, table, anonymous=anonymous))) for row in rows)
+    return chain([csv_line(image_columns(table))], (line for _, line in in_order(lines)))
 
 
 def images_parquet(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bool = False) -> bytes:

@@ -1,5 +1,6 @@
 """Writes the reports into the output: of single images shard by shard, of the run as a whole, `_SUCCESS` last."""
 
+import io
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -44,7 +45,10 @@ class ReportWriter:
         if self._part:
             return
         table, anonymous = self.job.table, self.job.options.output.anonymous_ids
-        self._write(shard_name("images.csv", shard, shards), images_csv(_rows(buckets), table, anonymous=anonymous))
+        # Not joined: that holds every line once more.
+        text = io.BytesIO()
+        text.writelines(map(str.encode, images_csv(_rows(buckets), table, anonymous=anonymous)))
+        overwrite(self.job.tree, f"reports/{shard_name('images.csv', shard, shards)}", text.getvalue())
         failures = (failure for bucket in buckets for failure in bucket.failed)
         self._write(shard_name("failures.jsonl", shard, shards), failures_jsonl(failures, anonymous=anonymous))
         if self.job.options.output.parquet:
