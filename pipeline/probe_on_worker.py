@@ -24,6 +24,10 @@ from pipeline.plan import engine_asked
 from pipeline.storage import Conflict, open_storage
 from transforms.errors import RunError
 
+# With more subtasks the engine would start a worker for each; one that is kept would hold its memory while those that do
+# the work begin.
+_ONE_WORKER = ("--parallelism=1", "--environment_cache_millis=0")
+
 
 def probe_on_worker(
     options: ModelOptions, model: ModelFile, *, flags: Sequence[str], output: str, sign: str, answer: str
@@ -46,8 +50,7 @@ def probe_on_worker(
     """
     ask = AskWorker(options, model.digest, maskbeam_version(), output, sign, answer)
     try:
-        # With more subtasks the engine would start a worker for each.
-        execute([*flags, "--parallelism=1"], partial(_graph, ask=ask))
+        execute([*flags, *_ONE_WORKER], partial(_graph, ask=ask))
     except ExecutionError as error:
         raise RunError(str(error)) from error
     storage = open_storage(output)

@@ -18,6 +18,7 @@ from soak.inputs import shard
 from tests.cluster.conftest import FLAGS
 from tests.cluster.counting_layer import Counting
 from tests.cluster.flink import Cluster, Run, call, last_run, masks, wait_until
+from tests.cluster.starter import workers_with
 from tests.trees import differing, draw, draw_folder, tree_of
 from tests.waiting_engine import go_file
 
@@ -50,6 +51,15 @@ def test_flink_s_own_runner_takes_an_address_and_asks_how_many_slots_there_are(
     workers = [flag for flag in cluster.flags if flag.startswith("--environment_")]
     flags = ["--input", str(tmp_path / "in"), *FLAGS[:2], "--runner=FlinkRunner", *address, *workers]
     Run.start(flags, tmp_path / "out").must_succeed()
+    assert len(last_run(tmp_path / "out")["workers"]) == 2
+
+
+def test_workers_may_be_processes_that_task_managers_start(cluster: Cluster, tmp_path: Path) -> None:
+    own = workers_with([Path.cwd()], tmp_path / "start")
+    argv = ["--input", str(draw_folder(tmp_path / "in", 60)), *FLAGS[:2]]
+    Run.start([*argv, *cluster.flags, *own], tmp_path / "out").must_succeed()
+    Run.start(argv, tmp_path / "local").must_succeed()
+    assert_same(tmp_path / "local", tmp_path / "out")
     assert len(last_run(tmp_path / "out")["workers"]) == 2
 
 
@@ -101,10 +111,12 @@ def waiting_run(cluster: Cluster, folder: Path) -> Run:
     raise AssertionError("no progress was shown")
 
 
-def test_how_far_workers_are_is_shown_by_the_command(cluster: Cluster, tmp_path: Path) -> None:
+def test_how_far_workers_are_and_what_was_done_is_shown_by_the_command(cluster: Cluster, tmp_path: Path) -> None:
     run = waiting_run(cluster, tmp_path)
     go_file(str(run.output)).touch()
-    run.must_succeed()
+    code, said = run.end()
+    assert code == 0
+    assert re.search(r"^Images   60 of 60 inputs done; .*^Classes  .*^Done\.$", said, re.MULTILINE | re.DOTALL)
     assert not (run.output / ".tmp").exists()
     assert not (run.output / LOCK).exists()
 
@@ -193,3 +205,17 @@ def test_each_worker_process_loads_the_model_once(cluster: Cluster, tmp_path: Pa
     # One more tried it before the work began; the command has not loaded it.
     assert sum(by_process.values()) == 3
     assert f"{socket.gethostname()}-{run.process.pid}" not in by_process
+
+
+@pytest.mark.slow
+def test_a_cluster_that_has_crashed_is_cleared_away_and_starts_again(cluster: Cluster, tmp_path: Path) -> None:
+    for part in ("jobmanager", "workers-1", "taskmanager-2"):
+        cluster.kill(part)
+    call("down")
+    assert call("status") == "nothing runs"
+    call("down")
+    cluster.up()
+    cluster.up()
+    assert call("status").endswith("takes jobs")
+    flags = ["--input", str(draw_folder(tmp_path / "in", 3)), *FLAGS[:2], *cluster.flags]
+    Run.start(flags, tmp_path / "out").must_succeed()
