@@ -24,8 +24,8 @@ from pipeline.plan import engine_asked
 from pipeline.storage import Conflict, open_storage
 from transforms.errors import RunError
 
-# With more subtasks the engine would start a worker for each; one that is kept would hold its memory while those that do
-# the work begin.
+# With more subtasks the engine would start a worker for each. One that is kept would hold its memory while those that
+# do the work begin.
 _ONE_WORKER = ("--parallelism=1", "--environment_cache_millis=0")
 
 
