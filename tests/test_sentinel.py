@@ -18,7 +18,7 @@ from pipeline.watchdog import Call
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
 from tests.stuck_decoder import STICKS
-from tests.trees import differing, draw_folder, tree_of
+from tests.trees import differing, draw, draw_folder, tree_of
 from transforms.elements import Source
 
 TICK = 1.0
@@ -74,6 +74,23 @@ def test_the_same_with_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         names = [name for name in fake.service.buckets["b"] if name.startswith("out/masks/")]
     assert ended == [-signal.SIGKILL, 0]
     assert len(names) == 11
+
+
+def test_a_suspect_that_loses_its_id_is_no_suspect_any_more(tmp_path: Path) -> None:
+    """Of two images with one id: when both come, and when the other one is done already."""
+    folders, out = [draw_folder(tmp_path / name, 1) for name in ("a", "b")], tmp_path / "out"
+    draw(folders[1] / "img0000.png", "another")
+    argv = command([f"{folder}/" for folder in folders], str(out), "--max_failures", "1")
+    sources = sorted(
+        (Source(str(folder / "img0000.png"), "1") for folder in folders), key=lambda source: source.place
+    )
+    for suspects in (sources, sources[1:]):
+        tree = Tree(str(out), str(out / ".tmp/r"), "masks/{}.png", "f", "i")
+        remembered.cache_clear()
+        assert Call(tree, "decoder", tuple(("img0000", source) for source in suspects)).suspect() == len(suspects)
+        assert len(list((out / "failed").iterdir())) == len(suspects)
+        assert run_numpy(argv) == 0
+        assert list((out / "failed").iterdir()) == []
 
 
 WATCHED = """

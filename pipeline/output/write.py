@@ -24,7 +24,7 @@ from pipeline.output.claim import (
     record_metadata,
     record_text,
 )
-from pipeline.output.failures import forget_failure, recall_failure
+from pipeline.output.failures import forget_failure, is_suspect, recall_failure
 from pipeline.output.look_up import held_record, product_size
 from pipeline.output.outcome import Outcome, worker_name
 from pipeline.output.tree import Tree
@@ -66,6 +66,8 @@ class SkipDone:
         if record and verdict is Verdict.KEEP and self._complete(image, record):
             return TaggedOutput("outcome", _kept(image, record))
         if record and verdict is Verdict.YIELD:
+            if is_suspect(self.tree, image.source):
+                forget_failure(self.tree, image.source)
             return TaggedOutput("outcome", self._yielded(fetch_content(image), record))
         failed_before = None if self.retry_failed else recall_failure(self.tree, image)
         return failed_before or image
@@ -107,11 +109,12 @@ class Write:
 
     def __call__(self, labels: LabelMap | LabelPlanes) -> Outcome:
         claim, counted = self.tree.claim(labels.source), count(labels, self.ids)
+        # What comes here has not failed, though it may lose its name.
+        forget_failure(self.tree, labels.source)
         for file in self.files(labels, counted):
             placed = put(self.tree, file, claim)
             if placed.kept_by is not None:
                 return _lost(labels.image_id, labels.source, placed.kept_by, claim)
-        forget_failure(self.tree, labels.source)
         updated = placed.replaced is not None and _is_older(placed.replaced, claim)
         return Outcome(labels.image_id, labels.source, *labels.size, counted, updated=updated, worker=worker_name())
 
