@@ -1,8 +1,9 @@
 import gc
+from pathlib import Path
 
 import pytest
 
-from transforms.garbage import started, starting_up
+from transforms.garbage import give_back, started, starting_up
 
 
 class Loop:
@@ -53,3 +54,18 @@ def test_an_error_leaves_the_collector_as_it_was() -> None:
     with pytest.raises(ValueError, match="wrong"), starting_up():
         raise ValueError("wrong")
     assert gc.isenabled()
+
+
+def resident_mb() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def test_free_memory_goes_back_although_it_lies_between_what_is_not_free() -> None:
+    blocks = [bytearray(b"x" * 65536) for _ in range(1600)]
+    kept = blocks[::16]
+    blocks.clear()
+    before = resident_mb()
+    give_back()
+    assert resident_mb() < before - 50
+    assert len(kept) == 100

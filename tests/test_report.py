@@ -53,6 +53,13 @@ def test_it_finishes_once_after_every_shard_is_written() -> None:
     assert totals.inputs == inputs
 
 
+def test_reports_have_the_memory_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    written_before: list[int] = []
+    monkeypatch.setattr(report, "give_back", lambda: written_before.append(len(WRITTEN)))
+    run(["a", "b"], 0)
+    assert written_before[0] == 0
+
+
 def test_no_input_is_finished_too() -> None:
     run([], 0)
     assert [(totals.done, inputs) for totals, inputs, _ in FINISHED] == [(0, 0)]

@@ -4,7 +4,7 @@ They belong to the graph and not to the client, which may be gone by then. Rows 
 buckets by a digest of their id; a bucket is sorted where it is grouped, so no step holds all rows of a large run.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -13,6 +13,7 @@ import apache_beam as beam
 from pipeline.reports.packed import Buckets, Gather, pack_resolved, unpack
 from pipeline.reports.totals import BUCKETS, Resolved, SumTotals, Totals, bucket_of, resolve
 from transforms.elements import Failure
+from transforms.garbage import give_back
 
 ROWS_PER_SHARD = 100_000
 
@@ -56,7 +57,8 @@ class Report(beam.PTransform[Any, Any]):
             run["failed"] | "Key failures" >> beam.Map(_keyed_failure).with_output_types(tuple[int, Failure]),
             *(outcomes | f"Gather outcomes {n}" >> Gather() for n, outcomes in enumerate(run["outcomes"], 1)),
         )
-        resolved = keyed | "Group by id" >> beam.CoGroupByKey() | "Resolve ids" >> beam.MapTuple(_resolve)
+        resolve_ids = beam.ParDo(_Resolve())  # type: ignore[no-untyped-call]
+        resolved = keyed | "Group by id" >> beam.CoGroupByKey() | "Resolve ids" >> resolve_ids
         totals = (
             resolved
             | "Sum bucket" >> beam.Map(Totals.of, ids)
@@ -82,9 +84,14 @@ def _keyed_failure(failure: Failure) -> tuple[int, Failure]:
     return bucket_of(failure.image_id or failure.source.where), failure
 
 
-def _resolve(bucket: int, groups: tuple[Iterable[Failure], *tuple[Iterable[bytes], ...]]) -> Resolved:
-    failures, *packed = groups
-    return resolve(bucket, chain.from_iterable(map(unpack, chain.from_iterable(packed))), failures)
+class _Resolve(beam.DoFn):
+    def start_bundle(self) -> None:
+        # The images are done: reports can have the memory of their pixels.
+        give_back()
+
+    def process(self, group: tuple[int, Any]) -> Iterator[Resolved]:
+        bucket, (failures, *packed) = group
+        yield resolve(bucket, chain.from_iterable(map(unpack, chain.from_iterable(packed))), failures)
 
 
 def _packed(resolved: Resolved) -> tuple[int, bytes]:
