@@ -23,9 +23,9 @@ from transforms.elements import Array
 
 # Filters that a vector unit computes at once: 512 bits of float32.
 LANES = 16
-# Below this many filters, moving the sums and differences costs what the products save (measured: 64 filters gained
-# nothing, 128 a sixth, 256 a third); below this many pixels, reading 25 kernels does instead of nine.
-LEAST_FILTERS = 128
+# Below this many filters, moving the sums and differences costs what the products save: 128 gained nothing where both
+# cores of a machine computed. Below this many pixels, reading 25 kernels does instead of nine.
+LEAST_FILTERS = 256
 LEAST_PIXELS = 64
 
 Upsample = Callable[[tf.Tensor], tf.Tensor]
