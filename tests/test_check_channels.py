@@ -37,18 +37,26 @@ def test_a_model_of_four_channels_stops_over_files_before_anything_is_written(im
     assert [path for path in out.rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_models_of_one_or_three_take_all_files(images: Path, channels: int) -> None:
-    check_channels(channels, ReadOptions(patterns=(str(images),)))
+def takes(channels: int, options: ReadOptions) -> bool:
+    try:
+        check_channels(channels, options)
+    except RunError:
+        return False
+    return True
+
+
+def test_only_models_of_one_or_three_take_all_files(images: Path) -> None:
+    read = ReadOptions(patterns=(str(images),))
+    assert [channels for channels in range(1, 6) if takes(channels, read)] == [1, 3]
 
 
 def test_shards_may_hold_tensors_of_any_channels(images: Path) -> None:
     write_shard(images / "z.tfrecord", [make_example({"image/encoded": b"1"})])
-    check_channels(4, ReadOptions(patterns=(str(images),)))
-    check_channels(4, ReadOptions(patterns=(f"{images}/*.png", f"{images}/z*")))
-    with pytest.raises(RunError):
-        check_channels(4, ReadOptions(patterns=(f"{images}/*.png", f"{images}/*.tif")))
+    assert takes(4, ReadOptions(patterns=(str(images),)))
+    assert takes(4, ReadOptions(patterns=(f"{images}/*.png", f"{images}/z*")))
+    assert not takes(4, ReadOptions(patterns=(f"{images}/*.png", f"{images}/*.tif")))
 
 
-def test_no_input_at_all_is_not_the_models_fault(tmp_path: Path) -> None:
-    check_channels(4, ReadOptions(patterns=(f"{tmp_path}/*",), allow_empty=True))
+def test_no_input_at_all_is_not_the_models_fault(tmp_path: Path, images: Path) -> None:
+    assert takes(4, ReadOptions(patterns=(f"{tmp_path}/none*",), allow_empty=True))
+    assert not takes(4, ReadOptions(patterns=(str(images),), allow_empty=True))

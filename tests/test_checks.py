@@ -12,14 +12,18 @@ GOOD = RunOptions(read=ReadOptions(("/data/in",)), output=OutputOptions("/data/o
 
 
 def refused(options: RunOptions) -> str:
-    with pytest.raises(RunError) as error:
+    """Why options are refused; "" where they are not."""
+    try:
         check_options(options)
-    return str(error.value)
+    except RunError as error:
+        return str(error)
+    return ""
 
 
 def test_what_fits_passes() -> None:
-    check_options(GOOD)
-    check_options(replace(GOOD, read=ReadOptions(("/data/*.png", "gs://a/b/*")), output=OutputOptions("/data/out")))
+    assert refused(GOOD) == ""
+    several = ReadOptions(("/data/*.png", "gs://a/b/*"))
+    assert refused(replace(GOOD, read=several, output=OutputOptions("/data/out"))) == ""
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,7 @@ def test_an_output_that_the_next_run_would_read(pattern: str, output: str) -> No
     ],
 )
 def test_an_output_beside_the_input(pattern: str, output: str) -> None:
-    check_options(replace(GOOD, read=ReadOptions((pattern,)), output=OutputOptions(output)))
+    assert refused(replace(GOOD, read=ReadOptions((pattern,)), output=OutputOptions(output))) == ""
 
 
 def test_masks_are_no_input_of_the_run_that_writes_them() -> None:

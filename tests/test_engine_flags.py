@@ -166,11 +166,23 @@ def test_containers_do_not_see_this_machines_files(environment: list[str]) -> No
         check_engine(options(*flags, where="gs://bucket"))
 
 
+def refused(*flags: str) -> str:
+    """Why an engine is refused for files on this machine's disk; "" where it is not."""
+    try:
+        check_engine(options(*flags, where="/data"))
+    except RunError as error:
+        return str(error)
+    return ""
+
+
 def test_workers_that_may_share_the_disk_are_trusted_until_they_have_looked() -> None:
     with flink() as address:
-        flags = ["--runner=PortableRunner", f"--job_endpoint={address}", "--environment_type=EXTERNAL"]
-        check_engine(options(*flags, where="/data"))
+        flags = ["--runner=PortableRunner", f"--job_endpoint={address}"]
+        assert refused(*flags, "--environment_type=EXTERNAL") == ""
+        assert "is on a disk of this machine" in refused(*flags, "--environment_type=DOCKER")
 
 
 def test_the_local_runner_is_not_checked() -> None:
-    check_engine(options(where="/data"))
+    nobody = f"--job_endpoint={NOBODY}"
+    assert refused("--runner=DirectRunner", nobody) == ""
+    assert NOBODY in refused("--runner=PortableRunner", nobody, "--environment_type=EXTERNAL")

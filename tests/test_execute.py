@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -19,8 +20,13 @@ def build(error: Exception | None):  # type: ignore[no-untyped-def]
     return lambda root: root | beam.Create([1]) | beam.Map(raise_it)
 
 
-def test_a_run_that_ends_well_says_nothing() -> None:
-    execute([], build(None))
+def test_a_run_that_ends_well_says_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def build_all(root: beam.Pipeline) -> object:
+        return build(None)(root) | beam.Map(lambda _: (tmp_path / "done").touch())
+
+    execute([], build_all)
+    assert (tmp_path / "done").exists()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

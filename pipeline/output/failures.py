@@ -63,7 +63,7 @@ def recall_failure(tree: Tree, image: EncodedImage) -> Failure | None:
 
 
 def is_suspect(tree: Tree, source: Source) -> bool:
-    """Whether the model hung on a batch that this source was in."""
+    """Whether a process was ended for a hang while this source was in work, and which source hung is not known."""
     note = remembered(tree).get(source.place)
     return note is not None and note[1] == SUSPECT
 
