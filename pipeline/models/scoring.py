@@ -6,8 +6,8 @@ from dataclasses import replace
 import tensorflow as tf
 
 from pipeline.models.keras_model import LoadedModel
+from pipeline.models.lean import LeanModel
 from pipeline.models.probe import Probe, not_as_probed
-from pipeline.models.transposed import fewer_products
 from transforms.head import EXCLUSIVE, Head, canonical, cut
 from transforms.normalize import normalize
 
@@ -42,8 +42,11 @@ def make_scoring(
     if end == "labels" and probe.head.is_multilabel:
         raise ValueError("classes that are independent of each other have no argmax")
 
+    lean = LeanModel(loaded.model)
+
     def score(planes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        values = forward(planes, loaded, probe)
+        with lean.tracing():
+            values = forward(planes, loaded, probe)
         if probe.head.kind == "ids":
             return _score_ids(values)
         if values.shape[-1] not in (None, probe.head.channels):
@@ -64,8 +67,7 @@ def forward(planes: tf.Tensor, loaded: LoadedModel, probe: Probe) -> tf.Tensor:
     if probe.channels_first:
         batch = tf.transpose(batch, (0, 3, 1, 2))
     # The model's own dtype, cut and not rounded for integers: what Keras does when it is given floats.
-    with fewer_products(loaded.model):
-        outputs = loaded.call(tf.cast(batch, loaded.inputs[0].dtype))
+    outputs = loaded.call(tf.cast(batch, loaded.inputs[0].dtype))
     head = probe.head
     output = outputs[output_index(loaded, head.output_name)]
     if head.layout == "flat" and head.grid is None:

@@ -10,11 +10,9 @@ the input. Two kinds of layers take less on a CPU, and give the same values up t
   Winograd, "Arithmetic Complexity of Computations" (1980). Both axes together take 25 products for 36.
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -28,77 +26,47 @@ LANES = 16
 LEAST_FILTERS = 256
 LEAST_PIXELS = 64
 
-Upsample = Callable[[tf.Tensor], tf.Tensor]
 
-_changing = threading.RLock()
+class Upsample(Protocol):
+    """Computes a transposed convolution."""
 
-
-@contextmanager
-def fewer_products(model: Any) -> Iterator[None]:
-    """Within this context a Keras model's transposed convolutions are traced with fewer multiplications.
-
-    Those that gain nothing stay as they are, and so does all that is no Keras model, or computed on a GPU.
-    """
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    layers: Iterable[Any] = () if on_gpu else getattr(model, "_flatten_layers", tuple)()
-    with _changing, ExitStack() as stack:
-        for layer in filter(_is_plain, layers):
-            # Of this one object, past Keras, which keeps account of what is assigned to a layer.
-            vars(layer)["call"] = tf.autograph.experimental.do_not_convert(partial(_call, layer))
-            stack.callback(vars(layer).pop, "call")
-        yield
+    def __call__(self, images: tf.Tensor, kernel: Array, *, bias: Array | None) -> tf.Tensor:
+        """Takes images `[N, H, W, C]`, kernel `[k, k, F, C]`, bias `[F]`; gives `[N, H * stride, W * stride, F]`."""
+        ...
 
 
-def _is_plain(layer: Any) -> bool:
-    """Whether a layer is Keras's own transposed convolution, of a kind that is known here."""
-    return (
-        type(layer).__name__ == "Conv2DTranspose"
-        and type(layer).__module__.partition(".")[0] in ("keras", "tf_keras")
-        and layer.built
-        and layer.padding == "same"
-        and layer.output_padding is None
-        and layer.data_format == "channels_last"
-        and tuple(layer.dilation_rate) == (1, 1)
-        and len(set(layer.strides)) == len(set(layer.kernel_size)) == 1
-        and layer.kernel_size[0] >= layer.strides[0]
-        and layer.compute_dtype == "float32"
-    )
-
-
-def _call(layer: Any, inputs: tf.Tensor) -> tf.Tensor:
-    upsample = _upsampling(layer, inputs)
-    if upsample is None:
-        return type(layer).call(layer, inputs)
-    outputs = upsample(inputs)
-    if layer.use_bias:
-        outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(layer.bias))
-    return outputs if layer.activation is None else layer.activation(outputs)
-
-
-def _upsampling(layer: Any, inputs: tf.Tensor) -> Upsample | None:
-    """What takes fewer products than the layer does on these inputs, or None."""
+def upsampling(layer: Any, images: tf.Tensor) -> Upsample | None:
+    """What takes fewer products than a `Conv2DTranspose` of Keras does on `[N, H, W, C]`; None if nothing does."""
+    if not _is_square(layer):
+        return None
     stride, size, filters = layer.strides[0], layer.kernel_size[0], layer.filters
     if stride > 1 and filters * stride * stride <= LANES:
-        return partial(upsample_at_once, kernel=_values(layer.kernel), stride=stride)
-    height, width = inputs.shape[1:3]
+        return partial(upsample_at_once, stride=stride)
+    height, width = images.shape[1:3]
     if (stride, size) != (2, 3) or height is None or width is None or height % 2 or width % 2:
         return None
     pays = filters >= LEAST_FILTERS and height * width >= LEAST_PIXELS
-    return partial(upsample_by_sums, kernel=_values(layer.kernel)) if pays else None
+    return upsample_by_sums if pays else None
 
 
-def _values(kernel: Any) -> Array:
-    with tf.init_scope():
-        return np.asarray(kernel)
+def _is_square(layer: Any) -> bool:
+    return (
+        layer.padding == "same"
+        and layer.output_padding is None
+        and tuple(layer.dilation_rate) == (1, 1)
+        and len(set(layer.strides)) == len(set(layer.kernel_size)) == 1
+        and layer.kernel_size[0] >= layer.strides[0]
+    )
 
 
-def upsample_at_once(images: tf.Tensor, kernel: Array, stride: int) -> tf.Tensor:
+def upsample_at_once(images: tf.Tensor, kernel: Array, stride: int, *, bias: Array | None = None) -> tf.Tensor:
     """A transposed convolution as one convolution whose channels are the outputs that a pixel grows into.
 
     Args:
         images: float32 `[N, H, W, C]`.
         kernel: float32 `[k, k, F, C]`, k at least the stride, as Keras keeps it; padding is `same`.
         stride: How many outputs a pixel grows into along an axis, at least two.
+        bias: float32 `[F]`, or None.
 
     Returns:
         float32 `[N, H * stride, W * stride, F]`.
@@ -124,15 +92,19 @@ def upsample_at_once(images: tf.Tensor, kernel: Array, stride: int) -> tf.Tensor
         strides=1,
         padding="VALID",
     )
+    if bias is not None:
+        # Here it is part of the convolution; of three channels at full size it took longer than all that follows.
+        grown = tf.nn.bias_add(grown, np.tile(bias, stride * stride))
     return tf.nn.depth_to_space(grown, stride)
 
 
-def upsample_by_sums(images: tf.Tensor, kernel: Array) -> tf.Tensor:
+def upsample_by_sums(images: tf.Tensor, kernel: Array, *, bias: Array | None = None) -> tf.Tensor:
     """A transposed convolution of stride 2 by Winograd's F(2, 2) along both axes.
 
     Args:
         images: float32 `[N, H, W, C]`, H and W known and even.
         kernel: float32 `[3, 3, F, C]`, as Keras keeps it; padding is `same`.
+        bias: float32 `[F]`, or None.
 
     Returns:
         float32 `[N, 2 * H, 2 * W, F]`.
@@ -147,7 +119,8 @@ def upsample_by_sums(images: tf.Tensor, kernel: Array) -> tf.Tensor:
         ]
         for row, kernels in zip(_differences(images, axis=1), _sums(kernel.transpose(0, 1, 3, 2)), strict=True)
     ]
-    return tf.reshape(tf.concat(_outputs(rows), axis=2), (-1, 2 * height, 2 * width, filters))
+    outputs = tf.reshape(tf.concat(_outputs(rows), axis=2), (-1, 2 * height, 2 * width, filters))
+    return outputs if bias is None else tf.nn.bias_add(outputs, bias)
 
 
 def _columns(row: tf.Tensor, kernels: Sequence[Array]) -> list[list[tf.Tensor]]:
