@@ -88,8 +88,7 @@ def convert(loaded: LoadedModel, probe: Probe, *, end: str, threshold: float = 0
 
     spec = probe.spec
     signature = tf.TensorSpec((loaded.inputs[0].shape[0], spec.height, spec.width, spec.channels), tf.float32)
-    # Channels stay where they are: OpenVINO gained nothing otherwise, and then judged infinities in another way.
-    score = tf.function(make_scoring(loaded, probe, end=end, threshold=threshold, in_front=0), autograph=False)
+    score = tf.function(make_scoring(loaded, probe, end=end, threshold=threshold), autograph=False)
     traced = score.get_concrete_function(signature)
     names = {tensor.name: name for tensor, name in zip(traced.outputs, _NAMES, strict=True)}
     graph = GraphIteratorTFGraph(traced.graph, True, False, None, names)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -12,16 +14,18 @@ from transforms.head import EXCLUSIVE, Head, canonical, cut
 from transforms.normalize import normalize
 
 UNIT = 65535
-# Up to this many channels it pays to bring them in front before reducing over them: over 3 of them that halved the
-# CPU time of all that follows the model, over 21 it cost a quarter more.
+# Up to this many channels each is a map `[N, h, w]` of its own for all that follows the model. Engines are slow to
+# reduce an axis of three: at 128 x 128 that took OpenVINO 1.2 of 13 ms, and takes 0.5.
 FEW = 8
 
 Scoring = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 
 
-def make_scoring(
-    loaded: LoadedModel, probe: Probe, *, end: str, threshold: float = 0.5, in_front: int = FEW
-) -> Scoring:
+# Of channels: `[N, h, w, C]`, or few of them apart, each `[N, h, w]`.
+Scores: TypeAlias = tf.Tensor | list[tf.Tensor]
+
+
+def make_scoring(loaded: LoadedModel, probe: Probe, *, end: str, threshold: float = 0.5) -> Scoring:
     """Wraps a model so that it takes planes and gives scores; for `tf.function`.
 
     Args:
@@ -31,7 +35,6 @@ def make_scoring(
             (uint16 above 256 classes), the lowest of equal ones, 0 where there is a NaN. A head of ids gives int32 at
             either end.
         threshold: Probability above which a sigmoid's second class is there.
-        in_front: Up to how many channels are brought in front of the rest before they are reduced.
 
     Returns:
         A function of planes `[N, h, w, C]` on a scale of 0..255. It returns the end asked for; int32 `[N, h]`, each
@@ -52,10 +55,10 @@ def make_scoring(
         if values.shape[-1] not in (None, probe.head.channels):
             raise not_as_probed(f"{values.shape[-1]} channels", f"{probe.head.channels}")
         values = tf.cast(values, tf.float32)
-        scores, axis = (values, -1) if probe.head.channels > in_front else (tf.transpose(values, (0, 3, 1, 2)), 1)
-        nan = tf.reduce_any(tf.math.is_nan(values), axis=-1)
-        sureness = _sum_units(tf.where(nan, 0.0, winning_probability(scores, probe.head, axis=axis)))
-        ending = values if end == "logits" else _labels(scores, nan, probe.head, threshold, axis=axis)
+        scores = values if probe.head.channels > FEW else tf.unstack(values, probe.head.channels, axis=-1)
+        nan = _over_channels(tf.logical_or, tf.reduce_any, _each(tf.math.is_nan, scores))
+        sureness = _sum_units(tf.where(nan, 0.0, winning_probability(scores, probe.head)))
+        ending = values if end == "logits" else _labels(scores, nan, probe.head, threshold)
         return ending, sureness, _count(nan)
 
     return score
@@ -81,34 +84,60 @@ def output_index(loaded: LoadedModel, name: str | None) -> int:
     return 0 if name is None else [output.name for output in loaded.outputs].index(name)
 
 
-def winning_probability(values: tf.Tensor, head: Head, *, axis: int) -> tf.Tensor:
-    """How sure the model is of each pixel `[N, h, w]`, from canonical values whose channels lie along `axis`.
+def winning_probability(scores: Scores, head: Head) -> tf.Tensor:
+    """How sure the model is of each pixel `[N, h, w]`, from canonical scores.
 
     The largest probability; of a single channel the larger of p and 1 - p; of independent classes the mean of that
     over classes, since each is a decision of its own.
     """
     if head.kind == "logits":
         # The largest softmax alone, at two thirds of the cost of all; of an infinity it would be NaN.
-        values = tf.clip_by_value(values, tf.float32.min, tf.float32.max)
-        return 1 / tf.reduce_sum(tf.exp(values - tf.reduce_max(values, axis=axis, keepdims=True)), axis=axis)
+        scores = _each(lambda values: tf.clip_by_value(values, tf.float32.min, tf.float32.max), scores)
+        return 1 / _sum(_each(lambda values, top: tf.exp(values - top), scores, _largest(scores)))
     if head.kind in EXCLUSIVE:
-        return tf.reduce_max(values, axis=axis)
-    chances = tf.sigmoid(values) if head.kind.endswith("_logits") else values
-    return tf.reduce_mean(tf.maximum(chances, 1 - chances), axis=axis)
+        return _largest(scores)
+    chances = _each(tf.sigmoid, scores) if head.kind.endswith("_logits") else scores
+    return _sum(_each(lambda chance: tf.maximum(chance, 1 - chance), chances)) / head.channels
 
 
-def _labels(values: tf.Tensor, nan: tf.Tensor, head: Head, threshold: float, *, axis: int) -> tf.Tensor:
+def _labels(scores: Scores, nan: tf.Tensor, head: Head, threshold: float) -> tf.Tensor:
     if head.kind not in EXCLUSIVE:
-        labels = tf.cast(tf.squeeze(values, axis) > cut(threshold, head.kind), tf.int32)
-    elif axis == -1:
-        labels = tf.argmax(values, axis=axis, output_type=tf.int32)
+        # Of one channel.
+        labels = tf.cast(_largest(scores) > cut(threshold, head.kind), tf.int32)
+    elif isinstance(scores, list):
+        labels = _winners(scores)
     else:
-        # The lowest channel that holds the largest value, which is what argmax means, at half its cost.
-        count = values.shape[axis]
-        holds = tf.equal(values, tf.reduce_max(values, axis=axis, keepdims=True))
-        labels = tf.reduce_min(tf.where(holds, tf.reshape(tf.range(count), (1, count, 1, 1)), count), axis=axis)
+        labels = tf.argmax(scores, axis=-1, output_type=tf.int32)
     dtype = tf.uint8 if (head.classes or 0) <= 256 else tf.uint16
     return tf.cast(tf.where(nan, 0, labels), dtype)
+
+
+def _winners(scores: list[tf.Tensor]) -> tf.Tensor:
+    """The lowest channel that holds the largest score: what argmax means."""
+    best, labels = scores[0], tf.zeros_like(scores[0], tf.int32)
+    for channel, values in enumerate(scores[1:], 1):
+        labels = tf.where(values > best, channel, labels)
+        best = tf.maximum(best, values)
+    return labels
+
+
+def _each(function: Callable[..., tf.Tensor], scores: Scores, *of_pixels: tf.Tensor) -> Scores:
+    """A function of the score of each channel, and of something `[N, h, w]` that all channels of a pixel share."""
+    if isinstance(scores, list):
+        return [function(values, *of_pixels) for values in scores]
+    return function(scores, *(values[..., tf.newaxis] for values in of_pixels))
+
+
+def _over_channels(pair: Callable[..., tf.Tensor], all_at_once: Callable[..., tf.Tensor], scores: Scores) -> Any:
+    return reduce(pair, scores) if isinstance(scores, list) else all_at_once(scores, axis=-1)
+
+
+def _largest(scores: Scores) -> tf.Tensor:
+    return _over_channels(tf.maximum, tf.reduce_max, scores)
+
+
+def _sum(scores: Scores) -> tf.Tensor:
+    return _over_channels(tf.add, tf.reduce_sum, scores)
 
 
 def _score_ids(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
