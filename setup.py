@@ -26,6 +26,11 @@ setup(
     packages=["pipeline", *(f"pipeline.{part}" for part in PARTS), "transforms"],
     package_data={"pipeline.sample": ["sample_model/*"]},
     install_requires=RUNTIME,
-    extras_require={"openvino": ["openvino>=2026.1", "scipy"], "parquet": ["pyarrow>=18"], "kerashub": ["keras-hub"]},
+    extras_require={
+        # simplejpeg, because otherwise TensorFlow is started for its decoder alone.
+        "openvino": ["openvino>=2026.1", "scipy", "simplejpeg>=1.9"],
+        "parquet": ["pyarrow>=18"],
+        "kerashub": ["keras-hub"],
+    },
     entry_points={"console_scripts": ["maskbeam = pipeline.main:main"]},
 )

@@ -38,3 +38,8 @@ def encoded(data: bytes, **raw: Any) -> EncodedImage:
 
 def decoded(pixels: Array, **more: Any) -> Image:
     return Image("picture", SOURCE, pixels, **more)
+
+
+def with_stray_bytes(jpeg: bytes) -> bytes:
+    """The same JPEG with bytes in front of its end that do not belong there: decoders warn, and pixels are whole."""
+    return jpeg[:-2] + b"\1\2\3" * 40 + jpeg[-2:]

@@ -11,6 +11,7 @@ from pipeline.models.batched_engine import Room
 from pipeline.models.cores import BYTES_PER_PIXEL, CALL_BYTES, MOST_CALLERS, Sharing, share_cores
 from pipeline.models.model_facts import ModelFacts, TensorSpec
 from tests.models import save, tutorial_unet
+from tests.pictures import with_stray_bytes
 
 
 @pytest.mark.parametrize("cores", [2, 4, 6, 8, 64])
@@ -99,6 +100,7 @@ def test_the_first_use_of_tensorflow_decides_about_its_threads(tmp_path: Path) -
     model = str(save(tutorial_unet(keras, size=64), tmp_path / "m.keras"))
     jpeg = tmp_path / "a.jpg"
     Image.new("RGB", (8, 8)).save(jpeg)
+    jpeg.write_bytes(with_stray_bytes(jpeg.read_bytes()))
     known, unknown = share_cores(64 * 64), share_cores(None)
 
     def found(*argv: str) -> list[str]:

