@@ -14,6 +14,7 @@ from transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
 from transforms.errors import ImageError, RunError
 from transforms.head import BINARY, EXCLUSIVE, KINDS, MULTILABEL
 from transforms.lookahead import LookAhead
+from transforms.settle import leads, settle
 
 UPSAMPLES = ("logits", "labels", "none")
 
@@ -193,9 +194,22 @@ def _labels(
     if scores.ndim == 2:
         return _nearest(_looked_up(scores, labeling), None, rows, columns, labeling)
     if labeling.upsample == "logits":
+        settled = _settled(scores, rows, columns, labeling)
+        if settled is not None:
+            return settled, None
         return _decided(restore.strips(scores, rows, columns), (rows.low.size, columns.low.size), labeling)
     labels, sureness = _decided(restore.bands(scores), scores.shape[:2], labeling)
     return _nearest(labels, sureness, rows, columns, labeling)
+
+
+def _settled(scores: Array, rows: restore.Axis, columns: restore.Axis, labeling: Labeling) -> Array | None:
+    """Labels alone, where most are known without interpolating scores; None where all are to be interpolated."""
+    if labeling.needs_confidence or labeling.has_planes or (rows.same and columns.same):
+        return None
+    cells = restore.finite(scores.transpose(2, 0, 1))
+    lead = abs(cells[0] - np.float32(labeling.cut)) if labeling.is_thresholded else leads(cells)
+    labels = _decide(cells, labeling)[0]
+    return settle(cells, labels, lead, rows, columns, lambda some: _decide(some, labeling)[0])
 
 
 def _nearest(

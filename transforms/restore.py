@@ -31,6 +31,7 @@ class Axis:
         high: Intp `[n]`: the grid cell after it; the same as `low` where the centre is the cell's, and at the edges.
         weight: Float32 `[n]`: how far the pixel's centre lies from `low` towards `high`.
         nearest: Intp `[n]`: the grid cell that holds the pixel's centre, counted from `first`.
+        starts: Intp `[k]`: where the runs of pixels begin that lie between the same two cells.
         same: Whether pixels and cells are the same, so that there is nothing to interpolate.
     """
 
@@ -40,6 +41,7 @@ class Axis:
     high: Array
     weight: Array
     nearest: Array
+    starts: Array
     same: bool
 
 
@@ -68,8 +70,10 @@ def locate(size: int, *, start: int, length: int, plane: int, cells: int) -> Axi
     twice = (2 * np.arange(size) + 1) * length + 2 * start * size
     nearest = twice * cells // (2 * size * plane) - first
     weight = centre - low
+    high = np.ceil(centre)
+    starts = np.append(0, 1 + np.flatnonzero(np.diff(low) + np.diff(high)))
     same = stop - first == size and not weight.any()
-    return Axis(first, stop, _index(low), _index(np.ceil(centre)), weight, _index(nearest), same)
+    return Axis(first, stop, _index(low), _index(high), weight, _index(nearest), _index(starts), same)
 
 
 def _index(cells: Array) -> Array:

@@ -1,0 +1,130 @@
+"""Labels that are settled on the model's grid are those that interpolating every score gives, bit for bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from transforms import settle as module
+from transforms.argmax import Labeling, argmax, label_map
+from transforms.elements import Array, LabelMap, LogitsBatch, ModelInput, Placement, Source
+from transforms.restore import axes, finite, strips
+from transforms.settle import leads, settle
+
+RANDOM = np.random.default_rng(0)
+KINDS = {"logits": 3, "probabilities": 3, "sigmoid": 1, "sigmoid_logits": 1}
+
+
+def dense(scores: Array, placement: Placement, labeling: Labeling) -> Array:
+    """The rule itself: interpolate all, then decide."""
+    rows, columns = axes(placement, scores.shape[:2])
+    crop = scores[rows.first : rows.stop, columns.first : columns.stop]
+    whole = np.empty((scores.shape[2], placement.height, placement.width), np.float32)
+    for part, values in strips(crop, rows, columns):
+        whole[:, part] = values
+    if labeling.kind.startswith("sigmoid"):
+        channels, nan = (whole[0] > np.float32(labeling.cut)).astype(np.uint8), np.isnan(whole[0])
+    else:
+        channels, nan = argmax(np.moveaxis(whole, 0, -1))
+    return np.where(nan, labeling.ignore, channels)
+
+
+def labels_of(scores: Array, placement: Placement, labeling: Labeling) -> Array:
+    image = ModelInput("a", Source("a", "1"), placement, np.zeros((1, 1, 1), np.uint8))
+    batch = LogitsBatch((image,), scores[np.newaxis], np.zeros(1, np.int64), np.zeros(1, np.int64))
+    made = label_map(batch, labeling)
+    assert isinstance(made, LabelMap)
+    return made.labels
+
+
+def labeling_of(kind: str, **options: object) -> Labeling:
+    return Labeling(kind, tuple(range(max(2, KINDS[kind]))), nonfinite="ignore", **options)  # type: ignore[arg-type]
+
+
+def blobs(height: int, width: int, classes: int) -> Array:
+    """Smooth scores, as models give: a few waves a class."""
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    waves = RANDOM.uniform(1, 5, (classes, 4))
+    scores = [np.sin(a * x + b) + np.cos(c * y + d) for a, b, c, d in waves]
+    return np.stack(scores, axis=-1).astype(np.float32)
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is unsettled, it is interpolated block by block."""
+    monkeypatch.setattr(module, "MOST_UNSETTLED", 100)
+
+
+VALUES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, -1.0, 1e-7, 0.5 + 1e-7, 3e38, np.inf, -np.inf, np.nan])
+SIZES = st.tuples(st.integers(1, 23), st.integers(1, 23))
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
+@given(data=st.data(), size=SIZES, grid=st.tuples(st.integers(1, 6), st.integers(1, 6)))
+def test_any_scores_give_what_interpolating_all_of_them_gives(
+    kind: str, data: st.DataObject, size: tuple[int, int], grid: tuple[int, int]
+) -> None:
+    scores = data.draw(arrays(np.float32, (*grid, KINDS[kind]), elements=VALUES))
+    placement, labeling = Placement(*size, *grid, 0, 0, *grid), labeling_of(kind)
+    np.testing.assert_array_equal(labels_of(scores, placement, labeling), dense(scores, placement, labeling))
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(97, 61), (16, 24), (7, 9), (1, 200)])
+def test_so_do_random_scores_and_letterboxes(kind: str, size: tuple[int, int]) -> None:
+    scores = RANDOM.normal(size=(16, 24, KINDS[kind])).astype(np.float32)
+    for placement in (Placement(*size, 16, 24, 0, 0, 16, 24), Placement(*size, 32, 48, 5, 2, 17, 41)):
+        labeling = labeling_of(kind)
+        np.testing.assert_array_equal(labels_of(scores, placement, labeling), dense(scores, placement, labeling))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 21])
+@pytest.mark.parametrize("size", [(300, 500), (40, 30)])
+def test_of_smooth_scores_few_pixels_are_interpolated(size: tuple[int, int], classes: int) -> None:
+    scores = blobs(64, 64, classes)
+    rows, columns = axes(Placement(*size, 64, 64, 0, 0, 64, 64), (64, 64))
+    cells, interpolated = finite(scores.transpose(2, 0, 1)), []
+
+    def decide(some: Array) -> Array:
+        interpolated.append(some[0].size)
+        return argmax(np.moveaxis(some, 0, -1))[0]
+
+    labels = argmax(scores)[0]
+    settled = settle(cells, labels, leads(cells), rows, columns, decide)
+    assert settled is not None
+    assert 0 < sum(interpolated) < size[0] * size[1] / 5
+    placement = Placement(*size, 64, 64, 0, 0, 64, 64)
+    labeling = Labeling("logits", tuple(range(classes)))
+    np.testing.assert_array_equal(settled, dense(scores, placement, labeling))
+    np.testing.assert_array_equal(labels_of(scores, placement, labeling), settled)
+
+
+def test_noise_is_left_to_strips() -> None:
+    cells = RANDOM.normal(size=(3, 16, 16)).astype(np.float32)
+    rows, columns = axes(Placement(50, 50, 16, 16, 0, 0, 16, 16), (16, 16))
+    assert settle(cells, cells.argmax(axis=0), leads(cells), rows, columns, lambda some: some.argmax(axis=0)) is None
+
+
+def test_a_lead_that_rounding_may_lose_settles_nothing() -> None:
+    cells = np.full((2, 8, 8), 1000, np.float32)
+    cells[1] += np.float32(1e-3)
+    rows, columns = axes(Placement(16, 16, 8, 8, 0, 0, 8, 8), (8, 8))
+    assert settle(cells, cells.argmax(axis=0), leads(cells), rows, columns, lambda some: some.argmax(axis=0)) is None
+
+
+@given(arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)), elements=st.floats(-9, 9, width=32)))
+def test_the_lead_is_that_of_the_largest_over_the_second(cells: Array) -> None:
+    ordered = np.sort(np.concatenate([np.full((1, cells.shape[1]), -np.inf, np.float32), cells]), axis=0)
+    np.testing.assert_array_equal(leads(cells), ordered[-1] - ordered[-2])
+
+
+def test_a_nan_has_no_lead() -> None:
+    cells = RANDOM.normal(size=(3, 4)).astype(np.float32)
+    for channel in range(3):
+        damaged = cells.copy()
+        damaged[channel, 1] = np.nan
+        assert np.isnan(leads(damaged)).tolist() == [False, True, False, False]

@@ -1,0 +1,112 @@
+"""Labels at the image's size where interpolating all scores is not needed to know them.
+
+Between four cells of the model's grid interpolation mixes their scores with weights that sum to one. A class that has
+the largest score at all four has it between them, too, and a score above the threshold at all four stays above it. So
+only pixels between cells that disagree are interpolated: those along the edges of what is seen, a tenth or less.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from transforms.elements import Array
+from transforms.restore import STRIP_BYTES, Axis
+
+# A pixel between cells that disagree costs several times what it costs in a strip.
+MOST_UNSETTLED = 1 / 4
+# Two interpolations in float32 are off by a few of its smallest steps, relative to the largest score of all: a lead
+# that is smaller than this may be lost between two cells, and does not count.
+ROUNDING = 64 * float(np.finfo(np.float32).eps)
+
+
+def leads(cells: Array) -> Array:
+    """By how much the largest of finite scores `[C, ...]` exceeds all others `[...]`; NaN where any of them is."""
+    first, second = cells[0], np.full_like(cells[0], -np.inf)
+    for scores in cells[1:]:
+        first, second = np.maximum(first, scores), np.maximum(second, np.minimum(first, scores))
+    lead: Array = first - second
+    return lead
+
+
+def settle(
+    cells: Array, labels: Array, lead: Array, rows: Axis, columns: Axis, decide: Callable[[Array], Array]
+) -> Array | None:
+    """Brings labels to the image's size: those that `decide` gives of the scores, interpolated as `strips` does.
+
+    Args:
+        cells: Finite scores of the grid `[C, h, w]`, float32; NaN stays NaN.
+        labels: What `decide` gives of them, `[h, w]`.
+        lead: `[h, w]`: by how much a cell's scores are on the side of its label; NaN where that cannot be said.
+        rows: Of the image on the grid.
+        columns: Likewise.
+        decide: Gives labels `[...]` of scores `[C, ...]`; may overwrite them.
+
+    Returns:
+        `[H, W]`, of the type of `labels`; None where so much is left to interpolate that strips take less time.
+    """
+    certain = lead > ROUNDING * np.abs(cells).max()
+    down, across = np.nonzero(~_agreeing(labels, certain, rows, columns))
+    height, width = _longest(rows), _longest(columns)
+    if down.size * height * width > MOST_UNSETTLED * rows.low.size * columns.low.size:
+        return None
+    settled: Array = labels.take(columns.low, axis=1).take(rows.low, axis=0)
+    step = max(1, STRIP_BYTES // (4 * len(cells) * height * width))
+    for start in range(0, down.size, step):
+        i = _pixels(rows, down[start : start + step], height)
+        j = _pixels(columns, across[start : start + step], width)
+        settled[i[:, np.newaxis], j] = decide(_interpolated(cells, rows, columns, i, j))
+    return settled
+
+
+def _agreeing(labels: Array, certain: Array, rows: Axis, columns: Axis) -> Array:
+    """Whether the four cells around each run of rows and of columns have one label and are certain of it."""
+    above, below = rows.low[rows.starts], rows.high[rows.starts]
+    before, after = columns.low[columns.starts], columns.high[columns.starts]
+    upper, lower = labels[above], labels[below]
+    alike = (upper == lower) & certain[above] & certain[below]
+    agreeing: Array = (upper[:, before] == upper[:, after]) & alike[:, before] & alike[:, after]
+    return agreeing
+
+
+def _ends(axis: Axis) -> Array:
+    return np.append(axis.starts[1:], axis.low.size)
+
+
+def _longest(axis: Axis) -> int:
+    return int((_ends(axis) - axis.starts).max())
+
+
+def _pixels(axis: Axis, runs: Array, longest: int) -> Array:
+    """The pixels `[longest, n]` of runs `[n]`; shorter ones repeat their last."""
+    ahead = axis.starts[runs] + np.arange(longest)[:, np.newaxis]
+    pixels: Array = np.minimum(ahead, _ends(axis)[runs] - 1)
+    return pixels
+
+
+def _interpolated(cells: Array, rows: Axis, columns: Axis, i: Array, j: Array) -> Array:
+    """Scores `[C, R, S, n]` of n blocks of pixels, each between four cells.
+
+    Blocks lie along the last axis, because numpy is slow where that is short.
+
+    Args:
+        cells: As `settle` takes them.
+        rows: Of the image on the grid.
+        columns: Likewise.
+        i: The rows of each block `[R, n]`.
+        j: The columns of each block `[S, n]`.
+    """
+    grid, width = cells.reshape(len(cells), -1), cells.shape[2]
+    before, after = columns.low[j[0]], columns.high[j[0]]
+    upper, lower = (
+        _between(grid.take(row * width + before, axis=1), grid.take(row * width + after, axis=1), columns.weight[j])
+        for row in (rows.low[i[0]], rows.high[i[0]])
+    )
+    return _between(upper, lower, rows.weight[i][:, np.newaxis])
+
+
+def _between(low: Array, high: Array, weight: Array) -> Array:
+    """Mixes scores `[C, ..., n]` by weights `[R, ..., n]`, to `[C, R, ..., n]`."""
+    # In the order of operations of `strips`, for the same bits.
+    mixed = (high - low)[:, np.newaxis] * weight
+    mixed += low[:, np.newaxis]
+    return mixed
