@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from transforms import settle as module
 from transforms.argmax import Labeling, argmax, label_map
 from transforms.elements import Array, LabelMap, LogitsBatch, ModelInput, Placement, Source
-from transforms.restore import axes, finite, strips
+from transforms.restore import axes, strips
 from transforms.settle import leads, settle
 
 RANDOM = np.random.default_rng(0)
@@ -50,6 +50,10 @@ def blobs(height: int, width: int, classes: int) -> Array:
     return np.stack(scores, axis=-1).astype(np.float32)
 
 
+def winners(some: Array) -> Array:
+    return argmax(np.moveaxis(some, 0, -1))[0]
+
+
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much is unsettled, it is interpolated block by block."""
@@ -87,16 +91,15 @@ def test_so_do_random_scores_and_letterboxes(kind: str, size: tuple[int, int]) -
 def test_of_smooth_scores_few_pixels_are_interpolated(size: tuple[int, int], classes: int) -> None:
     scores = blobs(64, 64, classes)
     rows, columns = axes(Placement(*size, 64, 64, 0, 0, 64, 64), (64, 64))
-    cells, interpolated = finite(scores.transpose(2, 0, 1)), []
+    decided = []
 
     def decide(some: Array) -> Array:
-        interpolated.append(some[0].size)
-        return argmax(np.moveaxis(some, 0, -1))[0]
+        decided.append(some[0].size)
+        return winners(some)
 
-    labels = argmax(scores)[0]
-    settled = settle(cells, labels, leads(cells), rows, columns, decide)
+    settled = settle(scores, rows, columns, decide=decide, lead=leads)
     assert settled is not None
-    assert 0 < sum(interpolated) < size[0] * size[1] / 5
+    assert 0 < sum(decided) - 64 * 64 < size[0] * size[1] / 5
     placement = Placement(*size, 64, 64, 0, 0, 64, 64)
     labeling = Labeling("logits", tuple(range(classes)))
     np.testing.assert_array_equal(settled, dense(scores, placement, labeling))
@@ -104,16 +107,18 @@ def test_of_smooth_scores_few_pixels_are_interpolated(size: tuple[int, int], cla
 
 
 def test_noise_is_left_to_strips() -> None:
-    cells = RANDOM.normal(size=(3, 16, 16)).astype(np.float32)
+    scores = RANDOM.normal(size=(16, 16, 3)).astype(np.float32)
     rows, columns = axes(Placement(50, 50, 16, 16, 0, 0, 16, 16), (16, 16))
-    assert settle(cells, cells.argmax(axis=0), leads(cells), rows, columns, lambda some: some.argmax(axis=0)) is None
+    assert settle(scores, rows, columns, decide=winners, lead=leads) is None
 
 
 def test_a_lead_that_rounding_may_lose_settles_nothing() -> None:
-    cells = np.full((2, 8, 8), 1000, np.float32)
-    cells[1] += np.float32(1e-3)
+    scores = np.full((8, 8, 2), 1000, np.float32)
+    scores[..., 1] += np.float32(1e-3)
     rows, columns = axes(Placement(16, 16, 8, 8, 0, 0, 8, 8), (8, 8))
-    assert settle(cells, cells.argmax(axis=0), leads(cells), rows, columns, lambda some: some.argmax(axis=0)) is None
+    assert settle(scores, rows, columns, decide=winners, lead=leads) is None
+    scores[..., 1] += np.float32(1)
+    assert settle(scores, rows, columns, decide=winners, lead=leads) is not None
 
 
 @given(arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)), elements=st.floats(-9, 9, width=32)))

@@ -206,10 +206,14 @@ def _settled(scores: Array, rows: restore.Axis, columns: restore.Axis, labeling:
     """Labels alone, where most are known without interpolating scores; None where all are to be interpolated."""
     if labeling.needs_confidence or labeling.has_planes or (rows.same and columns.same):
         return None
-    cells = restore.finite(scores.transpose(2, 0, 1))
-    lead = abs(cells[0] - np.float32(labeling.cut)) if labeling.is_thresholded else leads(cells)
-    labels = _decide(cells, labeling)[0]
-    return settle(cells, labels, lead, rows, columns, lambda some: _decide(some, labeling)[0])
+    cut = np.float32(labeling.cut)
+    return settle(
+        scores,
+        rows,
+        columns,
+        decide=lambda some: _decide(some, labeling)[0],
+        lead=(lambda some: abs(some[0] - cut)) if labeling.is_thresholded else leads,
+    )
 
 
 def _nearest(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from transforms.elements import Array
-from transforms.restore import STRIP_BYTES, Axis
+from transforms.restore import STRIP_BYTES, Axis, bands, finite
 
 # A pixel between cells that disagree costs several times what it costs in a strip.
 MOST_UNSETTLED = 1 / 4
@@ -29,33 +29,43 @@ def leads(cells: Array) -> Array:
 
 
 def settle(
-    cells: Array, labels: Array, lead: Array, rows: Axis, columns: Axis, decide: Callable[[Array], Array]
+    scores: Array, rows: Axis, columns: Axis, *, decide: Callable[[Array], Array], lead: Callable[[Array], Array]
 ) -> Array | None:
-    """Brings labels to the image's size: those that `decide` gives of the scores, interpolated as `strips` does.
+    """Gives each pixel of the image the label that its interpolated scores have, as `strips` interpolates them.
 
     Args:
-        cells: Finite scores of the grid `[C, h, w]`, float32; NaN stays NaN.
-        labels: What `decide` gives of them, `[h, w]`.
-        lead: `[h, w]`: by how much a cell's scores are on the side of its label; NaN where that cannot be said.
+        scores: `[h, w, C]`, what the head emits, cropped to the box.
         rows: Of the image on the grid.
         columns: Likewise.
-        decide: Gives labels `[...]` of scores `[C, ...]`; may overwrite them.
+        decide: Gives labels `[...]` of finite scores `[C, ...]`, float32.
+        lead: Gives by how much such scores are on the side of their label `[...]`; NaN where that cannot be said.
 
     Returns:
-        `[H, W]`, of the type of `labels`; None where so much is left to interpolate that strips take less time.
+        `[H, W]`, of the type that `decide` gives; None where strips take less time, because much is left to interpolate.
     """
-    certain = lead > ROUNDING * np.abs(cells).max()
+    labels, certain = _on_grid(scores, decide, lead)
     down, across = np.nonzero(~_agreeing(labels, certain, rows, columns))
     height, width = _longest(rows), _longest(columns)
     if down.size * height * width > MOST_UNSETTLED * rows.low.size * columns.low.size:
         return None
     settled: Array = labels.take(columns.low, axis=1).take(rows.low, axis=0)
-    step = max(1, STRIP_BYTES // (4 * len(cells) * height * width))
+    step = max(1, STRIP_BYTES // (4 * scores.shape[2] * height * width))
     for start in range(0, down.size, step):
         i = _pixels(rows, down[start : start + step], height)
         j = _pixels(columns, across[start : start + step], width)
-        settled[i[:, np.newaxis], j] = decide(_interpolated(cells, rows, columns, i, j))
+        settled[i[:, np.newaxis], j] = decide(_interpolated(scores, rows, columns, i, j))
     return settled
+
+
+def _on_grid(scores: Array, decide: Callable[[Array], Array], lead: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Each cell's label, and whether it keeps it for certain where its neighbours have the same."""
+    labels, leading, largest = [], [], np.float32(0)
+    for _, cells in bands(scores):
+        labels.append(decide(cells))
+        leading.append(lead(cells))
+        # NaN if there is one: then nothing is certain.
+        largest = np.maximum(largest, np.abs(cells).max())
+    return np.concatenate(labels), np.concatenate(leading) > ROUNDING * largest
 
 
 def _agreeing(labels: Array, certain: Array, rows: Axis, columns: Axis) -> Array:
@@ -83,22 +93,21 @@ def _pixels(axis: Axis, runs: Array, longest: int) -> Array:
     return pixels
 
 
-def _interpolated(cells: Array, rows: Axis, columns: Axis, i: Array, j: Array) -> Array:
+def _interpolated(scores: Array, rows: Axis, columns: Axis, i: Array, j: Array) -> Array:
     """Scores `[C, R, S, n]` of n blocks of pixels, each between four cells.
 
     Blocks lie along the last axis, because numpy is slow where that is short.
 
     Args:
-        cells: As `settle` takes them.
+        scores: As `settle` takes them.
         rows: Of the image on the grid.
         columns: Likewise.
         i: The rows of each block `[R, n]`.
         j: The columns of each block `[S, n]`.
     """
-    grid, width = cells.reshape(len(cells), -1), cells.shape[2]
     before, after = columns.low[j[0]], columns.high[j[0]]
     upper, lower = (
-        _between(grid.take(row * width + before, axis=1), grid.take(row * width + after, axis=1), columns.weight[j])
+        _between(finite(scores[row, before].T), finite(scores[row, after].T), columns.weight[j])
         for row in (rows.low[i[0]], rows.high[i[0]])
     )
     return _between(upper, lower, rows.weight[i][:, np.newaxis])
