@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from benchmarks.contenders import Contender, host_work, ours, peers
+from benchmarks.contenders import Contender, host_work, ours, peers, plain_script
 from benchmarks.data import mixed_sizes, photographs, write_shards
 from pipeline.inputs.example import parse_example
 from pipeline.inputs.tfrecord import Record, read_records
@@ -105,7 +105,8 @@ def _files(shard: Path) -> Iterator[bytes]:
 def main_contenders(data: Data, scale: Scale) -> list[Contender]:
     """Everybody, on the same work."""
     shards, model = data.main(), data.model()
-    logits = [
+    without_target = [
+        plain_script(shards, model),
         ours(shards, model, "maskbeam, TensorFlow, logits", "--upsample", "logits"),
         ours(shards, model, "maskbeam, OpenVINO, logits", "--upsample", "logits", engine="openvino"),
     ]
@@ -113,7 +114,7 @@ def main_contenders(data: Data, scale: Scale) -> list[Contender]:
         ours(shards, model, "maskbeam, TensorFlow"),
         *peers(shards, model),
         ours(shards, model, "maskbeam, OpenVINO", engine="openvino"),
-        *(logits if scale.everything else ()),
+        *(without_target if scale.everything else ()),
         ours(shards, model, "maskbeam, TensorFlow, all products", "--upsample", "labels", "--products", "all"),
     ]
 

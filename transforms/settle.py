@@ -41,7 +41,7 @@ def settle(
         lead: Gives by how much such scores are on the side of their label `[...]`; NaN where that cannot be said.
 
     Returns:
-        `[H, W]`, of the type that `decide` gives; None where strips take less time, because much is left to interpolate.
+        `[H, W]`, of the type that `decide` gives; None where so much is left to interpolate that strips are faster.
     """
     labels, certain = _on_grid(scores, decide, lead)
     down, across = np.nonzero(~_agreeing(labels, certain, rows, columns))
