@@ -81,7 +81,7 @@ class LeanModel:
     def _normalize(self, layer: Any, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
         training = args[0] if args else kwargs.get("training")
         before = self._convolved.get(inputs.ref())
-        if before is None or training is not False:
+        if before is None or training is not False or len(inputs.shape) != 4:
             return type(layer).call(layer, inputs, *args, **kwargs)
         return _convolve(*before, self._folded(before.layer, layer))
 
