@@ -1,6 +1,7 @@
 """A model that is traced with less work gives what Keras gives, and only layers that are known are touched."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -119,13 +120,26 @@ def test_it_does_so_wherever_the_layers_lie(library: Any) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_convolution_with_several_takers_gives_each_its_own(library: Any) -> None:
+def test_a_convolution_with_several_takers_stays_and_is_computed_once(library: Any) -> None:
     layers = library.layers
     inputs = library.Input((SIDE, SIDE, 5))
     shared = layers.Conv2D(5, 3, padding="same")
     once, twice = shared(inputs), shared(layers.ReLU()(inputs))
     parts = [layers.BatchNormalization()(once), layers.BatchNormalization()(once), layers.BatchNormalization()(twice)]
-    check(filled(library.Model(inputs, layers.Concatenate()([once, *parts]))))
+    model = filled(library.Model(inputs, layers.Concatenate()([once, *parts])))
+    check(model)
+    assert operations(lean(model)) & NORMALIZING
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_transposed_convolution_that_is_normalized_has_no_weights_made_twice(library: Any) -> None:
+    layers = library.layers
+    model = functional(library, layers.ReLU(), layers.Conv2DTranspose(**WIDE_LINEAR), layers.BatchNormalization())
+    check(model)
+    assert "BatchMatMulV2" in operations(lean(model))
+    # The side by side sums of rows and columns: 16 products, once.
+    shapes = [tensor.shape for tensor, _ in graph_of(lean(model)).graph.captures]
+    assert len([shape for shape in shapes if shape[:1] == (5,)]) == 16
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -181,7 +195,8 @@ def transposed(library: Any, shape: tuple[int | None, ...], **settings: Any) -> 
 
 
 FEW = {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"}
-WIDE = {"filters": 256, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu"}
+WIDE_LINEAR = {"filters": 256, "kernel_size": 3, "strides": 2, "padding": "same"}
+WIDE = WIDE_LINEAR | {"activation": "relu"}
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -248,11 +263,52 @@ def test_a_layer_of_ones_own_keeps_its_call() -> None:
     assert operations(lean(model)) & NORMALIZING
 
 
+def test_layers_of_ones_own_may_bear_any_name() -> None:
+    class BatchNormalization(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return 2 * inputs
+
+    class Conv2D(BatchNormalization):
+        pass
+
+    check(functional(keras, Conv2D(), BatchNormalization()))
+
+
 def test_nothing_changes_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     model = functional(keras, keras.layers.Conv2DTranspose(**FEW))
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
     with LeanModel(model).tracing():
         assert "call" not in vars(model.layers[-1])
+
+
+def test_layers_are_themselves_again_after_an_error() -> None:
+    def broken(values: Any) -> Any:
+        raise ArithmeticError("broken")
+
+    model = functional(keras, keras.layers.Conv2D(5, 3, activation="relu"))
+    before = vars(model.layers[-1]).keys()
+    model.layers[-1].activation = broken
+    traced = LeanModel(model)
+    with pytest.raises(ArithmeticError, match="broken"), traced.tracing():
+        graph_of(lambda batch: model(batch, training=False))
+    assert vars(model.layers[-1]).keys() == before
+    assert vars(model.layers[-1])["use_bias"]
+    assert vars(model.layers[-1])["activation"] is broken
+
+
+def test_two_threads_may_trace_one_model() -> None:
+    layers = [
+        layer
+        for _ in range(8)
+        for layer in (keras.layers.Conv2D(5, 3, padding="same"), keras.layers.BatchNormalization())
+    ]
+    model = functional(keras, *layers)
+    call, images = lean(model), numbers(2, SIDE, SIDE, 5)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: tf.function(call, autograph=False)(images), range(8)))
+    for outputs in found:
+        np.testing.assert_allclose(outputs, model(images, training=False), atol=2e-5, rtol=2e-5)
+    assert "call" not in vars(model.layers[1])
 
 
 def test_layers_are_themselves_again_afterwards() -> None:

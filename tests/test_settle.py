@@ -13,7 +13,7 @@ from transforms.restore import axes, strips
 from transforms.settle import leads, settle
 
 RANDOM = np.random.default_rng(0)
-KINDS = {"logits": 3, "probabilities": 3, "sigmoid": 1, "sigmoid_logits": 1}
+KINDS = {"logits": 3, "probabilities": 3, "sigmoid": 1, "sigmoid_logits": 1, "multilabel": 3, "multilabel_logits": 3}
 
 
 def dense(scores: Array, placement: Placement, labeling: Labeling) -> Array:
@@ -27,7 +27,7 @@ def dense(scores: Array, placement: Placement, labeling: Labeling) -> Array:
         channels, nan = (whole[0] > np.float32(labeling.cut)).astype(np.uint8), np.isnan(whole[0])
     else:
         channels, nan = argmax(np.moveaxis(whole, 0, -1))
-    return np.where(nan, labeling.ignore, channels)
+    return np.where(nan, labeling.ignore, np.array(labeling.channel_ids)[channels])
 
 
 def labels_of(scores: Array, placement: Placement, labeling: Labeling) -> Array:
@@ -38,8 +38,9 @@ def labels_of(scores: Array, placement: Placement, labeling: Labeling) -> Array:
     return made.labels
 
 
-def labeling_of(kind: str, **options: object) -> Labeling:
-    return Labeling(kind, tuple(range(max(2, KINDS[kind]))), nonfinite="ignore", **options)  # type: ignore[arg-type]
+def labeling_of(kind: str, threshold: float = 0.5) -> Labeling:
+    ids = (3, 7, 300)[: max(2, KINDS[kind])]
+    return Labeling(kind, ids, threshold=threshold, multilabel="argmax", nonfinite="ignore")
 
 
 def blobs(height: int, width: int, classes: int) -> Array:
@@ -67,12 +68,17 @@ SIZES = st.tuples(st.integers(1, 23), st.integers(1, 23))
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None)
-@given(data=st.data(), size=SIZES, grid=st.tuples(st.integers(1, 6), st.integers(1, 6)))
+@given(
+    data=st.data(),
+    size=SIZES,
+    grid=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    threshold=st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]),
+)
 def test_any_scores_give_what_interpolating_all_of_them_gives(
-    kind: str, data: st.DataObject, size: tuple[int, int], grid: tuple[int, int]
+    kind: str, data: st.DataObject, size: tuple[int, int], grid: tuple[int, int], threshold: float
 ) -> None:
     scores = data.draw(arrays(np.float32, (*grid, KINDS[kind]), elements=VALUES))
-    placement, labeling = Placement(*size, *grid, 0, 0, *grid), labeling_of(kind)
+    placement, labeling = Placement(*size, *grid, 0, 0, *grid), labeling_of(kind, threshold)
     np.testing.assert_array_equal(labels_of(scores, placement, labeling), dense(scores, placement, labeling))
 
 
@@ -110,6 +116,13 @@ def test_noise_is_left_to_strips() -> None:
     scores = RANDOM.normal(size=(16, 16, 3)).astype(np.float32)
     rows, columns = axes(Placement(50, 50, 16, 16, 0, 0, 16, 16), (16, 16))
     assert settle(scores, rows, columns, decide=winners, lead=leads) is None
+
+
+def test_a_block_that_is_larger_than_a_strip_is_left_to_strips() -> None:
+    scores = np.tile(np.arange(3, dtype=np.float32), (4, 4, 1))
+    for side, settles in ((200, True), (1200, False)):
+        rows, columns = axes(Placement(side, side, 4, 4, 0, 0, 4, 4), (4, 4))
+        assert (settle(scores, rows, columns, decide=winners, lead=leads) is not None) == settles
 
 
 def test_a_lead_that_rounding_may_lose_settles_nothing() -> None:

@@ -2,7 +2,7 @@
 
 Between four cells of the model's grid interpolation mixes their scores with weights that sum to one. A class that has
 the largest score at all four has it between them, too, and a score above the threshold at all four stays above it. So
-only pixels between cells that disagree are interpolated: those along the edges of what is seen, a tenth or less.
+only pixels between cells that disagree are interpolated: those along the edges of what is seen, usually a tenth.
 """
 
 from collections.abc import Callable
@@ -37,19 +37,23 @@ def settle(
         scores: `[h, w, C]`, what the head emits, cropped to the box.
         rows: Of the image on the grid.
         columns: Likewise.
-        decide: Gives labels `[...]` of finite scores `[C, ...]`, float32.
+        decide: Gives labels `[...]` of finite scores `[C, ...]`, float32; may overwrite them.
         lead: Gives by how much such scores are on the side of their label `[...]`; NaN where that cannot be said.
 
     Returns:
-        `[H, W]`, of the type that `decide` gives; None where so much is left to interpolate that strips are faster.
+        `[H, W]`, of the type that `decide` gives; None where so much is left to interpolate that strips are faster,
+        or the pixels between four cells alone are more than a strip.
     """
-    labels, certain = _on_grid(scores, decide, lead)
-    down, across = np.nonzero(~_agreeing(labels, certain, rows, columns))
     height, width = _longest(rows), _longest(columns)
-    if down.size * height * width > MOST_UNSETTLED * rows.low.size * columns.low.size:
+    step = STRIP_BYTES // (4 * scores.shape[2] * height * width)
+    if not step:
+        return None
+    labels, certain = _on_grid(scores, decide, lead)
+    unsettled = ~_agreeing(labels, certain, rows, columns)
+    if np.count_nonzero(unsettled) * height * width > MOST_UNSETTLED * rows.low.size * columns.low.size:
         return None
     settled: Array = labels.take(columns.low, axis=1).take(rows.low, axis=0)
-    step = max(1, STRIP_BYTES // (4 * scores.shape[2] * height * width))
+    down, across = np.nonzero(unsettled)
     for start in range(0, down.size, step):
         i = _pixels(rows, down[start : start + step], height)
         j = _pixels(columns, across[start : start + step], width)
@@ -61,10 +65,10 @@ def _on_grid(scores: Array, decide: Callable[[Array], Array], lead: Callable[[Ar
     """Each cell's label, and whether it keeps it for certain where its neighbours have the same."""
     labels, leading, largest = [], [], np.float32(0)
     for _, cells in bands(scores):
-        labels.append(decide(cells))
         leading.append(lead(cells))
         # NaN if there is one: then nothing is certain.
         largest = np.maximum(largest, np.abs(cells).max())
+        labels.append(decide(cells))
     return np.concatenate(labels), np.concatenate(leading) > ROUNDING * largest
 
 

@@ -7,7 +7,8 @@
 - Transposed convolutions take fewer products: `transposed.py`.
 
 Nothing is taken from the model. A normalisation computes the convolution in front of it once more, with other
-weights; if nobody else uses the first one, TensorFlow drops it from the graph.
+weights, and as nobody else takes what that one gave, TensorFlow drops it from the graph. Weights that are made so
+take as much memory as those that they stand for, once for all traces; those of `transposed.py` once for each.
 """
 
 import threading
@@ -29,6 +30,7 @@ _KERNELS = {
     "SeparableConv2D": ("pointwise_kernel",),
     "Conv2DTranspose": ("kernel",),
 }
+# Traces of one model change the same layers.
 _changing = threading.RLock()
 
 
@@ -72,18 +74,21 @@ class LeanModel:
             yield
 
     def _convolve(self, layer: Any, inputs: tf.Tensor) -> tf.Tensor:
-        outputs = _convolve(layer, inputs, Weights(_kernel(layer), layer.bias if layer.use_bias else None))
+        weights = Weights(_kernel(layer), layer.bias if layer.use_bias else None)
         if not _is_linear(layer.activation):
-            return layer.activation(outputs)
+            return layer.activation(_outputs(layer, inputs, weights))
+        # What is only normalised is dropped from the graph, and so needs no weights made for it.
+        trace = _plain_outputs if _is_only_normalized(layer) else _outputs
+        outputs = trace(layer, inputs, weights)
         self._convolved[outputs.ref()] = Convolved(layer, inputs)
         return outputs
 
     def _normalize(self, layer: Any, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
         training = args[0] if args else kwargs.get("training")
         before = self._convolved.get(inputs.ref())
-        if before is None or training is not False or len(inputs.shape) != 4:
+        if before is None or len(_takers(before.layer)) > 1 or training is not False or len(inputs.shape) != 4:
             return type(layer).call(layer, inputs, *args, **kwargs)
-        return _convolve(*before, self._folded(before.layer, layer))
+        return _outputs(*before, self._folded(before.layer, layer))
 
     def _folded(self, convolution: Any, normalization: Any) -> Weights:
         pair = (id(convolution), id(normalization))
@@ -118,23 +123,37 @@ def _scaled(convolution: Any, kernel: Array, scale: Array) -> Array:
     return kernel * (scale[:, np.newaxis] if kind == "Conv2DTranspose" else scale)
 
 
-def _convolve(layer: Any, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
-    """What a layer gives with these weights, before its activation."""
+def _outputs(layer: Any, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
+    """What a convolution gives with these weights, before its activation."""
     kernel, bias = weights
     if type(layer).__name__ == "Conv2DTranspose":
         upsample = upsampling(layer, inputs)
         if upsample is not None:
             return upsample(inputs, _values(kernel), bias=None if bias is None else _values(bias))
-    with _set(layer, **{_kernel_name(layer): kernel, "use_bias": False, "activation": None}):
+    return _plain_outputs(layer, inputs, weights)
+
+
+def _plain_outputs(layer: Any, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
+    with _set(layer, **{_kernel_name(layer): weights.kernel, "use_bias": False, "activation": None}):
         outputs = type(layer).call(layer, inputs)
-    return outputs if bias is None else tf.nn.bias_add(outputs, tf.convert_to_tensor(bias))
+    return outputs if weights.bias is None else tf.nn.bias_add(outputs, tf.convert_to_tensor(weights.bias))
+
+
+def _takers(layer: Any) -> list[Any]:
+    """The layers that take what a layer gives, each time that they do; none where a model does not say."""
+    return [getattr(node, "operation", None) or node.layer for node in getattr(layer, "_outbound_nodes", ())]
+
+
+def _is_only_normalized(layer: Any) -> bool:
+    takers = _takers(layer)
+    return len(takers) == 1 and _is_plain(takers[0]) and _is_normalization(takers[0])
 
 
 def _is_plain(layer: Any) -> bool:
     """Whether a layer is Keras's own, of a kind and with settings that are known here."""
     return (
-        (_is_convolution(layer) or _is_normalization(layer))
-        and type(layer).__module__.partition(".")[0] in ("keras", "tf_keras")
+        type(layer).__module__.partition(".")[0] in ("keras", "tf_keras")
+        and (_is_convolution(layer) or _is_normalization(layer))
         and layer.built
         and layer.compute_dtype == "float32"
         and getattr(layer, "quantization_mode", None) is None
