@@ -57,8 +57,9 @@ def winners(some: Array) -> Array:
 
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much is unsettled, it is interpolated block by block."""
+    """However much is unsettled, and however small the image, it is interpolated block by block."""
     monkeypatch.setattr(module, "MOST_UNSETTLED", 100)
+    monkeypatch.setattr(module, "LEAST_PIXELS_PER_CELL", 0)
 
 
 VALUES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, -1.0, 1e-7, 0.5 + 1e-7, 3e38, np.inf, -np.inf, np.nan])
@@ -93,7 +94,7 @@ def test_so_do_random_scores_and_letterboxes(kind: str, size: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("classes", [2, 3, 21])
-@pytest.mark.parametrize("size", [(300, 500), (40, 30)])
+@pytest.mark.parametrize("size", [(300, 500), (64, 130)])
 def test_of_smooth_scores_few_pixels_are_interpolated(size: tuple[int, int], classes: int) -> None:
     scores = blobs(64, 64, classes)
     rows, columns = axes(Placement(*size, 64, 64, 0, 0, 64, 64), (64, 64))
@@ -116,6 +117,13 @@ def test_noise_is_left_to_strips() -> None:
     scores = RANDOM.normal(size=(16, 16, 3)).astype(np.float32)
     rows, columns = axes(Placement(50, 50, 16, 16, 0, 0, 16, 16), (16, 16))
     assert settle(scores, rows, columns, decide=winners, lead=leads) is None
+
+
+def test_an_image_that_is_hardly_larger_than_the_grid_is_left_to_strips() -> None:
+    scores = np.tile(np.arange(3, dtype=np.float32), (8, 8, 1))
+    for width, settles in ((16, True), (15, False)):
+        rows, columns = axes(Placement(8, width, 8, 8, 0, 0, 8, 8), (8, 8))
+        assert (settle(scores, rows, columns, decide=winners, lead=leads) is not None) == settles
 
 
 def test_a_block_that_is_larger_than_a_strip_is_left_to_strips() -> None:

@@ -12,8 +12,9 @@ import numpy as np
 from transforms.elements import Array
 from transforms.restore import STRIP_BYTES, Axis, bands, finite
 
-# A pixel between cells that disagree costs several times what it costs in a strip.
+# A pixel between cells that disagree costs several times what it costs in a strip, and the cells are looked at first.
 MOST_UNSETTLED = 1 / 4
+LEAST_PIXELS_PER_CELL = 2
 # Two interpolations in float32 are off by a few of its smallest steps, relative to the largest score of all: a lead
 # that is smaller than this may be lost between two cells, and does not count.
 ROUNDING = 64 * float(np.finfo(np.float32).eps)
@@ -41,16 +42,17 @@ def settle(
         lead: Gives by how much such scores are on the side of their label `[...]`; NaN where that cannot be said.
 
     Returns:
-        `[H, W]`, of the type that `decide` gives; None where so much is left to interpolate that strips are faster,
-        or the pixels between four cells alone are more than a strip.
+        `[H, W]`, of the type that `decide` gives; None where strips are faster, because much is left to interpolate
+        or the image is hardly larger than the grid, and where the pixels between four cells alone exceed a strip.
     """
     height, width = _longest(rows), _longest(columns)
     step = STRIP_BYTES // (4 * scores.shape[2] * height * width)
-    if not step:
+    pixels, cells = rows.low.size * columns.low.size, scores.shape[0] * scores.shape[1]
+    if not step or pixels < LEAST_PIXELS_PER_CELL * cells:
         return None
     labels, certain = _on_grid(scores, decide, lead)
     unsettled = ~_agreeing(labels, certain, rows, columns)
-    if np.count_nonzero(unsettled) * height * width > MOST_UNSETTLED * rows.low.size * columns.low.size:
+    if np.count_nonzero(unsettled) * height * width > MOST_UNSETTLED * pixels:
         return None
     settled: Array = labels.take(columns.low, axis=1).take(rows.low, axis=0)
     down, across = np.nonzero(unsettled)

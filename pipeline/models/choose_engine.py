@@ -58,7 +58,7 @@ def settle_engine(
 
 def _reason_against(asked: str, *, local: bool) -> str | None:
     if find_spec("openvino") is None:
-        return f"OpenVINO, which is faster on most processors, is not installed ({_INSTALL})"
+        return f"OpenVINO, which is faster for some models, is not installed ({_INSTALL})"
     if asked == "openvino":
         return None
     if not local:
