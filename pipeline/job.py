@@ -17,7 +17,7 @@ from transforms.head import Head
 from transforms.render import Rendering
 
 # Raised when the same options begin to give other pixels, so that a rerun over old masks is noticed.
-PIXELS_VERSION = 2
+PIXELS_VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,7 @@ WIDE = WIDE_LINEAR | {"activation": "relu"}
         (FEW | {"kernel_size": 4, "activation": "softmax"}, (6, 9, 5), "DepthToSpace"),
         (FEW | {"filters": 1, "kernel_size": 8, "strides": 4, "use_bias": False}, (6, 9, 5), "DepthToSpace"),
         (WIDE, (8, 8, 5), "BatchMatMulV2"),
+        (WIDE, (4, 4, 5), "BatchMatMulV2"),
         (WIDE | {"use_bias": False}, (6, 12, 5), "BatchMatMulV2"),
     ],
 )
@@ -235,7 +236,7 @@ def test_a_transposed_convolution_that_gains_takes_fewer_products(
         (WIDE | {"kernel_size": 4}, (8, 8, 5)),
         (WIDE, (7, 10, 5)),
         (WIDE, (10, 7, 5)),
-        (WIDE, (4, 14, 5)),
+        (WIDE, (2, 6, 5)),
         (WIDE, (None, 8, 5)),
     ],
 )
@@ -243,6 +244,56 @@ def test_every_other_transposed_convolution_stays(settings: dict[str, Any], shap
     model = transposed(keras, shape, **settings)
     check(model, numbers(3, *(side or 6 for side in shape)))
     assert "Conv2DBackpropInput" in operations(lean(model), shape)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("normalized", [False, True])
+@pytest.mark.parametrize(
+    ("padding", "convolution"),
+    [
+        (((0, 1), (0, 1)), lambda layers: layers.Conv2D(7, 3, strides=2, activation="relu")),
+        (((0, 1), (0, 1)), lambda layers: layers.DepthwiseConv2D(3, strides=2)),
+        (1, lambda layers: layers.SeparableConv2D(7, 3)),
+        ((0, 2), lambda layers: layers.Conv2D(7, (1, 3), dilation_rate=2)),
+    ],
+)
+def test_zeros_that_a_convolution_adds_itself_are_not_copied(
+    library: Any, normalized: bool, padding: Any, convolution: Callable[[Any], Any]
+) -> None:
+    layers = library.layers
+    after = [layers.BatchNormalization()] if normalized else []
+    model = functional(library, layers.ZeroPadding2D(padding), convolution(layers), *after)
+    check(model)
+    assert "Pad" not in operations(lean(model))
+    assert "Pad" in operations(lambda batch: model(batch, training=False))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    ("padding", "convolution"),
+    [
+        (1, lambda layers: layers.Conv2D(7, 3, strides=2)),
+        (1, lambda layers: layers.Conv2D(7, 3, padding="same")),
+        (((0, 1), (0, 0)), lambda layers: layers.Conv2DTranspose(7, 2)),
+    ],
+)
+def test_other_zeros_stay(library: Any, padding: Any, convolution: Callable[[Any], Any]) -> None:
+    model = functional(library, library.layers.ZeroPadding2D(padding), convolution(library.layers))
+    check(model)
+    assert "Pad" in operations(lean(model))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_is_joined_for_the_last_layer_is_not_copied(library: Any) -> None:
+    layers = library.layers
+    inputs = library.Input((SIDE, SIDE, 5))
+    parts = [layers.Conv2D(count, 3, padding="same")(inputs) for count in (16, 20)]
+    joined = layers.Concatenate()(parts)
+    outputs = layers.Conv2DTranspose(3, 3, strides=2, padding="same", activation="softmax")(joined)
+    model = filled(library.Model(inputs, outputs))
+    check(model)
+    assert "ConcatV2" not in operations(lean(model))
+    assert "ConcatV2" in operations(lambda batch: model(batch, training=False))
 
 
 def test_a_layer_of_another_type_of_numbers_keeps_its_call() -> None:

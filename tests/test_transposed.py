@@ -34,6 +34,20 @@ def test_one_convolution_gives_what_the_transposed_one_does(size: int, stride: i
     np.testing.assert_allclose(upsample_at_once(images, kernel, stride, bias=bias), expected + bias, atol=1e-4)
 
 
+@pytest.mark.parametrize(("channels", "convolutions"), [((16, 20), 2), ((16, 17, 18), 3), ((15, 40), 1), ((40,), 1)])
+def test_wide_parts_of_what_was_joined_are_convolved_apart(channels: tuple[int, ...], convolutions: int) -> None:
+    parts, bias = [numbers(2, 5, 4, count) for count in channels], numbers(3)
+    images, kernel = np.concatenate(parts, axis=-1), numbers(3, 3, 3, sum(channels))
+
+    @tf.function(autograph=False)
+    def upsample(*parts: tf.Tensor) -> tf.Tensor:
+        return upsample_at_once(tf.concat(parts, axis=-1), kernel, 2, bias=bias)
+
+    np.testing.assert_allclose(upsample(*parts), plain(images, kernel, 2) + bias, atol=1e-4)
+    graph = upsample.get_concrete_function(*parts).graph
+    assert [op.type for op in graph.get_operations()].count("Conv2D") == convolutions
+
+
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (4, 10), (8, 6)])
 def test_sums_give_what_the_transposed_convolution_does(height: int, width: int) -> None:
     images, kernel, bias = numbers(2, height, width, 7), numbers(3, 3, 5, 7), numbers(5)

@@ -4,6 +4,7 @@
   the convolution's kernel and bias, and two passes over its whole output are gone. Keras runs them as they stand, and
   TensorFlow cannot put variables together: in a MobileNetV2 U-Net they took a fifth of the forward pass.
 - A bias is added by the operation that TensorFlow fuses into a convolution, together with the activation after it.
+- Zeros around an image are part of the convolution that would give it the same ones itself: no copy for them.
 - Transposed convolutions take fewer products: `transposed.py`.
 
 Nothing is taken from the model. A normalisation computes the convolution in front of it once more, with other
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from pipeline.models.graph_tensors import without_same_padding
 from pipeline.models.transposed import upsampling
 from transforms.elements import Array
 
@@ -134,9 +136,20 @@ def _outputs(layer: Any, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
 
 
 def _plain_outputs(layer: Any, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
-    with _set(layer, **{_kernel_name(layer): weights.kernel, "use_bias": False, "activation": None}):
+    settings = {_kernel_name(layer): weights.kernel, "use_bias": False, "activation": None}
+    inside = _inside(layer, inputs)
+    if inside is not None:
+        inputs, settings["padding"] = inside, "same"
+    with _set(layer, **settings):
         outputs = type(layer).call(layer, inputs)
     return outputs if weights.bias is None else tf.nn.bias_add(outputs, tf.convert_to_tensor(weights.bias))
+
+
+def _inside(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """What lies within the zeros that a convolution would add itself, if it were told to; None where that differs."""
+    if layer.padding != "valid" or type(layer).__name__ == "Conv2DTranspose":
+        return None
+    return without_same_padding(inputs, kernel=layer.kernel_size, stride=layer.strides, dilation=layer.dilation_rate)
 
 
 def _takers(layer: Any) -> list[Any]:

@@ -10,13 +10,14 @@ the input. Two kinds of layers take less on a CPU, and give the same values up t
   Winograd, "Arithmetic Complexity of Computations" (1980). Both axes together take 25 products for 36.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from functools import partial, reduce
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from pipeline.models.graph_tensors import joined
 from transforms.elements import Array
 
 # Filters that a vector unit computes at once: 512 bits of float32.
@@ -24,7 +25,7 @@ LANES = 16
 # Below this many filters, moving the sums and differences costs what the products save: 128 gained nothing where both
 # cores of a machine computed. Below this many pixels, reading 25 kernels does instead of nine.
 LEAST_FILTERS = 256
-LEAST_PIXELS = 64
+LEAST_PIXELS = 16
 
 
 class Upsample(Protocol):
@@ -71,6 +72,32 @@ def upsample_at_once(images: tf.Tensor, kernel: Array, stride: int, *, bias: Arr
     Returns:
         float32 `[N, H * stride, W * stride, F]`.
     """
+    taps, around = _taps_at_once(kernel, stride)
+    grown = [
+        tf.nn.conv2d(tf.pad(part, ((0, 0), around, around, (0, 0))), some, strides=1, padding="VALID")
+        for part, some in _apart(images, taps)
+    ]
+    if bias is not None:
+        # Here it is part of a convolution; of three channels at full size it took longer than all that follows.
+        grown[0] = tf.nn.bias_add(grown[0], np.tile(bias, stride * stride))
+    return tf.nn.depth_to_space(reduce(tf.add, grown), stride)
+
+
+def _apart(images: tf.Tensor, kernel: Array) -> Iterator[tuple[tf.Tensor, Array]]:
+    """Images and a convolution's kernel `[t, t, C, F]`, or the parts of both whose results add up to the same.
+
+    To join what a decoder and its encoder give, only to sum it up, is a copy of both. Each part has outputs of its
+    own to be added, which narrow ones are not worth.
+    """
+    parts = joined(images)
+    if len(parts) > 1 and min(part.shape[-1] for part in parts) < LANES:
+        parts = [images]
+    starts = np.cumsum([0, *(part.shape[-1] for part in parts[:-1])])
+    return zip(parts, np.split(kernel, starts[1:], axis=2), strict=True)
+
+
+def _taps_at_once(kernel: Array, stride: int) -> tuple[Array, tuple[int, int]]:
+    """A plain convolution's kernel `[t, t, C, stride * stride * F]`; how many inputs before and after it reaches."""
     size, _, filters, channels = kernel.shape
     # Output `stride * i + phase` sums input `i - back` times tap `stride * back + phase + cut`.
     cut = (size - stride) // 2
@@ -85,17 +112,7 @@ def upsample_at_once(images: tf.Tensor, kernel: Array, stride: int, *, bias: Arr
     for row, down, tap in places:
         for column, across, other in places:
             taps[row, column, :, down, across] = kernel[tap, other].T
-    around = (most, -least)
-    grown = tf.nn.conv2d(
-        tf.pad(images, ((0, 0), around, around, (0, 0))),
-        taps.reshape(*taps.shape[:3], -1),
-        strides=1,
-        padding="VALID",
-    )
-    if bias is not None:
-        # Here it is part of the convolution; of three channels at full size it took longer than all that follows.
-        grown = tf.nn.bias_add(grown, np.tile(bias, stride * stride))
-    return tf.nn.depth_to_space(grown, stride)
+    return taps.reshape(*taps.shape[:3], -1), (most, -least)
 
 
 def upsample_by_sums(images: tf.Tensor, kernel: Array, *, bias: Array | None = None) -> tf.Tensor:

@@ -1,0 +1,117 @@
+"""What a graph tells of its tensors is true."""
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.models.graph_tensors import joined, without_same_padding
+from transforms.elements import Array
+
+ONCE = {"kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1)}
+TWICE = ONCE | {"stride": (2, 2)}
+
+
+def seen(look: Callable[..., Any], *shapes: tuple[int | None, ...]) -> Any:
+    """What `look` returns of tensors of these shapes in a graph."""
+    found = []
+    tf.function(lambda *tensors: found.append(look(*tensors)), autograph=False).get_concrete_function(
+        *(tf.TensorSpec(shape) for shape in shapes)
+    )
+    return found[0]
+
+
+def numbers(*shape: int) -> Array:
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+
+
+def test_channels_side_by_side_are_the_tensors_that_were_joined() -> None:
+    wide, narrow = (None, 4, 4, 7), (None, 4, 4, 2)
+
+    def are_parts(axis: int) -> Callable[..., bool]:
+        return lambda *parts: list(map(id, joined(tf.concat(parts, axis)))) == list(map(id, parts))
+
+    assert seen(are_parts(-1), wide, narrow)
+    assert seen(are_parts(3), wide, narrow)
+
+
+@pytest.mark.parametrize(
+    ("make", "shapes"),
+    [
+        (lambda one, other: one + other, [(None, 4, 4, 7)] * 2),
+        (lambda one, other: tf.concat([one, other], 2), [(None, 4, 4, 7)] * 2),
+        (lambda one, other: tf.concat([one, other], -1), [(None, 4, 4, 7), (None, 4, 4, None)]),
+        (lambda one, other: tf.concat([one, other], -1), [(None, 4, 7)] * 2),
+    ],
+)
+def test_anything_else_is_itself(make: Callable[..., Any], shapes: list[tuple[int | None, ...]]) -> None:
+    def is_itself(*tensors: tf.Tensor) -> bool:
+        images = make(*tensors)
+        parts = joined(images)
+        return len(parts) == 1 and parts[0] is images
+
+    assert seen(is_itself, *shapes)
+
+
+def test_an_eager_tensor_tells_nothing() -> None:
+    images = tf.concat([numbers(1, 2, 2, 3)] * 2, axis=-1)
+    assert joined(images) == [images]
+    assert without_same_padding(tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]]), **ONCE) is None
+
+
+def test_zeros_are_found_just_where_a_convolution_adds_the_same() -> None:
+    found = 0
+    for size, kernel, stride, dilation in product((4, 5, 9), (1, 2, 3, 4), (1, 2, 3), (1, 2)):
+        if min(stride, dilation) > 1:
+            continue  # TensorFlow knows no such convolution
+        images, weights = numbers(1, size, 6, 2), numbers(kernel, 1, 2, 3)
+        settings = {"kernel": (kernel, 1), "stride": (stride, stride), "dilation": (dilation, 1)}
+        convolve = {"strides": stride, "dilations": (dilation, 1)}
+        same = tf.nn.conv2d(images, weights, padding="SAME", **convolve)
+        for before, after in product(range(4), repeat=2):
+            padded = tf.pad(images, [[0, 0], [before, after], [0, 0], [0, 0]])
+            amounts = ((0, 0), (before, after), (0, 0), (0, 0))
+
+            def finds(tensor: tf.Tensor, amounts: Any = amounts, settings: Any = settings) -> bool:
+                return without_same_padding(tf.pad(tensor, amounts), **settings) is tensor
+
+            is_found = seen(finds, images.shape)
+            found += is_found
+            reach = (kernel - 1) * dilation + 1
+            if size + before + after >= reach and stride <= reach:
+                valid = tf.nn.conv2d(padded, weights, padding="VALID", **convolve)
+                is_same = valid.shape == same.shape and np.allclose(valid, same, atol=1e-5)
+                # More zeros after the last whole step change nothing; only the least are taken for the same.
+                assert is_same or not is_found
+                assert is_found or not is_same or before + after > 0
+    assert found > 30
+
+
+@pytest.mark.parametrize(
+    ("shape", "amounts", "settings"),
+    [
+        ((None, 64, 64, 3), ((0, 0), (0, 1), (0, 1), (0, 0)), TWICE),
+        ((None, 65, 64, 3), ((0, 0), (1, 1), (0, 1), (0, 0)), TWICE),
+        ((None, None, None, 3), ((0, 0), (1, 1), (1, 1), (0, 0)), ONCE),
+    ],
+)
+def test_zeros_of_a_convolution(shape: tuple[int | None, ...], amounts: Any, settings: Any) -> None:
+    assert seen(lambda images: without_same_padding(tf.pad(images, amounts), **settings) is images, shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "amounts", "how"),
+    [
+        ((None, 64, 64, 3), ((0, 0), (1, 1), (1, 1), (0, 0)), {}),
+        ((None, 64, 64, 3), ((0, 0), (0, 1), (0, 1), (0, 0)), {"constant_values": 1}),
+        ((None, 64, 64, 3), ((0, 0), (0, 1), (0, 1), (0, 0)), {"mode": "REFLECT"}),
+        ((None, 64, 64, 3), ((0, 0), (0, 1), (0, 1), (0, 1)), {}),
+        ((None, 64, 64, 3), ((1, 0), (0, 1), (0, 1), (0, 0)), {}),
+        ((None, None, 64, 3), ((0, 0), (0, 1), (0, 1), (0, 0)), {}),
+    ],
+)
+def test_other_padding(shape: tuple[int | None, ...], amounts: Any, how: dict[str, Any]) -> None:
+    assert seen(lambda images: without_same_padding(tf.pad(images, amounts, **how), **TWICE) is None, shape)
