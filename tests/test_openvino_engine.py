@@ -162,6 +162,7 @@ class TestSettle:
     def test_not_where_there_is_a_gpu(
         self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(choose_engine, "GPU_DEVICES", ("/dev/null",))
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["GPU:0"])
         assert "there is a GPU" in self.settle(model, tmp_path, "auto").evidence[-1]
 

@@ -1,7 +1,9 @@
 """Which engine runs a model: TensorFlow, or OpenVINO where it is installed, right and of use."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from glob import glob
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +23,8 @@ Load = Callable[[], LoadedModel]
 
 LEAST_AGREEMENT = 0.9999
 COMPARED_IMAGES = 8
+# Of NVIDIA, of AMD, and of either below Windows.
+GPU_DEVICES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")
 _INSTALL = "pip install openvino scipy"
 
 
@@ -46,7 +50,7 @@ def settle_engine(
         return probe
     if asked == "tensorflow":
         return replace(probe, engine="tensorflow")
-    reason = _reason_against(asked, local=local)
+    reason = reason_against(asked, local=local)
     if reason is None:
         reason, probe = _tried(asked, load, probe, end, threshold, folder)
     if reason is None:
@@ -56,14 +60,25 @@ def settle_engine(
     return replace(probe, engine="tensorflow", evidence=(*probe.evidence, f"engine tensorflow: {reason}"))
 
 
-def _reason_against(asked: str, *, local: bool) -> str | None:
+def reason_against(asked: str, *, local: bool) -> str | None:
+    """What speaks against OpenVINO before any model is looked at; None if nothing does. Arguments as above."""
+    if asked == "tensorflow":
+        return "TensorFlow was asked for"
     if find_spec("openvino") is None:
         return f"OpenVINO, which is faster for some models, is not installed ({_INSTALL})"
     if asked == "openvino":
         return None
     if not local:
         return "the job runs on other machines, where OpenVINO is used only if it is named"
-    return "there is a GPU" if start_tensorflow().config.list_physical_devices("GPU") else None
+    return "there is a GPU" if has_gpu() else None
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow would find a GPU here; it is loaded only where one could be."""
+    # It takes seconds to load, and on Linux there is no GPU without one of these.
+    if sys.platform == "linux" and not any(glob(pattern) for pattern in GPU_DEVICES):
+        return False
+    return bool(start_tensorflow().config.list_physical_devices("GPU"))
 
 
 def _tried(

@@ -1,0 +1,70 @@
+"""What was found out about a model, kept beside its form for OpenVINO: the next job starts without TensorFlow.
+
+Loading TensorFlow and the model, the probe batch and comparing both engines are most of such a job's start. Where
+TensorFlow is the engine it loads the model in any case, so there nothing is kept.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pipeline.models.choose_engine import reason_against
+from pipeline.models.model_file import ModelFile
+from pipeline.models.probe import Probe, other_versions
+from pipeline.options import ModelOptions, RunOptions
+
+# Raised when probing finds other things, so that probes are not taken from older versions.
+PROBE_VERSION = 1
+_TOLD = "found out by an earlier job with this model and these options"
+
+
+def recall_probe(options: RunOptions, model: ModelFile) -> Probe | None:
+    """The probe of an earlier local job with this model and these options and versions; None if none can be used."""
+    if not _may_keep(options.model) or reason_against(options.model.engine, local=True):
+        return None
+    try:
+        probe = Probe.from_json(_place(options, model.digest).read_text())
+    except (OSError, KeyError, TypeError, ValueError):
+        # Not there, or not whole: the model is probed, as it would be without.
+        return None
+    fits = probe.digest == model.digest and probe.engine == "openvino" and not other_versions(probe)
+    return replace(probe, evidence=(*probe.evidence, _TOLD)) if fits else None
+
+
+def keep_probe(options: RunOptions, probe: Probe) -> None:
+    """Keeps the settled probe of a local job for the next one; not where it came from an earlier job itself."""
+    if probe.engine != "openvino" or not _may_keep(options.model) or _TOLD in probe.evidence:
+        return
+    # A job is none the worse for a full disk or a home that takes no files.
+    with suppress(OSError):
+        _write_whole(_place(options, probe.digest), probe.to_json())
+
+
+def _may_keep(options: ModelOptions) -> bool:
+    # A digest of the model says nothing of code that lies elsewhere; mixed precision is TensorFlow's.
+    return not options.custom_objects and not options.mixed_precision
+
+
+def _place(options: RunOptions, digest: str) -> Path:
+    from pipeline.models.openvino_engine import GRAPH_VERSION, cache_folder
+
+    decisive = {
+        "model": digest,
+        "options": asdict(replace(options.model, path="")),
+        "label": asdict(options.label),
+        "products": sorted(options.output.products),
+        "versions": [PROBE_VERSION, GRAPH_VERSION],
+    }
+    name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
+    return cache_folder() / "probes" / f"{name}.json"
+
+
+def _write_whole(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
+        file.write(text)
+    os.replace(file.name, path)

@@ -1,0 +1,158 @@
+"""What a job finds out about a model is taken by the next, as long as nothing that decides about it has changed."""
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import keras
+import pytest
+
+from pipeline import run as run_module
+from pipeline.main import run_options
+from pipeline.models import choose_engine, kept_probe
+from pipeline.models.kept_probe import keep_probe, recall_probe
+from pipeline.models.model_file import ModelFile
+from pipeline.models.probe import Probe
+from pipeline.options import ModelOptions, RunOptions
+from pipeline.run import run
+from tests.models import save, unet
+from tests.numpy_engine import numpy_probe
+from tests.trees import draw_folder, tree_of
+
+TOLD = "found out by an earlier job with this model and these options"
+FILE = ModelFile("m.keras", Path("m.keras"), "keras", "3", "a" * 64, 1)
+OPTIONS = RunOptions(model=ModelOptions(path="/m.keras"))
+SETTLED = replace(
+    numpy_probe(OPTIONS.model, FILE), engine="openvino", agreement=1.0, versions=(("keras", version("keras")),)
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def changed(**options: Any) -> RunOptions:
+    return replace(OPTIONS, model=replace(OPTIONS.model, **options))
+
+
+def test_what_was_kept_comes_back_and_says_so() -> None:
+    assert recall_probe(OPTIONS, FILE) is None
+    keep_probe(OPTIONS, SETTLED)
+    assert recall_probe(OPTIONS, FILE) == replace(SETTLED, evidence=(*SETTLED.evidence, TOLD))
+    # Wherever the model lies, whatever is read, and wherever masks go.
+    elsewhere = replace(changed(path="/other.keras"), output=replace(OPTIONS.output, path="/elsewhere"))
+    assert recall_probe(elsewhere, FILE) is not None
+
+
+def test_it_says_so_once_however_often_it_is_taken() -> None:
+    keep_probe(OPTIONS, SETTLED)
+    for _ in range(2):
+        recalled = recall_probe(OPTIONS, FILE)
+        assert recalled
+        assert recalled.evidence.count(TOLD) == 1
+        keep_probe(OPTIONS, recalled)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        changed(normalize="-1..1"),
+        changed(resize="letterbox"),
+        changed(engine="openvino"),
+        replace(OPTIONS, label=replace(OPTIONS.label, threshold=0.7)),
+        replace(OPTIONS, label=replace(OPTIONS.label, upsample="labels")),
+        replace(OPTIONS, output=replace(OPTIONS.output, products=frozenset({"confidence"}))),
+    ],
+)
+def test_other_options_find_out_for_themselves(options: RunOptions) -> None:
+    keep_probe(OPTIONS, SETTLED)
+    assert recall_probe(options, FILE) is None
+    keep_probe(options, SETTLED)
+    assert recall_probe(options, FILE) is not None
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        replace(SETTLED, digest="b" * 64),
+        replace(SETTLED, versions=(("keras", "0.1"),)),
+        replace(SETTLED, engine="tensorflow"),
+        replace(SETTLED, engine=""),
+    ],
+)
+def test_what_is_of_another_model_version_or_engine_is_not_taken(probe: Probe, cache: Path) -> None:
+    keep_probe(OPTIONS, SETTLED)
+    (place,) = cache.rglob("*.json")
+    place.write_text(probe.to_json())
+    assert recall_probe(OPTIONS, FILE) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "probe"),
+    [
+        (changed(custom_objects=("tests.custom_layers",)), SETTLED),
+        (changed(mixed_precision=True), SETTLED),
+        (OPTIONS, replace(SETTLED, engine="tensorflow")),
+    ],
+)
+def test_nothing_is_kept_where_more_decides_or_where_it_is_of_no_use(
+    options: RunOptions, probe: Probe, cache: Path
+) -> None:
+    keep_probe(options, probe)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "null", '{"spec": 1}', "\0"])
+def test_a_damaged_one_is_as_good_as_none(cache: Path, text: str) -> None:
+    keep_probe(OPTIONS, SETTLED)
+    (place,) = cache.rglob("*.json")
+    place.write_text(text)
+    assert recall_probe(OPTIONS, FILE) is None
+
+
+def test_a_place_that_takes_no_files_harms_nobody(cache: Path) -> None:
+    cache.write_text("a file where a folder should be")
+    keep_probe(OPTIONS, SETTLED)
+    assert recall_probe(OPTIONS, FILE) is None
+
+
+def test_versions_of_what_was_found_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_probe(OPTIONS, SETTLED)
+    monkeypatch.setattr(kept_probe, "PROBE_VERSION", kept_probe.PROBE_VERSION + 1)
+    assert recall_probe(OPTIONS, FILE) is None
+
+
+def test_with_a_gpu_auto_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_probe(OPTIONS, SETTLED)
+    named = changed(engine="openvino")
+    keep_probe(named, SETTLED)
+    monkeypatch.setattr(choose_engine, "has_gpu", lambda: True)
+    assert recall_probe(OPTIONS, FILE) is None
+    assert recall_probe(named, FILE) is not None
+
+
+def unwanted(*_: Any) -> NoReturn:
+    raise AssertionError("it is known already")
+
+
+def test_the_next_job_loads_no_model_to_find_out_and_makes_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images, model = draw_folder(tmp_path / "in", 3), save(unet(keras), tmp_path / "m.keras")
+    command = ["--input", str(images), "--model", str(model), "--normalize", "0..1", "--output"]
+    outputs = [tmp_path / name for name in ("first", "second", "other")]
+    assert run(run_options([*command, str(outputs[0])])) == 0
+    assert TOLD not in capfd.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "probe_file", unwanted)
+        patch.setattr(choose_engine, "measure_agreement", unwanted)
+        assert run(run_options([*command, str(outputs[1])])) == 0
+        assert TOLD in capfd.readouterr().err
+        with pytest.raises(AssertionError, match="known already"):
+            run(run_options([*command, str(outputs[2]), "--threshold", "0.7"]))
+    first, second = (tree_of(output / "masks") for output in outputs[:2])
+    assert len(first) == 3
+    assert first == second
