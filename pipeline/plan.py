@@ -14,6 +14,7 @@ from pipeline.inputs.check_channels import check_channels
 from pipeline.inputs.find_inputs import find_inputs, ids_below, root_of
 from pipeline.job import Job, differences, make_job
 from pipeline.models.engines import loaded_model
+from pipeline.models.kept_probe import keep_probe
 from pipeline.models.keras_model import open_model
 from pipeline.models.model_facts import file_facts
 from pipeline.models.model_file import ModelFile
@@ -125,6 +126,8 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     probe = _known_probe(stored, options, model) or find_probe(options.model, model)
     check_channels(probe.spec.channels, options.read)
     job = settled(make_job(options, run, probe, _class_table(options, probe)))
+    if not probe.engine and is_local(options.beam):
+        keep_probe(options, job.probe)
     _check_settings(job, stored)
     return Plan(job, command.roots, model, is_new=stored is None or stored.get("settings") != job.settings)
 

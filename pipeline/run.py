@@ -19,7 +19,7 @@ from pipeline.heartbeat import counts_of
 from pipeline.inputs.listing import describe_inputs
 from pipeline.job import Job
 from pipeline.models.engines import EngineLoader
-from pipeline.models.kept_probe import keep_probe, recall_probe
+from pipeline.models.kept_probe import recall_probe
 from pipeline.models.model_file import ModelFile
 from pipeline.models.probe import Probe
 from pipeline.options import ModelOptions, ReadOptions, RunOptions
@@ -59,7 +59,8 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
     command = check_command(options)
     name = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
     if options.dry_run:
-        return _describe(make_plan(command, name, find_probe=find_probe or probe_file), make_loader or engine_loader)
+        plan = make_plan(command, name, find_probe=find_probe or _probe_here(command))
+        return _describe(plan, make_loader or engine_loader)
     output = command.options.output.path
     staging = f"{output}/.tmp/{name}"
     with ExitStack() as stack:
@@ -71,31 +72,34 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         stack.enter_context(lease)
         clean_up = (lambda: None) if outlives else lease.release
         stack.enter_context(stopping_on_signals(say, clean_up, goes_on=may_go_on_alone(options.beam)))
-        probe = find_probe or _find_probe(command, lock, f"{staging}/probe.json")
-        plan = make_plan(command, name, find_probe=probe)
+        find_probe = find_probe or _find_probe(command, lock, f"{staging}/probe.json")
+        plan = make_plan(command, name, find_probe=find_probe)
         say(plan.describe())
         loader, job = (make_loader or engine_loader)(plan.job)
-        if plan.is_new and find_probe is None and is_local(options.beam):
-            keep_probe(command.options, job.probe)
         if plan.is_new and job.options.decode.fast_decode:
             say(f"Fast     --fast_decode: {fast_decode_agreement(job, loader())}")
         return _work(loader, job, lease)
 
 
 def _find_probe(command: Command, lock: str, answer: str) -> FindProbe:
-    """Has the model probed where it will run, unless an earlier job on this machine has kept what was found."""
+    """Has the model probed where it will run."""
     flags, output = command.options.beam, command.options.output.path
 
     def ask(options: ModelOptions, model: ModelFile) -> Probe:
         say("Model    tried on one of the workers first ...")
         return probe_on_worker(options, model, flags=flags, output=output, sign=lock, answer=answer)
 
-    def recall(options: ModelOptions, model: ModelFile) -> Probe:
-        return recall_probe(command.options, model) or probe_file(options, model)
+    return ask if may_go_on_alone(flags) else _probe_here(command)
 
-    if is_local(flags):
-        return recall
-    return ask if may_go_on_alone(flags) else probe_file
+
+def _probe_here(command: Command) -> FindProbe:
+    """Has the model probed in this process, unless an earlier job has kept what it found."""
+
+    def find(options: ModelOptions, model: ModelFile) -> Probe:
+        recalled = recall_probe(command.options, model) if is_local(command.options.beam) else None
+        return recalled or probe_file(options, model)
+
+    return find
 
 
 def _describe(plan: Plan, make_loader: MakeLoader) -> int:

@@ -1,5 +1,9 @@
 """What a job finds out about a model is taken by the next, as long as nothing that decides about it has changed."""
 
+import errno
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,17 +14,19 @@ import pytest
 
 from pipeline import run as run_module
 from pipeline.main import run_options
-from pipeline.models import choose_engine, kept_probe
+from pipeline.models import choose_engine, engines, kept_probe, openvino_engine
 from pipeline.models.kept_probe import keep_probe, recall_probe
 from pipeline.models.model_file import ModelFile
 from pipeline.models.probe import Probe
 from pipeline.options import ModelOptions, RunOptions
+from pipeline.output.tree import RECORD
 from pipeline.run import run
 from tests.models import save, unet
 from tests.numpy_engine import numpy_probe
 from tests.trees import draw_folder, tree_of
+from transforms.errors import RunError
 
-TOLD = "found out by an earlier job with this model and these options"
+TOLD = "found out by an earlier job with this model, these options and this kind of processor"
 FILE = ModelFile("m.keras", Path("m.keras"), "keras", "3", "a" * 64, 1)
 OPTIONS = RunOptions(model=ModelOptions(path="/m.keras"))
 SETTLED = replace(
@@ -45,15 +51,6 @@ def test_what_was_kept_comes_back_and_says_so() -> None:
     # Wherever the model lies, whatever is read, and wherever masks go.
     elsewhere = replace(changed(path="/other.keras"), output=replace(OPTIONS.output, path="/elsewhere"))
     assert recall_probe(elsewhere, FILE) is not None
-
-
-def test_it_says_so_once_however_often_it_is_taken() -> None:
-    keep_probe(OPTIONS, SETTLED)
-    for _ in range(2):
-        recalled = recall_probe(OPTIONS, FILE)
-        assert recalled
-        assert recalled.evidence.count(TOLD) == 1
-        keep_probe(OPTIONS, recalled)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +102,9 @@ def test_nothing_is_kept_where_more_decides_or_where_it_is_of_no_use(
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", "null", '{"spec": 1}', "\0"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", "null", '{"spec": 1}', "\0", json.dumps(json.loads(SETTLED.to_json()) | {"head": None})]
+)
 def test_a_damaged_one_is_as_good_as_none(cache: Path, text: str) -> None:
     keep_probe(OPTIONS, SETTLED)
     (place,) = cache.rglob("*.json")
@@ -119,9 +118,41 @@ def test_a_place_that_takes_no_files_harms_nobody(cache: Path) -> None:
     assert recall_probe(OPTIONS, FILE) is None
 
 
-def test_versions_of_what_was_found_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        (kept_probe, "PROBE_VERSION", kept_probe.PROBE_VERSION + 1),
+        (openvino_engine, "GRAPH_VERSION", openvino_engine.GRAPH_VERSION + 1),
+        (openvino_engine, "processor", lambda: "another"),
+    ],
+)
+def test_what_else_decides_is_kept_apart(
+    monkeypatch: pytest.MonkeyPatch, module: Any, name: str, value: object
+) -> None:
     keep_probe(OPTIONS, SETTLED)
-    monkeypatch.setattr(kept_probe, "PROBE_VERSION", kept_probe.PROBE_VERSION + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, value)
+        assert recall_probe(OPTIONS, FILE) is None
+    assert recall_probe(OPTIONS, FILE) is not None
+
+
+def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_probe(OPTIONS, SETTLED)
+    before = tree_of(cache)
+
+    def full(path: Path, text: str) -> NoReturn:
+        path.write_bytes(text[:9].encode())
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        keep_probe(OPTIONS, replace(SETTLED, agreement=0.5))
+    assert tree_of(cache) == before
+
+
+def test_an_openvino_that_cannot_be_loaded_is_no_mistake_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_probe(OPTIONS, SETTLED)
+    monkeypatch.setitem(sys.modules, "pipeline.models.openvino_engine", None)
     assert recall_probe(OPTIONS, FILE) is None
 
 
@@ -134,6 +165,11 @@ def test_with_a_gpu_auto_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recall_probe(named, FILE) is not None
 
 
+def job(folder: Path) -> list[str]:
+    images, model = draw_folder(folder / "in", 3), save(unet(keras), folder / "m.keras")
+    return ["--input", str(images), "--model", str(model), "--normalize", "0..1", "--output"]
+
+
 def unwanted(*_: Any) -> NoReturn:
     raise AssertionError("it is known already")
 
@@ -141,8 +177,7 @@ def unwanted(*_: Any) -> NoReturn:
 def test_the_next_job_loads_no_model_to_find_out_and_makes_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    images, model = draw_folder(tmp_path / "in", 3), save(unet(keras), tmp_path / "m.keras")
-    command = ["--input", str(images), "--model", str(model), "--normalize", "0..1", "--output"]
+    command = job(tmp_path)
     outputs = [tmp_path / name for name in ("first", "second", "other")]
     assert run(run_options([*command, str(outputs[0])])) == 0
     assert TOLD not in capfd.readouterr().err
@@ -156,3 +191,53 @@ def test_the_next_job_loads_no_model_to_find_out_and_makes_the_same(
     first, second = (tree_of(output / "masks") for output in outputs[:2])
     assert len(first) == 3
     assert first == second
+
+
+def test_the_next_job_loads_no_tensorflow(tmp_path: Path) -> None:
+    command = job(tmp_path)
+    code = (
+        "import sys; from pipeline.main import main; code = main(sys.argv[1:]); "
+        "print('tensorflow' in sys.modules); sys.exit(code)"
+    )
+    loaded = []
+    for name in ("first", "second"):
+        arguments = [sys.executable, "-c", code, "run", *command, str(tmp_path / name)]
+        loaded.append(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split()[-1])
+    assert loaded == ["True", "False"]
+
+
+def test_a_damaged_model_is_converted_anew(tmp_path: Path, cache: Path) -> None:
+    command = job(tmp_path)
+    assert run(run_options([*command, str(tmp_path / "first")])) == 0
+    (weights,) = cache.rglob("model.bin")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:100])
+    engines._start.cache_clear()
+    assert run(run_options([*command, str(tmp_path / "second")])) == 0
+    assert weights.read_bytes() == whole
+    assert tree_of(tmp_path / "first" / "masks") == tree_of(tmp_path / "second" / "masks")
+
+
+def test_a_model_that_does_not_fit_is_found_out_before_work_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = job(tmp_path)
+    assert run(run_options([*command, str(tmp_path / "first")])) == 0
+
+    def too_large(*_: Any) -> NoReturn:
+        raise MemoryError("no room")
+
+    engines._start.cache_clear()
+    monkeypatch.setattr(openvino_engine.OpenVinoEngine, "run", too_large)
+    with pytest.raises(RunError, match="does not fit into this machine's memory"):
+        run(run_options([*command, str(tmp_path / "second")]))
+    assert not (tmp_path / "second" / RECORD).exists()
+
+
+def test_only_what_a_job_found_out_itself_is_kept(tmp_path: Path, cache: Path) -> None:
+    """The record of an output tells what its own options gave, and perhaps an older version of maskbeam."""
+    command = [*job(tmp_path), str(tmp_path / "out")]
+    assert run(run_options(command)) == 0
+    kept = tree_of(cache / "maskbeam" / "openvino" / "probes")
+    assert run(run_options([*command, "--overwrite", "--threshold", "0.7"])) == 0
+    assert tree_of(cache / "maskbeam" / "openvino" / "probes") == kept

@@ -284,6 +284,16 @@ def test_other_zeros_stay(library: Any, padding: Any, convolution: Callable[[Any
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("shape", [(SIDE, SIDE, 6), (None, None, 6)])
+def test_zeros_around_a_convolution_in_groups_stay(library: Any, shape: tuple[int | None, ...]) -> None:
+    """Keras 2 computes it by a function of its own, which does not look at the padding once it was called."""
+    layers = library.layers
+    model = functional(library, layers.ZeroPadding2D(1), layers.Conv2D(4, 3, groups=2), shape=shape)
+    check(model, numbers(2, SIDE, SIDE, 6))
+    assert "Pad" in operations(lean(model), shape)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_what_is_joined_for_the_last_layer_is_not_copied(library: Any) -> None:
     layers = library.layers
     inputs = library.Input((SIDE, SIDE, 5))

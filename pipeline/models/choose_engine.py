@@ -1,8 +1,10 @@
 """Which engine runs a model: TensorFlow, or OpenVINO where it is installed, right and of use."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from glob import glob
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,8 +25,8 @@ Load = Callable[[], LoadedModel]
 
 LEAST_AGREEMENT = 0.9999
 COMPARED_IMAGES = 8
-# Of NVIDIA, of AMD, and of either below Windows.
-GPU_DEVICES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")
+# Of NVIDIA's cards and its boards, of AMD, and of any below Windows.
+GPU_DEVICES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/kfd", "/dev/dxg")
 _INSTALL = "pip install openvino scipy"
 
 
@@ -145,7 +147,11 @@ def start_engine(
         RunError: The model does not fit into memory, or its engine is not installed here.
     """
     if probe.engine == "openvino":
-        engine = _openvino(load, probe, end, threshold, folder)
+        try:
+            engine = _openvino(load, probe, end, threshold, folder)
+        except RuntimeError as error:
+            kind = type(error).__name__
+            raise RunError(f"OpenVINO cannot run this model here ({kind}); use --engine tensorflow.") from error
     else:
         start_tensorflow()
         from pipeline.models.engine import KerasEngine
@@ -159,4 +165,11 @@ def _openvino(load: Load, probe: Probe, end: str, threshold: float, folder: Path
         raise RunError(f"This output was begun with OpenVINO, which is not installed here: {_INSTALL}.")
     from pipeline.models.openvino_engine import OpenVinoEngine, kept
 
-    return OpenVinoEngine(kept(load, probe, end=end, threshold=threshold, folder=folder), probe)
+    find = partial(kept, load, probe, end=end, threshold=threshold, folder=folder)
+    path = find()
+    try:
+        return OpenVinoEngine(path, probe)
+    except RuntimeError:
+        # What is kept may have been damaged since. Made anew it is as good as its model, or fails once more.
+        shutil.rmtree(path.parent, ignore_errors=True)
+        return OpenVinoEngine(find(), probe)

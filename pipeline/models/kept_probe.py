@@ -7,7 +7,7 @@ TensorFlow is the engine it loads the model in any case, so there nothing is kep
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from pipeline.options import ModelOptions, RunOptions
 
 # Raised when probing finds other things, so that probes are not taken from older versions.
 PROBE_VERSION = 1
-_TOLD = "found out by an earlier job with this model and these options"
+_TOLD = "found out by an earlier job with this model, these options and this kind of processor"
 
 
 def recall_probe(options: RunOptions, model: ModelFile) -> Probe | None:
@@ -28,18 +28,17 @@ def recall_probe(options: RunOptions, model: ModelFile) -> Probe | None:
         return None
     try:
         probe = Probe.from_json(_place(options, model.digest).read_text())
-    except (OSError, KeyError, TypeError, ValueError):
-        # Not there, or not whole: the model is probed, as it would be without.
+    except Exception:
+        # Not there, not whole, of another shape, OpenVINO broken: the model is probed, and what is wrong shows then.
         return None
     fits = probe.digest == model.digest and probe.engine == "openvino" and not other_versions(probe)
     return replace(probe, evidence=(*probe.evidence, _TOLD)) if fits else None
 
 
 def keep_probe(options: RunOptions, probe: Probe) -> None:
-    """Keeps the settled probe of a local job for the next one; not where it came from an earlier job itself."""
-    if probe.engine != "openvino" or not _may_keep(options.model) or _TOLD in probe.evidence:
+    """Keeps what a local job has found out and settled; a disk that takes no more files is no reason to fail."""
+    if probe.engine != "openvino" or not _may_keep(options.model):
         return
-    # A job is none the worse for a full disk or a home that takes no files.
     with suppress(OSError):
         _write_whole(_place(options, probe.digest), probe.to_json())
 
@@ -50,7 +49,7 @@ def _may_keep(options: ModelOptions) -> bool:
 
 
 def _place(options: RunOptions, digest: str) -> Path:
-    from pipeline.models.openvino_engine import GRAPH_VERSION, cache_folder
+    from pipeline.models.openvino_engine import GRAPH_VERSION, cache_folder, processor
 
     decisive = {
         "model": digest,
@@ -58,6 +57,8 @@ def _place(options: RunOptions, digest: str) -> Path:
         "label": asdict(options.label),
         "products": sorted(options.output.products),
         "versions": [PROBE_VERSION, GRAPH_VERSION],
+        # Folders may be shared, and last bits differ between processors.
+        "processor": processor(),
     }
     name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
     return cache_folder() / "probes" / f"{name}.json"
@@ -65,6 +66,9 @@ def _place(options: RunOptions, digest: str) -> Path:
 
 def _write_whole(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
-        file.write(text)
-    os.replace(file.name, path)
+    staged = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        staged.write_text(text)
+        os.replace(staged, path)
+    finally:
+        staged.unlink(missing_ok=True)

@@ -147,7 +147,8 @@ def _plain_outputs(layer: Any, inputs: tf.Tensor, weights: Weights) -> tf.Tensor
 
 def _inside(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """What lies within the zeros that a convolution would add itself, if it were told to; None where that differs."""
-    if layer.padding != "valid" or type(layer).__name__ == "Conv2DTranspose":
+    # Keras 2 keeps what it traced of a convolution in groups, and takes it for any padding.
+    if layer.padding != "valid" or type(layer).__name__ == "Conv2DTranspose" or getattr(layer, "groups", 1) > 1:
         return None
     return without_same_padding(inputs, kernel=layer.kernel_size, stride=layer.strides, dilation=layer.dilation_rate)
 

@@ -129,12 +129,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskbeam" / "openvino"
 
 
+def processor() -> str:
+    """The kind of this machine's processor, and what it can do, as OpenVINO names them."""
+    names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+    return str([openvino.Core().get_property("CPU", name) for name in names])
+
+
 def _key(probe: Probe, end: str, threshold: float) -> str:
     """A digest of all that decides about the graph."""
     graph = {
         "model": probe.digest,
         "fed": [asdict(probe.spec), asdict(probe.normalization), probe.channel_order, probe.channels_first],
         "read": [asdict(probe.head), probe.output_stride, end, threshold],
-        "versions": [version("openvino"), version("tensorflow"), GRAPH_VERSION],
+        "versions": sorted({*probe.versions, *((name, version(name)) for name in ("openvino", "tensorflow"))}),
+        "graph": GRAPH_VERSION,
     }
     return hashlib.sha256(json.dumps(graph, sort_keys=True).encode()).hexdigest()[:32]

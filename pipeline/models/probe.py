@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -153,7 +154,9 @@ def _planes(spec: InputSpec) -> Array:
 
 
 def _versions(framework: str) -> tuple[tuple[str, str], ...]:
-    packages = ("tensorflow",) if framework == "saved_model" else ("tensorflow", framework)
+    packages = ["tensorflow"] if framework == "saved_model" else ["tensorflow", framework]
+    # Presets of KerasHub say little of what they compute: its code does.
+    packages += ["keras-hub"] if "keras_hub" in sys.modules else []
     return tuple((package, version(package)) for package in packages)
 
 
