@@ -108,6 +108,26 @@ class TestKept:
         assert_same(first(planes), second(planes), pixels=0)
         assert first.batch_size == second.batch_size == measured.batch_size
 
+    def test_what_openvino_cannot_run_is_converted_once_more_and_then_told(
+        self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded, probe = model
+        probe, loads = replace(probe, engine="openvino"), []
+
+        def load() -> LoadedModel:
+            loads.append(loaded)
+            return loaded
+
+        start_engine(load, probe, end="labels", folder=tmp_path)
+
+        def broken(*_: Any, **__: Any) -> NoReturn:
+            raise RuntimeError("Exception from src/core.cpp:110")
+
+        monkeypatch.setattr(OpenVinoEngine, "__init__", broken)
+        with pytest.raises(RunError, match=r"cannot run this model here \(RuntimeError\); use --engine tensorflow"):
+            start_engine(load, probe, end="labels", folder=tmp_path)
+        assert len(loads) == 2
+
     def test_what_changes_the_graph_is_kept_apart(self, model: tuple[LoadedModel, Probe], tmp_path: Path) -> None:
         loaded, probe = model
         keep = partial(kept, lambda: loaded, folder=tmp_path)

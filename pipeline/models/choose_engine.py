@@ -144,7 +144,7 @@ def start_engine(
         The engine, and the probe with its batch size.
 
     Raises:
-        RunError: The model does not fit into memory, or its engine is not installed here.
+        RunError: The model does not fit into memory, or its engine cannot run it or is not installed here.
     """
     if probe.engine == "openvino":
         try:
