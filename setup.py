@@ -13,6 +13,7 @@ RUNTIME = [
     "pillow>=12.3,<13",
     "tensorflow>=2.21,<2.22",
     "tf_keras>=2.21,<2.22",
+    "zlib-ng>=1.0",
 ]
 
 PARTS = ["classes", "inputs", "inspection", "models", "output", "reports", "sample", "storage"]
