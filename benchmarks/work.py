@@ -39,7 +39,7 @@ class Scale:
 
 
 FULL = Scale(images=2800, rounds=3, few=1000, heavy=240, large=60, tiny=100_000, long=(3000, 30_000))
-QUICK = Scale(images=320, rounds=1, few=200, heavy=14, large=0, tiny=0, long=(320, 1200), seconds=3, everything=False)
+QUICK = Scale(images=320, rounds=1, few=160, heavy=12, large=0, tiny=0, long=(320, 1000), seconds=3, everything=False)
 
 
 class Data:
