@@ -93,6 +93,7 @@ def test_an_output_never_needs_a_folder_where_another_is_a_file(tmp_path: Path) 
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x") as made:
             made.write(image_id)
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) == 6
 
 
 def test_names_that_differ_by_case_or_normalisation_are_different() -> None:

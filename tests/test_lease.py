@@ -44,8 +44,9 @@ def test_a_lease_runs_out() -> None:
 def test_a_dead_process_on_this_machine_holds_nothing() -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    with Lease(held_by(dead.pid, os.uname().nodename, 1e12), URI, "mine"):
-        pass
+    storage = held_by(dead.pid, os.uname().nodename, 1e12)
+    with Lease(storage, URI, "mine"):
+        assert json.loads(storage.read(URI))["run"] == "mine"
 
 
 def test_a_live_process_on_this_machine_holds_it() -> None:
@@ -72,7 +73,7 @@ def test_an_unreadable_lease_is_taken() -> None:
     storage = MemoryStorage()
     storage.write(URI, b"{", expected=None)
     with Lease(storage, URI, "mine"):
-        check_holder(storage, URI, "mine")
+        assert json.loads(storage.read(URI))["run"] == "mine"
 
 
 def test_the_death_of_a_client_does_not_end_the_lease_of_a_job_that_outlives_it() -> None:

@@ -111,7 +111,9 @@ def test_models_made_of_layers_and_tensor_operations_are_safe(name: str, tmp_pat
 def test_channels_reversed_by_slicing_are_safe(tmp_path: Path) -> None:
     """As caffe's preprocessing does; Keras 2 itself cannot save it as `.keras`."""
     built = unet(tf_keras, prepare=tf_keras.applications.vgg16.preprocess_input)
-    open_model(ModelOptions(path=str(save(built, tmp_path / "m.h5"))))
+    file = open_model(ModelOptions(path=str(save(built, tmp_path / "m.h5"))))
+    assert "SlicingOpLambda" in str(file.config)
+    assert list(find_code(file.config)) == []
 
 
 def test_losses_of_the_users_own_do_not_matter(tmp_path: Path) -> None:
