@@ -183,7 +183,7 @@ def test_the_next_job_loads_no_model_to_find_out_and_makes_the_same(
     assert TOLD not in capfd.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "probe_file", unwanted)
-        patch.setattr(choose_engine, "measure_agreement", unwanted)
+        patch.setattr(choose_engine, "compare_engines", unwanted)
         assert run(run_options([*command, str(outputs[1])])) == 0
         assert TOLD in capfd.readouterr().err
         with pytest.raises(AssertionError, match="known already"):

@@ -19,7 +19,8 @@ from pipeline.models.probe import Probe, probe_model
 from pipeline.models.trial import synthetic_planes
 from pipeline.options import ModelOptions
 from tests.models import save, unet
-from tests.scored_model import FLOAT_KINDS, PLANES, answering, values_of
+from tests.scored_model import FLOAT_KINDS, PLANES, H, W, answering, values_of
+from transforms.elements import Array
 from transforms.errors import RunError
 from transforms.head import make_head
 from transforms.predict import Scores
@@ -69,6 +70,32 @@ def test_models_of_every_kind_are_converted(K: Any, name: str, head: str, size: 
     other = KerasEngine(loaded, probe, end="labels", batch_size=4)(planes)
     assert (mine.logits == other.logits).mean() > 0.999
     np.testing.assert_allclose(mine.confidence, other.confidence, rtol=1e-4)
+
+
+NAMES = ("sureness", "ending", "nonfinite", "Identity", "maskbeam_ending_1")
+
+
+@pytest.fixture(scope="module")
+def many_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel; TensorFlow calls the outputs of its functions `Identity`, `Identity_1`, ..."""
+    module = tf.Module()
+    module.weight = tf.Variable(1.0)
+    module.predict = tf.function(
+        lambda image: {name: image * (module.weight + float(i)) for i, name in enumerate(NAMES)},
+        input_signature=[tf.TensorSpec((None, H, W, 3), name="image")],
+    )
+    folder = tmp_path_factory.mktemp("many_outputs")
+    tf.saved_model.save(module, str(folder), signatures=module.predict)
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_output_of_a_saved_model_is_read_whatever_it_is_called(many_outputs: Path, name: str) -> None:
+    loaded, probe = opened(many_outputs, normalize="-1..1", output_name=name)
+    planes = synthetic_planes(4, H, W, 3)
+    mine = OpenVinoEngine(convert(loaded, probe, end="logits"), probe, batch_size=4)(planes)
+    assert_same(mine, KerasEngine(loaded, probe, end="logits", batch_size=4)(planes), pixels=H * W)
+    np.testing.assert_allclose(mine.logits, (planes / 127.5 - 1) * (NAMES.index(name) + 1), atol=1e-4)
 
 
 def test_calls_side_by_side_give_what_they_give_alone(tmp_path: Path) -> None:
@@ -172,12 +199,32 @@ class TestSettle:
     def test_not_where_labels_differ(
         self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(choose_engine, "measure_agreement", lambda *_, **__: 0.9998)
+        monkeypatch.setattr(choose_engine, "compare_engines", lambda *_, **__: (0.9998, 0.0))
         probe = self.settle(model, tmp_path, "auto")
         assert probe.engine == "tensorflow"
         assert "only 99.9800% of labels" in probe.evidence[-1]
-        named = self.settle(model, tmp_path, "openvino")
-        assert (named.engine, named.agreement) == ("openvino", 0.9998)
+        with pytest.raises(RunError, match=r"^--engine openvino: .* only 99.9800% of .*; use --engine tensorflow"):
+            self.settle(model, tmp_path, "openvino")
+
+    @pytest.mark.parametrize(("sureness", "refused"), [(1.001, False), (0.5, True)])
+    def test_not_where_confidence_differs(
+        self,
+        model: tuple[LoadedModel, Probe],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        sureness: float,
+        refused: bool,
+    ) -> None:
+        run = OpenVinoEngine.run
+
+        def scaled(engine: OpenVinoEngine, planes: Array) -> tuple[Array, ...]:
+            ending, sure, nonfinite = run(engine, planes)
+            return ending, (sure * sureness).astype(int), nonfinite
+
+        monkeypatch.setattr(OpenVinoEngine, "run", scaled)
+        probe = self.settle(model, tmp_path, "auto")
+        assert (probe.engine == "tensorflow") == refused
+        assert ("mean confidence" in probe.evidence[-1]) == refused
 
     def test_not_where_there_is_a_gpu(
         self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

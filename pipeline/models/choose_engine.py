@@ -17,6 +17,7 @@ from pipeline.models.keras_model import LoadedModel
 from pipeline.models.probe import Probe
 from pipeline.models.tensorflow_start import start_tensorflow
 from pipeline.models.trial import synthetic_planes
+from transforms.confidence import UNIT
 from transforms.elements import Array
 from transforms.errors import RunError
 from transforms.head import EXCLUSIVE, Head, cut
@@ -24,6 +25,8 @@ from transforms.head import EXCLUSIVE, Head, cut
 Load = Callable[[], LoadedModel]
 
 LEAST_AGREEMENT = 0.9999
+# Of an image's mean confidence; sums in another order change the fifth digit.
+MOST_DRIFT = 0.01
 COMPARED_IMAGES = 8
 # Of NVIDIA's cards and its boards, of AMD, and of any below Windows.
 GPU_DEVICES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/kfd", "/dev/dxg")
@@ -46,7 +49,7 @@ def settle_engine(
         folder: Where converted models are kept; the user's cache unless told.
 
     Raises:
-        RunError: OpenVINO was asked for by name and cannot run this model.
+        RunError: OpenVINO was asked for by name, and cannot run this model or gives other labels.
     """
     if probe.engine:
         return probe
@@ -88,28 +91,39 @@ def _tried(
 ) -> tuple[str | None, Probe]:
     """Converts and compares: what speaks against OpenVINO, or None and the probe that uses it."""
     try:
-        agreement = measure_agreement(load, probe, end=end, threshold=threshold, folder=folder)
+        agreement, drift = compare_engines(load, probe, end=end, threshold=threshold, folder=folder)
     except Exception as error:  # whatever a converter raises for a model that it does not know
         return f"OpenVINO cannot run this model ({type(error).__name__})", probe
     told = f"{100 * agreement:.4f}% of labels on a probe batch are TensorFlow's"
-    if agreement < LEAST_AGREEMENT and asked == "auto":
+    if agreement < LEAST_AGREEMENT:
         return f"with OpenVINO only {told}", probe
+    if drift > MOST_DRIFT:
+        return f"with OpenVINO the mean confidence of an image is {drift:.4f} off TensorFlow's", probe
     name = version("openvino")
     evidence = (*probe.evidence, f"engine openvino {name}: {told}")
     versions = (*probe.versions, ("openvino", name))
     return None, replace(probe, engine="openvino", agreement=agreement, evidence=evidence, versions=versions)
 
 
-def measure_agreement(load: Load, probe: Probe, *, end: str, threshold: float, folder: Path | None) -> float:
-    """The share of labels that are the same with OpenVINO and with TensorFlow."""
+def compare_engines(
+    load: Load, probe: Probe, *, end: str, threshold: float, folder: Path | None
+) -> tuple[float, float]:
+    """Runs OpenVINO and TensorFlow on the same planes, and compares all that a run takes from an engine.
+
+    Returns:
+        The share of labels that are the same, those of a plane with another number of NaN apart; and the largest
+        difference of a plane's mean confidence, 0..1.
+    """
     start_tensorflow()
     from pipeline.models.engine import KerasEngine
 
     planes = synthetic_planes(COMPARED_IMAGES, *probe.plane_size, probe.spec.channels)
-    mine = _openvino(load, probe, end, threshold, folder)(planes).logits
-    other = KerasEngine(load(), probe, end=end, threshold=threshold)(planes).logits
-    same = labels_of(mine, probe.head, threshold) == labels_of(other, probe.head, threshold)
-    return float(same.mean())
+    mine = _openvino(load, probe, end, threshold, folder)(planes)
+    other = KerasEngine(load(), probe, end=end, threshold=threshold)(planes)
+    same = labels_of(mine.logits, probe.head, threshold) == labels_of(other.logits, probe.head, threshold)
+    same[mine.nonfinite != other.nonfinite] = False
+    drift = np.abs(mine.confidence - other.confidence).max() / (UNIT * probe.map_size[0] * probe.map_size[1])
+    return float(same.mean()), float(drift)
 
 
 def labels_of(ending: Array, head: Head, threshold: float) -> Array:

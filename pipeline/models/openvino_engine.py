@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,11 +23,12 @@ from pipeline.models.probe import Probe
 from transforms.elements import Array
 
 # Raised when the graph around the model changes, so that converted models are not taken from older versions.
-GRAPH_VERSION = 5
+GRAPH_VERSION = 6
 # Its own default for precision is bfloat16 where the processor has it, which changed 0.7% of a model's labels; its
 # other hint, throughput, was half as fast.
 SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-_NAMES = ("ending", "sureness", "nonfinite")
+# What a scoring gives. The model's own tensors are in the same graph, under names that are its author's to choose.
+_NAMES = ("maskbeam_ending", "maskbeam_sureness", "maskbeam_nonfinite")
 
 
 class OpenVinoEngine(BatchedEngine):
@@ -88,9 +90,15 @@ def convert(loaded: LoadedModel, probe: Probe, *, end: str, threshold: float = 0
 
     spec = probe.spec
     signature = tf.TensorSpec((loaded.inputs[0].shape[0], spec.height, spec.width, spec.channels), tf.float32)
-    score = tf.function(make_scoring(loaded, probe, end=end, threshold=threshold), autograph=False)
-    traced = score.get_concrete_function(signature)
-    names = {tensor.name: name for tensor, name in zip(traced.outputs, _NAMES, strict=True)}
+    score = make_scoring(loaded, probe, end=end, threshold=threshold)
+
+    @partial(tf.function, autograph=False)
+    def named(planes: Any) -> tuple[Any, ...]:
+        # What TensorFlow calls them, `Identity_1` and so on, functions inside the model call theirs, too.
+        return tuple(tf.identity(tensor, name=name) for tensor, name in zip(score(planes), _NAMES, strict=True))
+
+    traced = named.get_concrete_function(signature)
+    names = {f"{name}:0": name for name in _NAMES}
     graph = GraphIteratorTFGraph(traced.graph, True, False, None, names)
     front_end = FrontEndManager().load_by_framework("tf")
     return front_end.convert(front_end.load(graph, True))
