@@ -6,9 +6,17 @@ import io
 import pytest
 from PIL import Image
 
-from pipeline.inputs.kinds import Kind, extension_of, is_gzip_shard, is_image, kind_by_content, kind_by_extension
+from pipeline.inputs.kinds import (
+    Kind,
+    extension_of,
+    is_gzip_shard,
+    kind_by_content,
+    kind_by_extension,
+    left_out_as,
+)
 from pipeline.inputs.tfrecord import frame
 from tests.shard_files import png
+from transforms.signatures import is_image
 
 SHARD = frame(b"x" * 500) * 3
 
@@ -54,6 +62,26 @@ def test_a_name_counts_only_where_the_content_says_nothing(name: str) -> None:
     assert kind(b"damaged from the start", uri=f"/d/{name}") is Kind.SHARD
     assert kind(gzip.compress(b"damaged")[:-3], uri=f"/d/{name}") is Kind.GZIP_SHARD
     assert kind(png(), uri=f"/d/{name}") is Kind.IMAGE
+
+
+@pytest.mark.parametrize("name", ["a.NEF", "a.cr2", "a.dng", "a.tif.ovr", "a.TIF.MSK", "a.jpg.aux.xml", "a.thm"])
+def test_camera_raws_and_companions_of_images_are_no_images_though_tiffs_by_content(name: str) -> None:
+    assert kind_by_extension(f"/d/{name}", named=False) is Kind.OTHER
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "expected"),
+    [
+        ("1.2.840.113", bytes(128) + b"DICM", "DICOM"),
+        ("x.DCM", b"text", ".dcm"),
+        ("scan.Miller", b"text", "with another extension"),
+        ("y.a\nmaskbeam: forged", b"", "with another extension"),
+        ("Miller", b"", "without extension"),
+        ("a.docx", b"PK", ".docx"),
+    ],
+)
+def test_what_is_left_out_is_counted_by_kind_and_never_by_name(name: str, head: bytes, expected: str) -> None:
+    assert left_out_as(f"/d/{name}", head) == expected
 
 
 def test_extensions() -> None:

@@ -281,3 +281,15 @@ def test_the_graph_of_a_sample(tmp_path: Path) -> None:
 
 def test_the_graph_of_nothing() -> None:
     run(ReadOptions(patterns=("/nowhere/*.jpg",), allow_empty=True), ids=[], failed=[], counted=0)
+
+
+def test_what_belongs_to_another_image_is_none_even_where_a_manifest_lists_it(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["a.png", "a.png.ovr", "b.MSK"])
+    assert [image.image_id for image in images(read_all(tmp_path))] == ["a"]
+    (tmp_path / "list.txt").write_text("a.png.ovr\na.png\nb.MSK\n")
+    found = read_all(tmp_path / "list.txt")
+    assert [item.code if isinstance(item, Failure) else "" for item in found] == [
+        "UNSUPPORTED_FORMAT",
+        "",
+        "UNSUPPORTED_FORMAT",
+    ]

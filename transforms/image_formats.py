@@ -16,39 +16,25 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import PREFIXES as TIFF_SIGNATURES
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from transforms.errors import ImageError
+from transforms.signatures import CAMERA_RAW, HEAD_BYTES, format_of
+from transforms.tiff_tags import unread_kind
 
 # Our cap is read from the header before anything is decoded. Pillow's own would warn, or refuse, on top of it.
 PIL.Image.MAX_IMAGE_PIXELS = None
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_SIGNATURES: tuple[tuple[int, bytes, type[ImageFile]], ...] = (
-    (0, b"\xff\xd8\xff", JpegImageFile),
-    (0, _PNG_SIGNATURE, PngImageFile),
-    *((0, prefix, TiffImageFile) for prefix in TIFF_SIGNATURES),
-    (8, b"WEBP", WebPImageFile),
-    (0, b"GIF87a", GifImageFile),
-    (0, b"GIF89a", GifImageFile),
-    (0, b"BM", BmpImageFile),
-)
-# Told apart only to be named to the user; none of these is opened.
-_FOREIGN = (
-    (0, b"%!PS", "PostScript"),
-    (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
-    (0, b"%PDF", "PDF"),
-    (0, b"8BPS", "Photoshop"),
-    (0, b"SIMPLE  =", "FITS"),
-    (0, b"\x00\x00\x00\x0cjP", "JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (4, b"ftyp", "HEIC or AVIF"),
-    (0, b"\x93NUMPY", "NumPy"),
-    (0, b"\x89HDF", "HDF5"),
-    (128, b"DICM", "DICOM"),
-)
+_CLASSES: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "TIFF": TiffImageFile,
+    "WebP": WebPImageFile,
+    "BMP": BmpImageFile,
+    "GIF": GifImageFile,
+}
 # What Pillow says of a TIFF that is whole but organised in a way that it has no reader for.
 _TIFF_UNKNOWN = ("unknown pixel mode", "unknown data organization", "Invalid value for samples per pixel")
 
@@ -85,17 +71,21 @@ def too_large(pixels: int, max_pixels: int) -> ImageError:
 def _image_class(data: bytes) -> type[ImageFile]:
     if not data:
         raise ImageError("UNREADABLE", "it holds no bytes at all")
-    for offset, signature, image_class in _SIGNATURES:
-        if data.startswith(signature, offset):
-            if image_class is PngImageFile:
-                _check_png(data)
-            return image_class
-    for offset, signature, name in _FOREIGN:
-        if data.startswith(signature, offset):
-            raise ImageError(
-                "UNSUPPORTED_FORMAT", f"it is a {name} file; JPEG, PNG, TIFF, WebP, BMP and GIF are read"
-            )
+    name = format_of(data[:HEAD_BYTES])
+    name = (unread_kind(data) if name == "TIFF" else "") or name
+    if name == "PNG":
+        _check_png(data)
+    if name in _CLASSES:
+        return _CLASSES[name]
+    if name:
+        raise ImageError("UNSUPPORTED_FORMAT", _unsupported(name))
     raise ImageError("UNREADABLE", "its bytes are not those of a JPEG, PNG, TIFF, WebP, BMP or GIF file")
+
+
+def _unsupported(name: str) -> str:
+    if name == CAMERA_RAW:
+        return "it is a camera raw file, of which a thumbnail would be read; develop it to a TIFF, PNG or JPEG"
+    return f"its format is {name}; JPEG, PNG, TIFF, WebP, BMP and GIF are read"
 
 
 def _check_png(data: bytes) -> None:

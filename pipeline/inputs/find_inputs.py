@@ -6,7 +6,7 @@ extension; others are told by their first bytes.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from pipeline.inputs.kinds import (
     is_named_like_a_shard,
     kind_by_content,
     kind_by_extension,
+    left_out_as,
 )
 from pipeline.inputs.manifest import Line, parse_manifest
 from pipeline.options import ReadOptions
@@ -29,6 +30,8 @@ from transforms.errors import RunError
 _log = logging.getLogger(__name__)
 _THREADS = 16
 _BATCH = 256
+# What a file is, and what it is counted as if it is left out.
+_Told = tuple[Kind, str]
 
 
 class Input(NamedTuple):
@@ -48,7 +51,7 @@ def find_inputs(pattern: str, options: ReadOptions, *, left_out: Counter[str] | 
     Args:
         pattern: File, folder, glob or manifest.
         options: For ids.
-        left_out: Counts the files that are neither images nor shards, by extension; without it they are logged.
+        left_out: Counts the files that are neither images nor shards, by kind; without it they are logged.
 
     Raises:
         RunError: Nothing matches, unless `allow_empty`; a manifest is wrong; a file lies outside `id_root`.
@@ -67,10 +70,11 @@ def find_inputs(pattern: str, options: ReadOptions, *, left_out: Counter[str] | 
         raise RunError(f"--input {pattern} matches no image and no shard{also}; correct it, or set --allow_empty")
 
 
-def in_words(extensions: Counter[str]) -> str:
-    """Files by extension, the most frequent first, for a person."""
-    shown = [f"{count} {extension or 'without extension'}" for extension, count in extensions.most_common(5)]
-    return ", ".join([*shown, *(["and others"] if len(extensions) > 5 else [])])
+def in_words(kinds: Mapping[str, int]) -> str:
+    """Files by kind, the most frequent first, for a person."""
+    ordered = sorted(kinds.items(), key=lambda each: (-each[1], each[0]))
+    shown = [f"{count:,} {kind}" for kind, count in ordered[:5]]
+    return ", ".join([*shown, *(["and others"] if len(kinds) > 5 else [])])
 
 
 def ids_below(roots: Iterable[str]) -> str:
@@ -108,9 +112,9 @@ def _found(pattern: str, options: ReadOptions, skipped: Counter[str]) -> Iterato
 def _files(
     storage: Storage, listing: Iterable[Listed], pattern: str, options: ReadOptions, skipped: Counter[str]
 ) -> Iterator[Input]:
-    for kind, listed in _with_kinds(storage, listing, named=pattern):
+    for (kind, what), listed in _with_kinds(storage, listing, named=pattern):
         if kind is Kind.OTHER:
-            skipped[extension_of(listed.uri)] += 1
+            skipped[what] += 1
             continue
         below = path_below(listed.uri, options.id_root or root_of(pattern, listed.uri))
         yield _input(kind, listed, _id_of(kind, below, options))
@@ -126,22 +130,31 @@ def _input(kind: Kind, listed: Listed, image_id: str) -> Input:
     return Input(kind, Entry(listed.uri, listed.size, listed.version, image_id))
 
 
-def _with_kinds(storage: Storage, listing: Iterable[Listed], *, named: str) -> Iterator[tuple[Kind, Listed]]:
+def _with_kinds(storage: Storage, listing: Iterable[Listed], *, named: str) -> Iterator[tuple[_Told, Listed]]:
     remaining = iter(listing)
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(remaining, _BATCH)):
             kinds = [kind_by_extension(listed.uri, named=listed.uri == named) for listed in batch]
             unknown = [listed for kind, listed in zip(kinds, batch, strict=True) if kind is None]
-            told = pool.map(lambda listed: _look(storage, listed, named=listed.uri == named), unknown)
-            yield from ((kind or next(told), listed) for kind, listed in zip(kinds, batch, strict=True))
+            looked = pool.map(lambda listed: _look(storage, listed, named=listed.uri == named), unknown)
+            for kind, listed in zip(kinds, batch, strict=True):
+                yield (kind, left_out_as(listed.uri) if kind is Kind.OTHER else "") if kind else next(looked), listed
 
 
-def _look(storage: Storage, listed: Listed, *, named: bool) -> Kind:
+def _look(storage: Storage, listed: Listed, *, named: bool) -> _Told:
+    head = b""
+
+    def read_head(limit: int) -> bytes:
+        nonlocal head
+        head = storage.read(listed.uri, limit=limit)
+        return head
+
     try:
-        return kind_by_content(listed.uri, lambda limit: storage.read(listed.uri, limit=limit), named=named)
+        kind = kind_by_content(listed.uri, read_head, named=named)
     except (NotFound, SourceChanged):
         # Its loss shows among the failures: as that of one image, or of a whole shard.
-        return Kind.GZIP_SHARD if is_named_like_a_shard(listed.uri) else Kind.IMAGE
+        kind = Kind.GZIP_SHARD if is_named_like_a_shard(listed.uri) else Kind.IMAGE
+    return kind, left_out_as(listed.uri, head) if kind is Kind.OTHER else ""
 
 
 def _of_manifest(storage: Storage, manifest: Listed, options: ReadOptions) -> Iterator[Input]:
@@ -159,7 +172,7 @@ def _of_line(manifest: Listed, line: Line, options: ReadOptions) -> Input:
     kind = kind_by_extension(line.uri, named=True)
     if kind is None:
         listed = storage.stat(line.uri) or listed
-        kind = _look(storage, listed, named=True)
+        kind, _ = _look(storage, listed, named=True)
     return _input(kind, listed, line.image_id or _id_of(kind, _below_manifest(manifest, line, options), options))
 
 

@@ -13,29 +13,38 @@ from typing import Final
 
 from pipeline.inputs.gunzip import Gunzip, is_gzip
 from pipeline.inputs.tfrecord import HEADER_BYTES, find_headers
+from transforms.signatures import HEAD_BYTES, format_of, is_image
 
 IMAGE_EXTENSIONS: Final = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif")
 )
 MANIFEST_EXTENSIONS: Final = frozenset((".txt", ".csv", ".jsonl", ".json-lines", ".jsonlines", ".ndjson"))
-# Companions of images, of which there may be as many as images: left out of folders unopened.
-_TEXT_EXTENSIONS: Final = MANIFEST_EXTENSIONS | {
-    ".json",
-    ".xml",
-    ".md",
-    ".html",
-    ".yaml",
-    ".yml",
-    ".log",
-    ".py",
-    ".db",
-}
+# Whole images that belong to another one: overviews and masks of GDAL, thumbnails of cameras. Only the name tells.
+COMPANION_EXTENSIONS: Final = frozenset((".ovr", ".msk", ".rrd", ".thm"))
+# Files of which there may be as many as images: left out of folders unopened. What is in camera raws would be a TIFF
+# with a thumbnail first.
+_OTHER_EXTENSIONS: Final = (
+    MANIFEST_EXTENSIONS
+    | COMPANION_EXTENSIONS
+    | {".json", ".xml", ".md", ".html", ".yaml", ".yml", ".log", ".py", ".db"}
+    | {".aux", ".tfw", ".jgw", ".pgw", ".wld", ".prj", ".xmp"}
+    | {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"}
+    | {".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
+)
+# Extensions that may be shown: behind the last dot of other names may stand whatever people are called by.
+_SHOWN_EXTENSIONS: Final = (
+    IMAGE_EXTENSIONS
+    | _OTHER_EXTENSIONS
+    | {".7z", ".bak", ".bin", ".csh", ".dat", ".doc", ".docx", ".gz", ".htm", ".ini", ".odt", ".pdf", ".pkl", ".ppt"}
+    | {".pptx", ".pt", ".pth", ".rar", ".rtf", ".sh", ".sqlite", ".tar", ".tgz", ".tmp", ".xls", ".xlsx", ".zip"}
+    | {".ai", ".avif", ".dcm", ".dds", ".eps", ".exr", ".fits", ".h5", ".hdf", ".hdf5", ".hdr", ".heic", ".heif"}
+    | {".ico", ".j2k", ".jp2", ".jxl", ".keras", ".mat", ".mha", ".mhd", ".nc", ".nii", ".npy", ".npz", ".nrrd"}
+    | {".onnx", ".parquet", ".pbm", ".pcx", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".svs", ".tga", ".xcf", ".zarr"}
+    | {".avi", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".wav", ".webm", ".cpg", ".dbf", ".geojson", ".gpkg", ".kml"}
+    | {".shp", ".shx", ".tfrec", ".tfrecord", ".tfrecords"}
+)
 
-# How much of a file's beginning tells most kinds apart.
-HEAD_BYTES = 64
 _SEARCHED_BYTES = 1 << 18
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 # Only where the content says nothing: of a shard, all of whose beginning is damaged, the rest is still wanted.
 _NAMED_LIKE_A_SHARD = re.compile(r"\.(tfrecords?|tfrec|tfr)\b|-\d+-of-\d+", re.IGNORECASE)
 
@@ -56,10 +65,17 @@ def extension_of(uri: str) -> str:
     return f"{dot}{extension}".lower() if stem else ""
 
 
-def is_image(head: bytes) -> bool:
-    """Whether bytes that begin so are a JPEG, PNG, TIFF, WebP, BMP or GIF file; the first 18 decide."""
-    bmp = head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES
-    return bmp or head.startswith(_SIGNATURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
+def left_out_as(uri: str, head: bytes = b"") -> str:
+    """What a file that is left out is counted as: its format, or its extension; nothing that names it.
+
+    Args:
+        uri: The file.
+        head: Its first bytes, as far as they were read.
+    """
+    extension = extension_of(uri)
+    if extension not in _SHOWN_EXTENSIONS:
+        extension = "with another extension" if extension else "without extension"
+    return format_of(head) or extension
 
 
 def kind_by_extension(uri: str, *, named: bool) -> Kind | None:
@@ -72,7 +88,7 @@ def kind_by_extension(uri: str, *, named: bool) -> Kind | None:
     extension = extension_of(uri)
     if extension in IMAGE_EXTENSIONS:
         return Kind.IMAGE
-    return Kind.OTHER if extension in _TEXT_EXTENSIONS and not named else None
+    return Kind.OTHER if extension in _OTHER_EXTENSIONS and not named else None
 
 
 def kind_by_content(uri: str, read_head: Callable[[int], bytes], *, named: bool) -> Kind:

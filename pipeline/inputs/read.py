@@ -16,7 +16,7 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipeline.inputs.anonymous import same_id
 from pipeline.inputs.ids import check_id
-from pipeline.inputs.kinds import HEAD_BYTES, is_gzip_shard
+from pipeline.inputs.kinds import COMPANION_EXTENSIONS, extension_of, is_gzip_shard
 from pipeline.inputs.listing import list_chunks
 from pipeline.inputs.part import Part
 from pipeline.inputs.records import image_of
@@ -29,6 +29,7 @@ from pipeline.reports.verdict import UNREAD
 from pipeline.storage import NotFound, SourceChanged, open_storage
 from transforms.elements import Chunk, EncodedImage, Entry, Failure, Source, size_of
 from transforms.errors import ImageError
+from transforms.signatures import HEAD_BYTES
 
 MAX_FILE_BYTES = 1 << 30
 _THREADS = 16
@@ -169,6 +170,7 @@ def _file(entry: Entry) -> EncodedImage | Failure:
         if not entry.version:
             raise _missing()
         _check_size(entry.size)
+        _check_companion(entry.uri)
         return EncodedImage(check_id(entry.image_id), source)
     except ImageError as error:
         return Failure(entry.image_id, source, error.code, error.reason)
@@ -213,6 +215,13 @@ def _fetch_again(image: EncodedImage) -> EncodedImage:
 def _check_size(size: int) -> None:
     if size > MAX_FILE_BYTES:
         raise ImageError("TOO_LARGE", f"the file has {size >> 20} MiB, over {MAX_FILE_BYTES >> 20}")
+
+
+def _check_companion(uri: str) -> None:
+    extension = extension_of(uri)
+    if extension in COMPANION_EXTENSIONS:
+        what = f"its extension, {extension}, is that of overviews, masks and thumbnails of another image"
+        raise ImageError("UNSUPPORTED_FORMAT", f"{what}; rename it if it is an image of its own")
 
 
 def _missing() -> ImageError:

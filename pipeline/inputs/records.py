@@ -4,11 +4,11 @@ from math import prod
 
 from pipeline.inputs.example import Features, parse_example
 from pipeline.inputs.ids import check_id, image_id_of
-from pipeline.inputs.kinds import is_image
 from pipeline.inputs.tfrecord import Record
 from pipeline.options import ReadOptions
 from transforms.elements import EncodedImage, Entry, Failure, Source
 from transforms.errors import ImageError
+from transforms.signatures import is_image
 
 _RAW_DTYPES = {1: "uint8", 2: "uint16", 4: "float32"}
 

@@ -5,10 +5,11 @@ from functools import partial
 from itertools import chain, dropwhile, islice, takewhile
 
 from pipeline.inputs.gunzip import Gunzip
-from pipeline.inputs.kinds import HEAD_BYTES, is_gzip_shard
+from pipeline.inputs.kinds import is_gzip_shard
 from pipeline.inputs.tfrecord import Damage, Readable, Record, read_records
 from pipeline.storage import is_gcs, open_storage
 from transforms.elements import Chunk, Entry
+from transforms.signatures import HEAD_BYTES
 
 # A byte of a range may be altered on its way from remote storage: what looks damaged is fetched again before it is
 # called so. Of a shard that really is damaged in many places only the first few are.

@@ -1,0 +1,95 @@
+"""What a TIFF says of its first image, read without a decoder: enough to tell what Pillow would read wrongly.
+
+Pillow decodes the first image of a file. In a camera raw that is a thumbnail, or the sensor's values without colours.
+"""
+
+import struct
+from collections.abc import Mapping
+from typing import Final
+
+from transforms.signatures import CAMERA_RAW
+
+_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 259, 262, 330, 50706
+_WANTED = (_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION)
+_SENSOR_VALUES = (32803, 34892)  # photometric interpretations: colour filter array, linear raw
+_REDUCED = 1  # the bit of NewSubfileType that stands for a smaller copy of another image
+# Types of whole numbers, as `struct` names them.
+_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_MAX_ENTRIES = 1024
+_MAX_VALUES = 16
+
+# Compressions that libtiff decodes as Pillow carries it (lossless and JPEG), by the number in the tag. Whatever else
+# there is may be a sound file, and is no damaged one.
+_DECODED: Final = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000))
+_OTHERS: Final = {
+    22610: "JPEG XR",
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34712: "JPEG 2000",
+    34715: "JBIG2",
+    34661: "JBIG",
+    34887: "LERC",
+    34892: "lossy JPEG",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+
+Tags = Mapping[int, tuple[int, ...]]
+
+
+def unread_kind(data: bytes) -> str:
+    """What a TIFF is that must not be decoded: `camera raw`, or `TIFF with ... compression`; else `""`.
+
+    Args:
+        data: The whole file. Where its first directory is damaged nothing is said of it: decoding shows that.
+    """
+    big, order = 43 in data[2:4], "<" if data.startswith(b"II") else ">"
+    first = int.from_bytes(data[8:16] if big else data[4:8], "little" if order == "<" else "big")
+    tags = _directory(data, first, order, big=big)
+    if _is_raw(tags, [_directory(data, at, order, big=big) for at in tags.get(_SUB_IFDS, ())]):
+        return CAMERA_RAW
+    compression = next(iter(tags.get(_COMPRESSION, ())), 1)
+    if compression in _DECODED:
+        return ""
+    return f"TIFF with {_OTHERS.get(compression, f'number {compression}')} compression"
+
+
+def _is_raw(tags: Tags, others: list[Tags]) -> bool:
+    sensor = any(set(each.get(_PHOTOMETRIC, ())) & set(_SENSOR_VALUES) for each in (tags, *others))
+    # Makers mark the sensor's values in their own ways; that the first image is a copy of another one they all say.
+    copied = bool(others) and any(value & _REDUCED for value in tags.get(_SUBFILE, ()))
+    return sensor or copied or _DNG_VERSION in tags
+
+
+def _directory(data: bytes, at: int, order: str, *, big: bool) -> Tags:
+    """The tags that are wanted of the directory at byte `at`, as far as it can be read."""
+    start, size, count = at + 2, 12, "H"
+    if big:
+        start, size, count = at + 8, 20, "Q"
+    tags: dict[int, tuple[int, ...]] = {}
+    try:
+        for number in range(min(_number(data, at, order, count), _MAX_ENTRIES)):
+            tags.update(_entry(data, start + size * number, order, big=big))
+    except (struct.error, OverflowError):  # it leads out of the file
+        return tags
+    return tags
+
+
+def _entry(data: bytes, at: int, order: str, *, big: bool) -> Tags:
+    layout, pointer = (f"{order}HHQ", "Q") if big else (f"{order}HHI", "I")
+    tag, kind, count = struct.unpack_from(layout, data, at)
+    if tag not in _WANTED or kind not in _TYPES:
+        return {}
+    values = f"{order}{min(count, _MAX_VALUES)}{_TYPES[kind]}"
+    place = at + struct.calcsize(layout)
+    if struct.calcsize(values) > struct.calcsize(pointer):
+        place = _number(data, place, order, pointer)
+    return {tag: struct.unpack_from(values, data, place)}
+
+
+def _number(data: bytes, at: int, order: str, letter: str) -> int:
+    return int(struct.unpack_from(order + letter, data, at)[0])
