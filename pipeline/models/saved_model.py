@@ -7,11 +7,13 @@ Only the fields that are needed are declared, with their numbers as in TensorFlo
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.models.allowed_ops import ALLOWED_OPS, SAVER_OPS
 from transforms.errors import RunError
 
 # message: {field: (number, type)}; a type in brackets is repeated, one in braces a map from strings.
@@ -28,18 +30,27 @@ _MESSAGES = {
     "MetaInfo": {"tags": (4, "[string]"), "tensorflow_version": (5, "string")},
     "Graph": {"nodes": (1, "[Node]"), "library": (2, "Library")},
     "Library": {"functions": (1, "[Function]")},
-    "Function": {"signature": (1, "OpDef"), "nodes": (3, "[Node]"), "returned": (4, "{string}")},
+    "Function": {
+        "signature": (1, "OpDef"),
+        "nodes": (3, "[Node]"),
+        "returned": (4, "{string}"),
+        "attrs": (5, "{Ignored}"),
+    },
     "OpDef": {"name": (1, "string"), "inputs": (2, "[Argument]"), "outputs": (3, "[Argument]")},
     "Argument": {"name": (1, "string")},
     "Node": {"name": (1, "string"), "op": (2, "string"), "inputs": (3, "[string]"), "attrs": (5, "{Attr}")},
     "Attr": {"list": (1, "AttrList"), "function": (10, "Called")},
     "AttrList": {"functions": (9, "[Called]")},
     "Called": {"name": (1, "string")},
-    "Saver": {"restore_op_name": (3, "string")},
-    "Collection": {"nodes": (1, "NodeList")},
+    "Saver": {"filename": (1, "string"), "save": (2, "string"), "restore": (3, "string")},
+    "Collection": {"nodes": (1, "NodeList"), "serialized": (2, "BytesList")},
     "NodeList": {"names": (1, "[string]")},
+    "BytesList": {"values": (1, "[bytes]")},
+    "Variable": {"name": (1, "string"), "initializer": (2, "string"), "initial_value": (6, "string")},
     "Signature": {"inputs": (1, "{Tensor}"), "outputs": (2, "{Tensor}")},
-    "Tensor": {"name": (1, "string")},
+    "Tensor": {"name": (1, "string"), "sparse": (4, "Sparse"), "composite": (5, "Composite")},
+    "Sparse": {"values": (1, "string"), "indices": (2, "string"), "dense_shape": (3, "string")},
+    "Composite": {"components": (2, "[Tensor]")},
     "Objects": {"nodes": (1, "[Object]"), "functions": (2, "{Ignored}")},
     "Object": {"function": (6, "ObjectFunctions"), "bare_function": (8, "ObjectFunctions")},
     "ObjectFunctions": {"names": (1, "[string]")},
@@ -48,14 +59,11 @@ _MESSAGES = {
     "KerasNode": {"path": (3, "string"), "identifier": (4, "string"), "metadata": (5, "string")},
 }
 
-# Operations that touch files, the network, other processes or Python. Iterators and data sets are here because
-# they read files or call Python; checkpoints are, because they write wherever they are told.
-_FORBIDDEN = re.compile(
-    r"File|PyFunc|Dataset|Iterator|Reader|Summary|Debug|Dump|^Print|Rpc|Remote|Host|Send|Recv|Save|Restore|Snapshot"
-    r"|^ShardedFile|MergeV2Checkpoints|Checkpoint|LoadAndRemap|LoadLibrary|ImportEvent|RecordInput|LMDB|Sql"
-    r"|EncodeProto|DecodeProto|TPU|Collective|SessionHandle|SessionTensor|WorkerHeartbeat|DeserializeSparse$"
-)
-_RESTORES = frozenset({"RestoreV2", "Restore"})
+# What no function that TensorFlow calls by its name is called like, and all of its operations are.
+_OPERATION = re.compile(r"_*[A-Z][A-Za-z0-9]*(>\w+)?")
+# TensorFlow swaps functions that share this attribute, called or not.
+_SWAPPED = "api_implements"
+_RESTORES = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 
 
 def read_saved_model(path: Path, uri: str) -> Any:
@@ -90,21 +98,67 @@ def _untuple(value: dict[str, Any]) -> Any:
 
 
 def forbidden_ops(model: Any) -> list[str]:
-    """The operations, sorted, that touch more than tensors and that loading or calling the model could reach.
+    """The operations, sorted, that are not known to compute on tensors only and that might be run.
 
-    Every SavedModel holds functions that save and restore its variables. Saving is never run here, so it counts
-    only where a signature or a function of the object graph leads to it; restoring may read checkpoints.
+    All functions are searched, called or not: TensorFlow swaps some, calls others while it loads, and takes gradients
+    from others. Every SavedModel holds functions that save and restore its variables; where nothing but the saver
+    reaches them, they may do that, and restore from the model's own folder only.
     """
-    found: set[str] = set()
-    for meta in model.meta_graphs:
-        functions: dict[str, list[Any]] = defaultdict(list)
-        for function in meta.graph.library.functions:
-            functions[function.signature.name].extend(function.nodes)
-        main = {node.name: node for node in meta.graph.nodes}
-        found |= _forbidden(_all_ops(functions, _upstream(main, _served(meta)), _object_functions(meta.objects)))
-        restored = _all_ops(functions, _upstream(main, [meta.saver.restore_op_name]), [])
-        found |= _forbidden(restored) - _RESTORES
-    return sorted(found)
+    return sorted({op for meta in model.meta_graphs for op in _forbidden_in(meta)})
+
+
+def _forbidden_in(meta: Any) -> Iterator[str]:
+    functions: dict[str, list[Any]] = defaultdict(list)
+    for function in meta.graph.library.functions:
+        functions[function.signature.name].append(function)
+    main = {node.name: node for node in meta.graph.nodes}
+    restoring, saving = _upstream(main, [meta.saver.restore]), _upstream(main, [meta.saver.save])
+    served = _upstream(main, _served(meta))
+    apart = _apart(functions, meta, served, [*restoring, *saving])
+    named = {name for name in functions if not _OPERATION.fullmatch(name)}
+    yield from _beyond(served, ALLOWED_OPS | named)
+    yield from _beyond(restoring, ALLOWED_OPS | SAVER_OPS | named)
+    for name, bodies in functions.items():
+        for body in bodies:
+            yield from _beyond(body.nodes, ALLOWED_OPS | named | (SAVER_OPS if name in apart else frozenset()))
+    yield from _strays(functions, apart, restoring, _node(meta.saver.filename))
+
+
+def _beyond(nodes: Iterable[Any], allowed: Set[str]) -> set[str]:
+    return {node.op for node in nodes} - allowed
+
+
+def _apart(functions: dict[str, list[Any]], meta: Any, served: list[Any], saver: list[Any]) -> set[str]:
+    """Names of the functions that the saver reaches and nothing else could call."""
+    inside = _reached(functions, _called(saver))
+    inside -= {name for name in inside if any(_SWAPPED in body.attrs for body in functions[name])}
+    outside = [*_object_functions(meta.objects), *_called(served), *(functions.keys() - inside)]
+    return inside - _reached(functions, outside)
+
+
+def _strays(functions: dict[str, list[Any]], apart: set[str], restoring: list[Any], filename: str) -> Iterator[str]:
+    """Yields what restores from another file than the one that TensorFlow names to the saver.
+
+    That name is handed as it is to the operation that restores, or to the one function around it.
+    """
+    yield from _misled(restoring, {filename})
+    seen = set()
+    for node in restoring:
+        given = [_node(name) == filename for name in node.inputs]
+        for name in _called([node]):
+            seen.add(name)
+            for body in functions.get(name, ()):
+                arguments = zip(body.signature.inputs, given, strict=False)
+                yield from _misled(body.nodes, {argument.name for argument, known in arguments if known})
+    for name in apart - seen:
+        for body in functions[name]:
+            yield from _misled(body.nodes, set())
+
+
+def _misled(nodes: Iterable[Any], own: set[str]) -> Iterator[str]:
+    for node in nodes:
+        if node.op in _RESTORES and not (node.inputs and _node(node.inputs[0]) in own):
+            yield node.op
 
 
 def _object_functions(objects: Any) -> Iterator[str]:
@@ -114,45 +168,65 @@ def _object_functions(objects: Any) -> Iterator[str]:
         yield from node.bare_function.names
 
 
-def _served(meta: Any) -> list[str]:
+def _served(meta: Any) -> Iterator[str]:
     """Names of nodes of the main graph that loading or calling the model evaluates."""
-    outputs = [tensor.name for signature in meta.signatures.values() for tensor in signature.outputs.values()]
-    return outputs + [name for collection in meta.collections.values() for name in collection.nodes.names]
+    for signature in meta.signatures.values():
+        for tensor in signature.outputs.values():
+            yield from _tensor_names(tensor)
+    for collection in meta.collections.values():
+        yield from collection.nodes.names
+        for value in collection.serialized.values:
+            yield from _variable_nodes(value)
+
+
+def _tensor_names(tensor: Any) -> Iterator[str]:
+    yield from (tensor.name, tensor.sparse.values, tensor.sparse.indices, tensor.sparse.dense_shape)
+    for component in tensor.composite.components:
+        yield from _tensor_names(component)
+
+
+def _variable_nodes(serialized: bytes) -> Iterator[str]:
+    """What initialises the variable that a collection of TensorFlow 1 may hold; other things name no nodes."""
+    from google.protobuf.message import DecodeError
+
+    variable = _classes()["Variable"]()
+    with suppress(DecodeError):
+        variable.ParseFromString(serialized)
+        yield from (variable.name, variable.initializer, variable.initial_value)
+
+
+def _node(name: str) -> str:
+    return name.lstrip("^").partition(":")[0]
 
 
 def _upstream(nodes: dict[str, Any], names: Iterable[str]) -> list[Any]:
     """The nodes that `names` (of tensors, `node:0`, or control inputs, `^node`) depend on, themselves included."""
     pending, seen = list(names), set()
     while pending:
-        name = pending.pop().lstrip("^").partition(":")[0]
+        name = _node(pending.pop())
         if name in nodes and name not in seen:
             seen.add(name)
             pending.extend(nodes[name].inputs)
     return [nodes[name] for name in seen]
 
 
-def _all_ops(functions: dict[str, list[Any]], nodes: list[Any], names: Iterable[str]) -> Iterator[str]:
-    """The operations of `nodes`, of the functions `names`, and of all functions that these call."""
-    yield from (node.op for node in nodes)
-    pending, seen = [*names, *_functions_called(nodes)], set()
+def _reached(functions: dict[str, list[Any]], names: Iterable[str]) -> set[str]:
+    """The functions `names`, and all that these call."""
+    pending, seen = list(names), set()
     while pending:
         name = pending.pop()
         if name in functions and name not in seen:
             seen.add(name)
-            yield from (node.op for node in functions[name])
-            pending.extend(_functions_called(functions[name]))
+            pending.extend(called for body in functions[name] for called in _called(body.nodes))
+    return seen
 
 
-def _functions_called(nodes: Iterable[Any]) -> Iterator[str]:
+def _called(nodes: Iterable[Any]) -> Iterator[str]:
     for node in nodes:
         yield node.op  # An operation of a function's name is a call of it.
         for attr in node.attrs.values():
             yield attr.function.name
             yield from (called.name for called in attr.list.functions)
-
-
-def _forbidden(ops: Iterable[str]) -> set[str]:
-    return {op for op in ops if _FORBIDDEN.search(op)}
 
 
 def _parse(message: str, path: Path, uri: str) -> Any:
@@ -190,7 +264,7 @@ def _add_field(message: Any, field: str, number: int, kind: str) -> None:
         _add_field(entry, "key", 1, "string")
         _add_field(entry, "value", 2, target)
         target = f"{message.name}.{entry.name}"
-    if target == "string":
-        added.type = added.TYPE_STRING
+    if target in ("string", "bytes"):
+        added.type = added.TYPE_STRING if target == "string" else added.TYPE_BYTES
     else:
         added.type, added.type_name = added.TYPE_MESSAGE, f".subset.{target}"
