@@ -81,6 +81,7 @@ class Service:
         start, end = query.get("startOffset", "").encode(), query.get("endOffset", "").encode()
         size = min(int(query.get("maxResults", 1000)), 1000)
         items: list[dict[str, Any]] = []
+        page = {"kind": "storage#objects", "items": items}
         prefixes: set[str] = set()
         last = ""
         with self.lock:
@@ -89,14 +90,14 @@ class Service:
             if not name.startswith(prefix) or name.encode() <= token.encode() or (end and name.encode() >= end):
                 continue
             if len(items) == size:
-                return {"items": items, "prefixes": sorted(prefixes), "nextPageToken": last}
+                return page | {"prefixes": sorted(prefixes), "nextPageToken": last}
             last = name
             below, cut, _ = name.removeprefix(prefix).partition(delimiter) if delimiter else ("", "", "")
             if cut:
                 prefixes.add(prefix + below + cut)
             else:
                 items.append(self.objects(bucket)[name].resource(bucket, name))
-        return {"items": items, "prefixes": sorted(prefixes)}
+        return page | {"prefixes": sorted(prefixes)}
 
     @staticmethod
     def _check(found: Stored | None, query: Mapping[str, str]) -> None:

@@ -102,7 +102,11 @@ def kind_by_content(uri: str, read_head: Callable[[int], bytes], *, named: bool)
     kind = _recognised(read_head(HEAD_BYTES))
     if kind is not None:
         return kind
+    # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
     head = read_head(_SEARCHED_BYTES)
+    kind = _recognised(head)
+    if kind is not None:
+        return kind
     like_a_shard = is_named_like_a_shard(uri) or (named and not head)
     if like_a_shard or _holds_a_header(head):
         return Kind.GZIP_SHARD if is_gzip(head) else Kind.SHARD

@@ -83,7 +83,8 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
         return fetch(EncodedImage(image_id, source))
     uri, offset = place[1], int(place[2])
     try:
-        compressed = is_gzip_shard(open_storage(uri).read(uri, limit=HEAD_BYTES))
+        # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
+        compressed = any(is_gzip_shard(open_storage(uri).read(uri, limit=HEAD_BYTES)) for _ in range(2))
         chunk = Chunk(shard=Entry(uri, 0, ""), end=None if compressed else offset + 1, offsets=frozenset((offset,)))
         found = next(read_chunk(chunk, options), None)
     except NotFound:

@@ -14,6 +14,7 @@ from transforms.errors import RunError
 CONNECTIONS = 64
 
 _METADATA_SECONDS = 2.0
+_REDIRECTS = 3
 _URI = re.compile(r"gs://([^/]+)/?(.*)", re.DOTALL)
 _clients: dict[tuple[int, str], Any] = {}
 _lock = threading.Lock()
@@ -69,7 +70,8 @@ def _new_client(*, emulator: bool) -> Any:
     from google.auth.credentials import AnonymousCredentials
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud.storage import Client
-    from requests.adapters import HTTPAdapter
+
+    from pipeline.storage.gcs_connection import BoundedAdapter
 
     # Else the client asks for every bucket's metadata in the background, which costs a request and needs a right.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
@@ -81,7 +83,9 @@ def _new_client(*, emulator: bool) -> Any:
     session = made._http
     if not session.is_mtls:
         for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+            session.mount(scheme, BoundedAdapter(pool_maxsize=CONNECTIONS))
+    # The service sends nobody elsewhere.
+    session.max_redirects = _REDIRECTS
     return made
 
 

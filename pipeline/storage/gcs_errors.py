@@ -14,7 +14,8 @@ from google.auth.exceptions import GoogleAuthError, TransportError
 
 from pipeline.storage import Conflict, Denied, NotFound, folder_of
 from pipeline.storage.gcs_client import forget_client, is_anonymous
-from pipeline.storage.retry import Attempt, RetryPolicy, retrying
+from pipeline.storage.gcs_connection import bounded
+from pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError, retrying
 from transforms.errors import RunError
 
 T = TypeVar("T")
@@ -26,19 +27,12 @@ _BROKEN = (
     ConnectionError,
     TimeoutError,
     http.client.HTTPException,
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
+    requests.RequestException,
     urllib3.exceptions.HTTPError,
     json.JSONDecodeError,
     TransportError,
 )
 _WHO = re.compile(r"([\w.@+-]+) does not have ([\w.]+) access")
-
-
-class CorruptedError(Exception):
-    """Bytes arrived that are not those that were sent."""
 
 
 def is_transient(error: Exception) -> bool:
@@ -49,7 +43,7 @@ def is_transient(error: Exception) -> bool:
         return status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS) or status >= 500 or damaged_upload
     if isinstance(error, GoogleAuthError):
         return isinstance(error, TransportError) or bool(getattr(error, "retryable", False))
-    return isinstance(error, (CorruptedError, *_BROKEN))
+    return isinstance(error, (UnfitAnswerError, *_BROKEN))
 
 
 def translated(error: Exception, folder: str, rights: str) -> Exception:
@@ -97,8 +91,13 @@ def call(attempt: Callable[[Attempt], T], *, uri: str, rights: str, policy: Retr
         Unavailable: It kept failing.
     """
     folder = folder_of(uri)
+
+    def within_bounds(this: Attempt) -> T:
+        with bounded(this):
+            return attempt(this)
+
     try:
-        return retrying(attempt, transient=is_transient, policy=policy, place=folder)
+        return retrying(within_bounds, transient=is_transient, policy=policy, place=folder)
     except Exception as error:
         raise translated(error, folder, rights) from None
 

@@ -2,29 +2,44 @@
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from pipeline.storage import Listed, NotFound
+from pipeline.storage import Listed, NotFound, Unavailable
 from pipeline.storage.gcs_client import client, split_uri
 from pipeline.storage.gcs_errors import READ, call, no_bucket
 from pipeline.storage.patterns import EVERYTHING, Glob, split
-from pipeline.storage.retry import Attempt, RetryPolicy
+from pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
 
 _PAGE = 1000
-_FIELDS = "items(name,size,generation,metadata),nextPageToken"
+_FIELDS = "kind,items(name,size,generation,metadata),nextPageToken"
 # A page is billed like a dozen reads, so one that tells of fewer names than that is wasted. A few of these are met
 # where the names come in clumps; after that they are taken to lie far apart.
 _PAGE_WORTH = 12
 _WASTED_PAGES = 3
+# Where much was deleted the service gives a few empty pages in a row, but not for ever.
+_EMPTY_PAGES = 1000
 
 Stat = Callable[[str], Listed | None]
 
 
-def listed(blob: Any) -> Listed:
+def checked(resource: Any) -> dict[str, Any]:
+    """An object's metadata, if that is what was answered.
+
+    Raises:
+        UnfitAnswerError: It is something else.
+    """
+    if not isinstance(resource, dict) or any(key not in resource for key in ("name", "size", "generation")):
+        raise UnfitAnswerError("metadata without an object's name, size and generation")
+    return resource
+
+
+def listed(bucket: str, resource: Mapping[str, Any]) -> Listed:
     """A listing's line from an object's metadata."""
-    return Listed(f"gs://{blob.bucket.name}/{blob.name}", blob.size, str(blob.generation), blob.metadata or {})
+    metadata = resource.get("metadata") or {}
+    return Listed(f"gs://{bucket}/{resource['name']}", int(resource["size"]), str(resource["generation"]), metadata)
 
 
 def find(pattern: str, stat: Stat, policy: RetryPolicy) -> Iterator[Listed]:
@@ -66,16 +81,15 @@ def _range(first: str, last: str, policy: RetryPolicy) -> tuple[dict[str, Listed
     stop = split_uri(last)[1]
     # The end is exclusive. What lies between a name and the same name with a "!" is listed for nothing, and harmless.
     prefix = os.path.commonprefix([start, stop])  # noqa: RUF071 - character by character, as the service compares
-    page, token = _Pages(bucket, {"prefix": prefix, "start_offset": start, "end_offset": stop + "!"}, policy).page(
-        None
-    )
-    found = {entry.uri: entry for entry in map(listed, page)}
+    pages = _Pages(bucket, {"prefix": prefix, "startOffset": start, "endOffset": stop + "!"}, policy)
+    page, token = pages.page(None)
+    found = {entry.uri: entry for entry in page}
     return found, max(found, default="") if token else last
 
 
 def _exists(bucket: str, path: str, stat: Stat, policy: RetryPolicy) -> bool:
-    first_page = _Pages(bucket, {"prefix": path + "/", "max_results": 1}, policy)
-    return stat(f"gs://{bucket}/{path}") is not None or bool(next(iter(first_page)))
+    below = _Pages(bucket, {"prefix": path + "/", "maxResults": "1"}, policy)
+    return stat(f"gs://{bucket}/{path}") is not None or any(below)
 
 
 def _below(bucket: str, glob: Glob, policy: RetryPolicy) -> Iterator[Listed]:
@@ -84,10 +98,11 @@ def _below(bucket: str, glob: Glob, policy: RetryPolicy) -> Iterator[Listed]:
     query = {"prefix": glob.prefix, "delimiter": "/"} if flat else {"prefix": glob.prefix}
     skip = len(glob.fixed) + 1 if glob.fixed else 0
     for page in _Pages(bucket, query, policy):
-        for blob in page:
-            placeholder = blob.size == 0 and blob.name.endswith("/")
-            if not placeholder and glob.matches(blob.name[skip:].split("/")):
-                yield listed(blob)
+        for entry in page:
+            name = split_uri(entry.uri)[1]
+            placeholder = entry.size == 0 and name.endswith("/")
+            if not placeholder and glob.matches(name[skip:].split("/")):
+                yield entry
 
 
 @dataclass(frozen=True)
@@ -95,26 +110,40 @@ class _Pages:
     """The pages of a listing; each is one request, tried again by itself."""
 
     bucket: str
-    query: dict[str, Any]
+    query: dict[str, str]
     policy: RetryPolicy
 
-    def __iter__(self) -> Iterator[list[Any]]:
-        token = None
+    def __iter__(self) -> Iterator[list[Listed]]:
+        token, last, empty = None, b"", 0
         while True:
-            page, token = self.page(token)
+            page, following = self.page(token)
+            names = [entry.uri.encode() for entry in page]
+            empty = 0 if page else empty + 1
+            if not _ascend([last, *names]) or empty > _EMPTY_PAGES or following == (token or ""):
+                raise Unavailable(f"The listing of gs://{self.bucket} goes in circles; run the same command again")
             yield page
-            if not token:
+            if not following:
                 return
+            token, last = following, names[-1] if names else last
 
-    def page(self, token: str | None) -> tuple[list[Any], str | None]:
+    def page(self, token: str | None) -> tuple[list[Listed], str | None]:
         """The page that a token stands for, the first one for None, and the token of the next, if there is one."""
+        query = {"maxResults": str(_PAGE), "fields": _FIELDS, **self.query} | ({"pageToken": token} if token else {})
 
-        def attempt(this: Attempt) -> tuple[list[Any], str | None]:
-            options = {"page_size": _PAGE, "fields": _FIELDS, "retry": None, "timeout": this.timeout}
-            blobs = client().list_blobs(self.bucket, page_token=token, **self.query, **options)
-            return list(next(blobs.pages, ())), blobs.next_page_token
+        def attempt(this: Attempt) -> tuple[list[Listed], str | None]:
+            path = f"{client().bucket(self.bucket).path}/o"
+            answer = client()._get_resource(path, query_params=query, retry=None, timeout=this.timeout)
+            if not isinstance(answer, dict) or answer.get("kind") != "storage#objects":
+                raise UnfitAnswerError("something else than a page of a listing")
+            return [listed(self.bucket, checked(item)) for item in answer.get("items", ())], answer.get(
+                "nextPageToken"
+            )
 
         try:
             return call(attempt, uri=f"gs://{self.bucket}/", rights=READ, policy=self.policy)
         except NotFound:
             raise no_bucket(self.bucket) from None
+
+
+def _ascend(names: Sequence[bytes]) -> bool:
+    return all(before < after for before, after in pairwise(names))

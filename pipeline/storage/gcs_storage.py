@@ -1,6 +1,5 @@
 """Objects on Google Cloud Storage: one request each way, every byte checked, retries with a limit."""
 
-import base64
 import io
 import mimetypes
 from collections.abc import Collection, Iterator, Mapping
@@ -8,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import google_crc32c
-from google.api_core.exceptions import PreconditionFailed, RequestRangeNotSatisfiable
+from google.api_core.exceptions import NotFound as GoogleNotFound
+from google.api_core.exceptions import PreconditionFailed
 
 from pipeline.storage import Conflict, Listed, NotFound, SourceChanged, Unavailable, folder_of
 from pipeline.storage.gcs_client import blob_of, client, split_uri
-from pipeline.storage.gcs_errors import READ, WRITE, CorruptedError, call, no_bucket
-from pipeline.storage.gcs_listing import find, listed, look_up
+from pipeline.storage.gcs_download import Part, download, encoded
+from pipeline.storage.gcs_errors import READ, WRITE, call, no_bucket
+from pipeline.storage.gcs_listing import checked, find, listed, look_up
 from pipeline.storage.ranged import RangeStream
-from pipeline.storage.retry import Attempt, RetryPolicy
+from pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
 
 _BUFFER = 8 << 20
 
@@ -24,9 +25,10 @@ _BUFFER = 8 << 20
 class GcsStorage:
     """Objects under `gs://`.
 
-    The checksum (CRC32C) that the service keeps is that of a whole object. It verifies every whole read, every
-    stream from an object's first byte to its last, and every upload. It cannot verify a range: what reads ranges
-    needs checksums in the data, as TFRecords have them, and reads a range again before it calls it damaged.
+    The checksum (CRC32C) that the service keeps is that of a whole object. It verifies every whole read, every part
+    that turns out to be the whole, every stream from an object's first byte to its last, and every upload. It cannot
+    verify another part: what reads parts needs checksums in the data, as TFRecords have them, and reads a part again
+    before it calls it damaged.
     """
 
     policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -35,18 +37,18 @@ class GcsStorage:
         return find(pattern, self.stat, self.policy)
 
     def stat(self, uri: str) -> Listed | None:
-        found = call(lambda this: _metadata(uri, this), uri=uri, rights=READ, policy=self.policy)
-        return listed(found) if found else None
+        found = call(lambda this: _resource(uri, this), uri=uri, rights=READ, policy=self.policy)
+        return listed(split_uri(uri)[0], found) if found else None
 
     def look_up(self, uris: Collection[str]) -> Mapping[str, Listed | None]:
         return look_up(uris, self.policy)
 
     def read(self, uri: str, *, version: str | None = None, limit: int | None = None) -> bytes:
-        return b"" if limit == 0 else self.download(uri, version, end=limit)[0]
+        return b"" if limit == 0 else self.download(uri, version, end=limit).data
 
     def read_versioned(self, uri: str) -> tuple[bytes, str]:
-        data, found = self.download(uri, None)
-        return data, str(found.generation)
+        found = self.download(uri, None)
+        return found.data, found.generation
 
     def open(self, uri: str, *, start: int = 0, end: int | None = None, version: str | None = None) -> BinaryIO:
         source = _Pinned(self, uri, version, whole=start == 0 and end is None)
@@ -54,22 +56,13 @@ class GcsStorage:
         stream.peek(1)  # an object that is not there shows here, as a local file does
         return stream
 
-    def download(self, uri: str, version: str | None, *, start: int = 0, end: int | None = None) -> tuple[bytes, Any]:
-        """The bytes `[start, end)`, and the client's handle with the generation and checksum of the whole object."""
-        blob = blob_of(uri, generation=_generation(version, SourceChanged))
-        whole = start == 0 and end is None
-        part = {} if whole else {"start": start, "end": None if end is None else end - 1}
+    def download(self, uri: str, version: str | None, *, start: int = 0, end: int | None = None) -> Part:
+        """The bytes `[start, end)`, fewer at the object's end."""
+        generation = _generation(version, SourceChanged)
 
-        def attempt(this: Attempt) -> tuple[bytes, Any]:
-            options = {"raw_download": True, "checksum": None, "single_shot_download": True, "retry": None}
-            try:
-                data = blob.download_as_bytes(timeout=this.timeout, **part, **options)
-            except RequestRangeNotSatisfiable:
-                return b"", blob
-            # Less than was asked for from the first byte on is the whole object, too.
-            if whole or (start == 0 and blob.crc32c and len(data) < (end or 0)):
-                _verify(data, blob.crc32c)
-            return data, blob
+        def attempt(this: Attempt) -> Part:
+            part = download(uri, generation, start, end, this)
+            return part if part is not None else _nothing(uri, generation, start, this)
 
         try:
             return call(attempt, uri=uri, rights=READ, policy=self.policy)
@@ -79,7 +72,7 @@ class GcsStorage:
             raise
 
     def write(self, uri: str, data: bytes, *, expected: str | None, metadata: Mapping[str, str] | None = None) -> str:
-        checksum = _encoded(google_crc32c.value(data))
+        checksum = encoded(google_crc32c.value(data))
         condition = _generation(expected or "0", Conflict)
 
         def attempt(this: Attempt) -> str:
@@ -93,12 +86,12 @@ class GcsStorage:
                 blob.upload_from_string(data, if_generation_match=condition, retry=None, **options)
             except PreconditionFailed:
                 # An earlier attempt may have been carried out and only its answer lost.
-                found = _metadata(uri, this) if this.number > 1 else None
-                if found is None or found.crc32c != checksum:
+                found = _resource(uri, this) if this.number > 1 else None
+                if found is None or found.get("crc32c") != checksum:
                     raise
-                return str(found.generation)
-            if blob.crc32c != checksum:
-                raise CorruptedError
+                return str(found["generation"])
+            if blob.crc32c != checksum or not blob.generation:
+                raise UnfitAnswerError("it stored other bytes than it was sent")
             return str(blob.generation)
 
         try:
@@ -121,9 +114,24 @@ class GcsStorage:
                 raise
 
 
-def _metadata(uri: str, this: Attempt) -> Any:
-    bucket, name = split_uri(uri)
-    return client().bucket(bucket).get_blob(name, retry=None, timeout=this.timeout)
+def _resource(uri: str, this: Attempt, *, generation: int | None = None) -> dict[str, Any] | None:
+    """An object's metadata as the service tells it."""
+    query = {"generation": str(generation)} if generation is not None else {}
+    try:
+        found = client()._get_resource(blob_of(uri).path, query_params=query, retry=None, timeout=this.timeout)
+    except GoogleNotFound:
+        return None
+    return checked(found)
+
+
+def _nothing(uri: str, generation: int | None, start: int, this: Attempt) -> Part:
+    """No bytes from `start` on, where the object's metadata say so, too: else what lies there would be lost."""
+    found = _resource(uri, this, generation=generation)
+    if found is None:
+        raise NotFound("there is no such object")
+    if start < int(found["size"]):
+        raise UnfitAnswerError("that there is nothing where an object has bytes")
+    return Part(b"", str(found["generation"]), str(found.get("crc32c", "")), int(found["size"]))
 
 
 class _Pinned:
@@ -134,7 +142,7 @@ class _Pinned:
         self._uri = uri
         self._version = version
         self._checked: int | None = 0 if whole else None
-        self._checksum: str | None = None
+        self._size: int | None = None
 
     def fetch(self, start: int, end: int) -> bytes:
         """The bytes `[start, end)`, fewer at the object's end.
@@ -142,15 +150,15 @@ class _Pinned:
         Raises:
             Unavailable: All bytes were read, and they are not those that were stored.
         """
-        data, found = self._storage.download(self._uri, self._version, start=start, end=end)
-        self._version = self._version or (str(found.generation) if found.generation else None)
-        self._checksum = found.crc32c or self._checksum
+        if self._size is not None and start >= self._size:
+            return b""
+        found = self._storage.download(self._uri, self._version, start=start, end=end)
+        self._version, self._size = found.generation, found.size
         if self._checked is not None:
-            self._checked = google_crc32c.extend(self._checked, data)
-            ended = len(data) < end - start
-            if ended and self._checksum and _encoded(self._checked) != self._checksum:
+            self._checked = google_crc32c.extend(self._checked, found.data)
+            if start + len(found.data) == found.size and encoded(self._checked) != found.checksum:
                 raise Unavailable(f"A file in {folder_of(self._uri)} was altered on its way; run again")
-        return data
+        return found.data
 
 
 def _generation(version: str | None, error: type[Exception]) -> int | None:
@@ -159,13 +167,3 @@ def _generation(version: str | None, error: type[Exception]) -> int | None:
     if not version.isdecimal():
         raise error("this is no version of an object")
     return int(version)
-
-
-def _verify(data: bytes, checksum: str | None) -> None:
-    if checksum != _encoded(google_crc32c.value(data)):
-        raise CorruptedError
-
-
-def _encoded(checksum: int) -> str:
-    """A CRC32C as Google's headers write it: base64 of its four bytes, highest first."""
-    return base64.b64encode(checksum.to_bytes(4, "big")).decode()

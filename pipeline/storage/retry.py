@@ -22,6 +22,7 @@ class RetryPolicy:
             is drawn evenly from 0 to its upper end, so that many workers do not come back at once.
         longest_pause: Where the doubling ends, in seconds.
         stall: Seconds without a byte after which an attempt has failed.
+        patience: Seconds that an attempt may take as a whole, beside those that its bytes are worth.
     """
 
     total: float = 60.0
@@ -29,6 +30,7 @@ class RetryPolicy:
     first_pause: float = 0.25
     longest_pause: float = 8.0
     stall: float = 15.0
+    patience: float = 30.0
 
     def pause_after(self, number: int) -> float:
         """Seconds to wait after the `number`-th attempt, the first being 1."""
@@ -37,10 +39,15 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try: its `number`, the first being 1, and the seconds of silence it may wait for (`timeout`)."""
+    """One try: its `number`, the first being 1, and the seconds that it may wait: for the next byte, and in all."""
 
     number: int
     timeout: float
+    patience: float
+
+
+class UnfitAnswerError(Exception):
+    """What was answered cannot be the service's, or has been altered on its way; the text says how that shows."""
 
 
 def retrying(
@@ -56,7 +63,7 @@ def retrying(
     for number in range(1, policy.attempts + 1):
         left = policy.total - (time.monotonic() - start)
         try:
-            return call(Attempt(number, max(0.1, min(policy.stall, left))))
+            return call(Attempt(number, max(0.1, min(policy.stall, left)), max(0.1, min(policy.patience, left))))
         except Exception as error:
             pause = policy.pause_after(number)
             left = policy.total - (time.monotonic() - start)
@@ -69,9 +76,14 @@ def retrying(
 
 
 def _exhausted(place: str, number: int, seconds: float, error: Exception) -> str:
-    status = getattr(error, "code", None)
-    last = f"{type(error).__name__} {status}" if status else type(error).__name__
     return (
-        f"{place} failed {number} times in {seconds:.0f} s, the last time with {last}; run the same command again "
-        "when it is back: what is done is kept"
+        f"{place} failed {number} times in {seconds:.0f} s, the last time with {_in_words(error)}; run the same "
+        "command again when it is back: what is done is kept"
     )
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, UnfitAnswerError):
+        return f"an answer that storage does not give: {error}; is there a login page or a proxy in between?"
+    status = getattr(error, "code", None)
+    return f"{type(error).__name__} {status}" if status else type(error).__name__
