@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.inputs.anonymous import naming
 from pipeline.options import PRODUCTS, RunOptions
+from pipeline.output.ours import check_layout
 from pipeline.storage import is_gcs
 from pipeline.storage.patterns import split
 from transforms.errors import RunError
@@ -52,6 +53,7 @@ def check_options(options: RunOptions) -> None:
     for pattern in options.read.patterns:
         _check_apart(pattern, output.path)
     _check_folder(output.path)
+    check_layout(output.path)
 
 
 def _check_apart(pattern: str, output: str) -> None:

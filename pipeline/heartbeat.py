@@ -21,8 +21,9 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from pipeline.execute import is_local
 from pipeline.job import Job
 from pipeline.output.lease import keep_alive
+from pipeline.output.ours import remove_empty
 from pipeline.output.outcome import worker_name
-from pipeline.output.parts import lock_of, remove_empty
+from pipeline.output.parts import lock_of
 from pipeline.output.tree import Tree, overwrite
 from pipeline.reports.progress import Counts, CountSource, tally
 from pipeline.storage import Conflict, NotFound, SourceChanged, is_gcs

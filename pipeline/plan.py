@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from pipeline.checks import FOLDERS, check_options
+from pipeline.checks import check_options
 from pipeline.classes.class_files import load_class_table, read_class_table
 from pipeline.engine_flags import check_engine
 from pipeline.execute import is_local
@@ -21,6 +21,7 @@ from pipeline.models.model_file import ModelFile
 from pipeline.models.model_input import find_normalization
 from pipeline.models.probe import Probe, other_versions, probe_model
 from pipeline.options import ModelOptions, ReadOptions, RunOptions
+from pipeline.output.ours import check_new
 from pipeline.output.tree import RECORD
 from pipeline.storage import NotFound, absolute, open_storage
 from transforms.class_table import ClassTable
@@ -122,7 +123,7 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     options, model = command.options, command.model
     stored = stored_record(options.output.path)
     if stored is None and not options.output.overwrite:
-        check_new(options.output.path)
+        check_new(options.output.path, open_storage(options.output.path))
     probe = _known_probe(stored, options, model) or find_probe(options.model, model)
     check_channels(probe.spec.channels, options.read)
     job = settled(make_job(options, run, probe, _class_table(options, probe)))
@@ -201,21 +202,6 @@ def stored_record(output: str) -> dict[str, Any] | None:
     if isinstance(record, dict) and isinstance(record.get("settings"), dict):
         return record
     raise RunError(f"{uri} is damaged; remove it to do everything again under --overwrite")
-
-
-def check_new(output: str) -> None:
-    """Makes sure that an output without a record holds no masks of somebody else: nobody asked to replace them.
-
-    Raises:
-        RunError: It does.
-    """
-    storage = open_storage(output)
-    for folder in FOLDERS:
-        if next(iter(storage.list(f"{output}/{folder}/")), None):
-            raise RunError(
-                f"{output}/{folder} holds files, and nothing there tells that maskbeam made them: choose another "
-                "--output, or replace them with --overwrite"
-            )
 
 
 def record_of(job: Job) -> bytes:

@@ -227,7 +227,7 @@ def test_a_local_run_writes_no_heartbeat(tmp_path: Path, monkeypatch: pytest.Mon
     assert not any("/progress/" in uri for uri in written)
 
 
-@pytest.mark.parametrize(("flags", "left"), [((), []), (("--part", "1/2"), ["out/.tmp/dead/progress/one.json"])])
+@pytest.mark.parametrize(("flags", "left"), [((), []), (("--part", "1/2"), [f"out/.tmp/{RUN}/progress/one.json"])])
 def test_a_bucket_is_cleared_of_counts(
     flags: tuple[str, ...], left: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,7 +239,7 @@ def test_a_bucket_is_cleared_of_counts(
     with FakeGcs() as fake:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
         fake.service.buckets["bucket"] = {}
-        fake.service.store("bucket", "out/.tmp/dead/progress/one.json", b"{}")
+        fake.service.store("bucket", f"out/.tmp/{RUN}/progress/one.json", b"{}")
         assert run_numpy(command(str(draw_folder(tmp_path / "in", 3)), "gs://bucket/out", *flags)) == 0
         names = list(fake.service.buckets["bucket"])
         forget_client()

@@ -1,14 +1,12 @@
 """Makes an output ready for a run, and tidies up after it."""
 
-import shutil
 from contextlib import suppress
-from pathlib import Path
 
 from pipeline.job import Job
-from pipeline.output.parts import forget_ended, forget_parts, remove_empty
-from pipeline.output.tree import RECORD, SUCCESS, Tree, overwrite
+from pipeline.output.ours import delete_own, delete_staged, remove_empty, runs_staged
+from pipeline.output.parts import FOLDER, forget_ended
+from pipeline.output.tree import RECORD, SUCCESS, overwrite
 from pipeline.plan import record_of, stored_record
-from pipeline.storage import is_gcs
 from transforms.errors import RunError
 
 
@@ -20,8 +18,7 @@ def begin_output(job: Job) -> None:
     """
     storage, tree, part = job.tree.storage, job.tree, job.options.read.part
     storage.delete(tree.uri(SUCCESS))
-    for listed in storage.list(tree.uri("reports") + "/"):
-        storage.delete(listed.uri)
+    delete_own(tree, "reports")
     if part:
         forget_ended(tree, part)
         _write_shared_record(job)
@@ -52,31 +49,15 @@ def end_output(job: Job) -> None:
     if not job.options.read.part:
         clear_staging(job)
         if job.tree.storage.stat(job.tree.uri(SUCCESS)):
-            forget_parts(job.tree.storage, job.tree.root)
+            delete_own(job.tree, FOLDER)
+            remove_empty(job.tree.root, FOLDER)
     else:
-        _remove(job.tree, f".tmp/{job.run}")
+        delete_staged(job.tree, job.run)
         remove_empty(job.tree.root, ".tmp")
 
 
 def clear_staging(job: Job, *, but: str = "") -> None:
     """Removes files that no run has completed and how far workers were, `but` those of a run that lives."""
-    for run in _runs(job.tree):
-        if run != but:
-            _remove(job.tree, f".tmp/{run}")
+    for run in runs_staged(job.tree) - {but}:
+        delete_staged(job.tree, run)
     remove_empty(job.tree.root, ".tmp")
-
-
-def _runs(tree: Tree) -> set[str]:
-    """The runs that have something in `.tmp`."""
-    folder = tree.uri(".tmp")
-    if not is_gcs(tree.root):
-        return {path.name for path in Path(folder).glob("*")}
-    return {listed.uri.removeprefix(f"{folder}/").partition("/")[0] for listed in tree.storage.list(f"{folder}/")}
-
-
-def _remove(tree: Tree, folder: str) -> None:
-    if is_gcs(tree.root):
-        for listed in tree.storage.list(tree.uri(folder) + "/"):
-            tree.storage.delete(listed.uri)
-    else:
-        shutil.rmtree(tree.uri(folder), ignore_errors=True)

@@ -4,6 +4,7 @@ import json
 
 from pipeline.inputs.ids import encode_id
 from pipeline.job import Job
+from pipeline.output.ours import report_files
 from pipeline.reports.totals import FREED
 
 
@@ -14,8 +15,8 @@ def free_ids(job: Job) -> None:
     know that a source is gone.
     """
     storage = job.tree.storage
-    for listed in list(storage.list(job.tree.uri("reports/failures*.jsonl"))):
-        for line in storage.read(listed.uri).splitlines():
+    for uri in list(report_files(storage, job.tree.root, "failures.jsonl")):
+        for line in storage.read(uri).splitlines():
             failure = json.loads(line)
             if failure["code"] == FREED:
                 _free(job, failure["id"])

@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 from pipeline.inputs.part import Part
 from pipeline.output.tree import LOCK, Tree, overwrite
-from pipeline.storage import NotFound, Storage, is_gcs
+from pipeline.storage import NotFound, Storage
 from transforms.errors import RunError
 
 FOLDER = "parts"
@@ -59,20 +57,6 @@ def read_command(storage: Storage, output: str) -> str:
     if len(commands) > 1:
         raise RunError(f"the parts in {output} were run with different options: {commands[0]}; {commands[1]}")
     return commands[0]
-
-
-def forget_parts(storage: Storage, output: str) -> None:
-    """Removes what parts left, once the whole job is reported."""
-    for listed in list(storage.list(f"{output}/{FOLDER}/")):
-        storage.delete(listed.uri)
-    remove_empty(output, FOLDER)
-
-
-def remove_empty(output: str, folder: str) -> None:
-    """Removes a folder that holds nothing any more; objects have none."""
-    if not is_gcs(output):
-        with suppress(OSError):
-            Path(output, folder).rmdir()
 
 
 def _read_ended(storage: Storage, uri: str) -> tuple[int, int, str]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from pipeline.output.ours import report_files
 from pipeline.output.verify_image import Checked, Made
 from pipeline.reports.csv_text import csv_line, unguard
 from pipeline.reports.report_files import ImageRow, classes_csv, image_values
@@ -54,12 +55,12 @@ def read_json(storage: Storage, root: str, path: str) -> dict[str, Any]:
 
 def image_rows(storage: Storage, root: str) -> Iterator[Row]:
     """The rows of the images report, all of its shards."""
-    for listed in storage.list(join(root, "reports/images*.csv")):
-        with io.TextIOWrapper(storage.open(listed.uri), encoding="utf-8", newline="") as text:
+    for uri in report_files(storage, root, "images.csv"):
+        with io.TextIOWrapper(storage.open(uri), encoding="utf-8", newline="") as text:
             try:
                 yield from _rows(text)
             except (csv.Error, IndexError, UnicodeDecodeError):
-                raise _damaged(listed.uri) from None
+                raise _damaged(uri) from None
 
 
 def _rows(text: io.TextIOWrapper) -> Iterator[Row]:
@@ -85,12 +86,12 @@ def row_differs(row: Row, checked: Checked, made: Made) -> bool:
 def failure_codes(storage: Storage, root: str) -> Counter[str]:
     """How many failures of each code the failures report lists."""
     codes: Counter[str] = Counter()
-    for listed in storage.list(join(root, "reports/failures*.jsonl")):
-        with storage.open(listed.uri) as lines:
+    for uri in report_files(storage, root, "failures.jsonl"):
+        with storage.open(uri) as lines:
             try:
                 codes.update(json.loads(line)["code"] for line in lines)
             except (ValueError, TypeError, KeyError):
-                raise _damaged(listed.uri) from None
+                raise _damaged(uri) from None
     return codes
 
 

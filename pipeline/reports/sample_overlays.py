@@ -11,6 +11,7 @@ from pipeline.inputs.read import reread
 from pipeline.job import Job
 from pipeline.models.cores import share_cores
 from pipeline.models.tf_jpeg import decode_jpeg
+from pipeline.output.ours import SAMPLE_TEXT
 from pipeline.output.outcome import Outcome
 from pipeline.output.tree import overwrite
 from pipeline.reports.wording import count
@@ -53,7 +54,7 @@ def _draw_sample(job: Job, outcome: Outcome) -> bool:
     pixels, labels = _screen_size(drawable(replace(image, full_size=None)), labels)
     rendering = job.rendering
     drawn = overlay(pixels, labels, rendering.palette, opacity=rendering.opacity, ignore=rendering.ignore_label)
-    overwrite(job.tree, f"reports/samples/{name}.jpg", encode_jpeg(drawn))
+    overwrite(job.tree, f"reports/samples/{name}.jpg", encode_jpeg(drawn, text=SAMPLE_TEXT))
     return True
 
 
