@@ -172,6 +172,8 @@ def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: 
         "--anonymous_ids": options.output.anonymous_ids and naming(anonymous=True)("key"),
         "pixels version": PIXELS_VERSION,
     }
+    if options.decode.orientation != "stored":
+        plain["--orientation"] = options.decode.orientation
     # Through JSON and back, so that settings compare equal to those that were stored.
     return dict(json.loads(json.dumps(plain)))
 

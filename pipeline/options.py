@@ -30,7 +30,8 @@ class DecodeOptions:
     """How bytes become pixels on a scale of 0..255."""
 
     input_range: tuple[float, float] | None = None
-    background: tuple[int, int, int] = (0, 0, 0)
+    background: tuple[int, int, int] | None = None
+    orientation: str = "stored"  # stored, upright
     max_pixels: int = 150_000_000
     fast_decode: bool = False
     isolate: bool = False

@@ -49,7 +49,7 @@ def tiff(values: Array, **options: Any) -> bytes:
 def test_pngs_keep_all_bits(dtype: str, channels: int) -> None:
     picture = deep(channels, dtype)
     data = tf.io.encode_png(picture).numpy()
-    values, alpha = samples_of(data)
+    values, alpha, _ = samples_of(data)
     colors = channels - 1 if channels in (2, 4) else channels
     assert np.array_equal(values, picture[..., :colors])
     assert values.dtype == dtype
@@ -76,7 +76,7 @@ def test_sixteen_bit_tiffs_keep_all_bits(channels: int, tiled: bool, compress: s
     tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16} if tiled else {}
     picture = deep(channels)
     data = tiff(picture, compress=compress, ENDIANNESS=endianness, ALPHA="YES", **tiles)
-    values, alpha = samples_of(data)
+    values, alpha, _ = samples_of(data)
     assert np.array_equal(values, picture[..., :3])
     if channels == 4:
         assert alpha is not None
@@ -86,7 +86,7 @@ def test_sixteen_bit_tiffs_keep_all_bits(channels: int, tiled: bool, compress: s
 def test_bands_that_are_no_colour_are_left_out() -> None:
     for dtype in ("uint8", "uint16"):
         picture = deep(4, dtype)
-        values, alpha = samples_of(tiff(picture, ALPHA="NO"))
+        values, alpha, _ = samples_of(tiff(picture, ALPHA="NO"))
         assert alpha is None
         assert np.array_equal(values, picture[..., :3])
 
@@ -179,7 +179,7 @@ def test_palettes_may_be_transparent() -> None:
     image = PilImage.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) % 3, "P")
     image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     for format, transparency in (("PNG", 1), ("GIF", 1), ("PNG", bytes([255, 0, 255]))):
-        values, alpha = samples_of(as_file(image, format, transparency=transparency))
+        values, alpha, _ = samples_of(as_file(image, format, transparency=transparency))
         assert alpha is not None
         assert np.array_equal(alpha[..., 0] == 0, np.asarray(image) == 1)
         assert values.shape == (3, 4, 3)

@@ -14,8 +14,8 @@ from transforms.elements import Array, EncodedImage, Image
 from transforms.errors import ImageError
 from transforms.image_formats import decoder_errors, opener, too_large
 from transforms.lookahead import LookAhead
-from transforms.samples import Samples, orientation, read_samples
-from transforms.value_range import on_background, to_byte_scale
+from transforms.samples import Samples, orientation, read_samples, turned_upright
+from transforms.value_range import is_opaque, on_background, to_byte_scale
 
 MAX_PIXELS = 150_000_000
 Size = tuple[int, int]
@@ -30,7 +30,8 @@ def decode(
     encoded: EncodedImage,
     *,
     input_range: tuple[float, float] | None = None,
-    background: tuple[int, int, int] = (0, 0, 0),
+    background: tuple[int, int, int] | None = None,
+    upright: bool = False,
     max_pixels: int = MAX_PIXELS,
     fast_scale: Size | None = None,
     jpeg_decoder: JpegDecoder | None = None,
@@ -39,13 +40,15 @@ def decode(
 
     The rules, apart from those of `to_byte_scale`, `on_background` and `read_samples`: a damaged or truncated file
     fails, but formats without checksums (all but PNG) may decode to other pixels after a flipped bit. A decoder that
-    crashes or hangs takes its process with it. Pixels lie as they are stored; an EXIF orientation other than 1 is
-    handed on in `keep["orientation"]`.
+    crashes or hangs takes its process with it. `keep` tells an EXIF orientation other than 1, and what became of
+    transparency.
 
     Args:
         encoded: `data` is the file's bytes, or with `raw_shape` the tensor's.
         input_range: Low and high of samples that are not 8-bit.
-        background: Red, green, blue behind what is transparent.
+        background: Red, green, blue behind what is transparent. Without it transparency is dropped and colours count
+            as they are stored: `tf.io.decode_png(channels=3)`, Pillow's `convert("RGB")`, OpenCV's `IMREAD_COLOR`.
+        upright: Whether pixels are turned as the EXIF orientation says, in place of lying as they are stored.
         max_pixels: The cap on height times width, checked before decoding.
         fast_scale: Height and width of the model's input. JPEGs are then decoded at the smallest of 1, 1/2, 1/4, 1/8
             of their size that still covers it, and `full_size` tells the true size.
@@ -55,7 +58,8 @@ def decode(
         Pixels `[H, W, C]`, uint8 for 8-bit sources, else float32; C is 1 for grey, 3 for colour, or the tensor's own.
 
     Raises:
-        ImageError: UNREADABLE, TOO_LARGE, UNSUPPORTED_FORMAT or BAD_VALUE_RANGE.
+        ImageError: UNREADABLE, TOO_LARGE, UNSUPPORTED_FORMAT, BAD_VALUE_RANGE, or BAD_CHANNELS where a background is
+            asked for and nobody knows whether a band is transparency.
     """
     if encoded.data is None:
         raise ValueError("the image has to be fetched before it is decoded")
@@ -65,15 +69,36 @@ def decode(
         if encoded.raw_shape is not None:
             samples = _raw_samples(encoded.data, encoded.raw_shape, encoded.raw_dtype, max_pixels)
         else:
-            samples, keep, full_size = _file_samples(encoded.data, max_pixels, fast_scale, jpeg_decoder)
-        pixels = on_background(to_byte_scale(samples.values, input_range), samples.alpha, background)
+            samples, keep, full_size = _file_samples(encoded.data, max_pixels, fast_scale, jpeg_decoder, upright)
+        pixels = to_byte_scale(samples.values, input_range)
+        if not is_opaque(samples.alpha):
+            pixels, keep = _without_alpha(pixels, samples, background, keep)
+        if upright and "orientation" in keep:
+            pixels = turned_upright(pixels, int(keep["orientation"]))
+        pixels = np.ascontiguousarray(pixels)
     except MemoryError:
         raise ImageError("TOO_LARGE", "there was not enough memory to decode it") from None
     return Image(encoded.image_id, encoded.source, pixels, keep, full_size)
 
 
+def _without_alpha(
+    pixels: Array, samples: Samples, background: tuple[int, int, int] | None, keep: dict[str, str]
+) -> tuple[Array, dict[str, str]]:
+    if not samples.is_alpha:
+        if background is not None:
+            raise ImageError(
+                "BAD_CHANNELS",
+                "its last band may be transparency, or near infrared, which TIFFs with georeference call alpha, too: "
+                "without --background it is left out; if it is transparency, convert it to PNG",
+            )
+        return pixels, keep
+    if background is None:
+        return pixels, {**keep, "transparency": "dropped"}
+    return on_background(pixels, samples.alpha, background), {**keep, "transparency": "on background"}
+
+
 def _file_samples(
-    data: bytes, max_pixels: int, fast_scale: Size | None, jpeg_decoder: JpegDecoder | None
+    data: bytes, max_pixels: int, fast_scale: Size | None, jpeg_decoder: JpegDecoder | None, upright: bool
 ) -> tuple[Samples, dict[str, str], Size | None]:
     # Anyone in this process may have allowed half-decoded images, with grey where the rest should be.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -84,9 +109,10 @@ def _file_samples(
     keep = {} if turned == 1 else {"orientation": str(turned)}
     if not isinstance(image, JpegImageFile):
         return read_samples(image, open_image), keep, None
+    on_its_side = upright and turned >= 5
     if fast_scale is not None:
-        image.draft(None, (fast_scale[1], fast_scale[0]))
-    full_size = None if image.size == (width, height) else (height, width)
+        image.draft(None, fast_scale if on_its_side else fast_scale[::-1])
+    full_size = None if image.size == (width, height) else (width, height) if on_its_side else (height, width)
     if jpeg_decoder is not None and not full_size and image.mode in ("L", "RGB"):
         with decoder_errors():
             return Samples(jpeg_decoder(data, len(image.getbands()))), keep, None

@@ -17,6 +17,8 @@ from transforms.elements import Array
 from transforms.errors import ImageError
 from transforms.image_formats import Opener, decoder_errors
 
+# What only maps carry: georeference (GeoTIFF 1.1, section 7), and GDAL's own metadata and value for missing pixels.
+_OF_MAPS = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
 _BITS, _PHOTOMETRIC, _ORIENTATION, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 258, 262, 274, 284, 338, 339
 # What must be asked for so that a tile gives the lower bytes where it would give the upper ones.
 _OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -42,11 +44,14 @@ _BACK = {
 class Samples(NamedTuple):
     """What a file holds: `values` `[H, W, C]` of any real type, and `alpha` `[H, W, 1]` or None.
 
-    Alpha is uint8 (255 = opaque) beside uint8 values and float32 (1 = opaque) beside others.
+    Alpha is uint8 (255 = opaque) beside uint8 values and float32 (1 = opaque) beside others. `is_alpha` is False
+    where it may be another band: GDAL calls the fourth band of 8-bit pictures alpha, near infrared too, unless it is
+    told otherwise.
     """
 
     values: Array
     alpha: Array | None = None
+    is_alpha: bool = True
 
 
 def read_samples(image: ImageFile, reopen: Opener) -> Samples:
@@ -73,6 +78,15 @@ def orientation(image: PilImage) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
+def turned_upright(pixels: Array, orientation: int) -> Array:
+    """Pixels `[H, W, C]` as their EXIF orientation says that they are to be seen; a view, `[W, H, C]` for 5 to 8."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels[::-1] if orientation in (3, 4, 7, 8) else pixels
+
+
 def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
     """Mends what Pillow reads wrongly without a word: signed bytes, 16 bits with white as zero, bands in a row."""
     tags = image.tag_v2
@@ -81,10 +95,12 @@ def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
         raise ImageError("UNSUPPORTED_FORMAT", reason)
     signed = image.mode == "L" and set(tags.get(_SAMPLE_FORMAT, ())) == {2}
     inverted = image.mode == "I;16" and tags.get(_PHOTOMETRIC) == 0
-    values, alpha = _all_bits(image, reopen, _BACK.get(orientation(image)))
+    values, alpha, _ = _all_bits(image, reopen, _BACK.get(orientation(image)))
     if signed:
-        return Samples(values.view(np.int8), alpha)
-    return Samples(65535 - values if inverted else values, alpha)
+        values = values.view(np.int8)
+    elif inverted:
+        values = 65535 - values
+    return Samples(values, alpha, is_alpha=_OF_MAPS.isdisjoint(tags))
 
 
 def _all_bits(image: ImageFile, reopen: Opener, turned: Transpose | None) -> Samples:

@@ -33,6 +33,8 @@ class Counted(NamedTuple):
     confidence_sum: int = 0
     confidence_pixels: int = 0
     nonfinite: int = 0
+    transparent: int = 0
+    turned: int = 0
     independent: bool = False
 
     @classmethod
@@ -65,6 +67,8 @@ def count(labels: LabelMap | LabelPlanes, ids: Sequence[int]) -> Counted:
         labels.confidence_sum,
         labels.confidence_pixels,
         labels.nonfinite,
+        int("transparency" in labels.keep),
+        int("orientation" in labels.keep),
         independent,
     )
 
@@ -84,6 +88,8 @@ class PixelStatistics:
         confidence_sum: Sum of the winning probability over `confidence_pixels` model pixels, in units of 1/65535.
         confidence_pixels: Model pixels that the confidence was measured on.
         nonfinite: Model pixels with a NaN among their scores.
+        transparent: Images with pixels that are not opaque.
+        turned: Images whose header says to show them turned or mirrored (EXIF orientation 2 to 8).
         independent: Whether classes are independent of each other, so that shares may add up to more than 1.
     """
 
@@ -97,6 +103,8 @@ class PixelStatistics:
     confidence_sum: int = 0
     confidence_pixels: int = 0
     nonfinite: int = 0
+    transparent: int = 0
+    turned: int = 0
     independent: bool = False
 
     @classmethod
@@ -139,6 +147,8 @@ class PixelStatistics:
             self.confidence_sum + other.confidence_sum,
             self.confidence_pixels + other.confidence_pixels,
             self.nonfinite + other.nonfinite,
+            self.transparent + other.transparent,
+            self.turned + other.turned,
             self.independent or other.independent,
         )
 
@@ -169,7 +179,10 @@ class PixelStatistics:
         return cls(pixels, images_with, shares, around, **numbers, independent=independent)
 
 
-_NUMBERS = ("images", "total", "ignored", "confidence_sum", "confidence_pixels", "nonfinite", "independent")
+_NUMBERS = (
+    "images", "total", "ignored", "confidence_sum", "confidence_pixels", "nonfinite", "transparent", "turned",
+    "independent",
+)  # fmt: skip
 
 
 def _added(one: Counter[int], other: Counter[int]) -> Counter[int]:

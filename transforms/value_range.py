@@ -40,6 +40,11 @@ def to_byte_scale(values: Array, input_range: tuple[float, float] | None = None)
     return np.divide(pixels, (high - low) / 255, out=pixels, dtype=np.float64, casting="unsafe")
 
 
+def is_opaque(alpha: Array | None) -> bool:
+    """Whether no pixel shows what is behind it; alpha as in `on_background`."""
+    return alpha is None or bool((alpha == (255 if alpha.dtype == np.uint8 else 1)).all())
+
+
 def on_background(pixels: Array, alpha: Array | None, background: tuple[int, int, int]) -> Array:
     """Composites pixels over a background colour: `(pixel * alpha + background * (1 - alpha))`, rounded for uint8.
 
@@ -51,7 +56,7 @@ def on_background(pixels: Array, alpha: Array | None, background: tuple[int, int
     Returns:
         `[H, W, C]` of the pixels' type.
     """
-    if alpha is None or (alpha == (255 if pixels.dtype == np.uint8 else 1)).all():
+    if alpha is None or is_opaque(alpha):
         return np.ascontiguousarray(pixels)
     if len(set(background)) == 1:
         background = background[: pixels.shape[2]]  # type: ignore[assignment]

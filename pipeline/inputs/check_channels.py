@@ -7,7 +7,7 @@ from pipeline.inputs.kinds import Kind
 from pipeline.options import ReadOptions
 from transforms.errors import RunError
 
-# Of what a decoded image file has: transparency goes onto the background, bands beyond colour are left out.
+# Of what a decoded image file has: transparency is dropped or laid over a colour, bands beyond colour are left out.
 _OF_FILES = (1, 3)
 
 
@@ -28,6 +28,6 @@ def check_channels(channels: int, options: ReadOptions) -> None:
     if count:
         raise RunError(
             f"the model takes {channels} channels, but --input has image files only, and those give 1 or 3: "
-            "transparency goes onto --background, further bands are left out. Give raw tensors in TFRecord shards "
+            "transparency and further bands are left out. Give raw tensors in TFRecord shards "
             "(--channels_key), or use a model of 1 or 3 channels"
         )

@@ -133,6 +133,7 @@ def decode_as_trained(image: EncodedImage, options: DecodeOptions, resize_filter
         image,
         input_range=options.input_range,
         background=options.background,
+        upright=options.orientation == "upright",
         max_pixels=options.max_pixels,
         jpeg_decoder=decode_jpeg if resize_filter == "tf" else None,
     )

@@ -92,6 +92,7 @@ class Record:
         width: Of the source image, in pixels.
         statistics: The image's pixel statistics in their JSON form.
         products: Size in bytes of every other file of this image, by path below the output.
+        orientation: EXIF orientation of the source image; written down where it is not 1.
     """
 
     claim: Claim
@@ -99,6 +100,7 @@ class Record:
     width: int
     statistics: dict[str, Any]
     products: dict[str, int] = field(default_factory=dict)
+    orientation: int = 1
 
 
 def claim_text(claim: Claim) -> dict[str, str]:
@@ -108,7 +110,10 @@ def claim_text(claim: Claim) -> dict[str, str]:
 
 def record_text(record: Record) -> dict[str, str]:
     """The text of a mask."""
-    return {TEXT_KEY: _json({**vars(record), "claim": vars(record.claim)})}
+    values = {**vars(record), "claim": vars(record.claim)}
+    if record.orientation == 1:
+        del values["orientation"]
+    return {TEXT_KEY: _json(values)}
 
 
 def record_metadata(text: Mapping[str, str]) -> dict[str, str] | None:

@@ -112,10 +112,17 @@ def _recount(labels: Array, record: Record, made: Made) -> tuple[PixelStatistics
             confidence_sum=held.confidence_sum,
             confidence_pixels=held.confidence_pixels,
             nonfinite=held.nonfinite,
+            keep=_keep(held),
         ),
         made.table.ids,
     )
     return counted, counted.to_json() != record.statistics
+
+
+def _keep(held: PixelStatistics) -> dict[str, str]:
+    """What the record says of the source image that its mask's pixels cannot bear out."""
+    facts = {"transparency": held.transparent, "orientation": held.turned}
+    return {name: "as recorded" for name, number in facts.items() if number}
 
 
 def _products(storage: Storage, root: str, made: Made, record: Record, labels: Array) -> Iterator[str]:

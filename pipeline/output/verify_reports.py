@@ -12,7 +12,7 @@ from pipeline.output.ours import report_files
 from pipeline.output.verify_image import Checked, Made
 from pipeline.reports.csv_text import csv_line, unguard
 from pipeline.reports.report_files import ImageRow, classes_csv, image_values
-from pipeline.reports.summary_file import pixels_summary
+from pipeline.reports.summary_file import images_summary, pixels_summary
 from pipeline.storage import NotFound, Storage, join
 from transforms.elements import Source
 from transforms.errors import RunError
@@ -115,6 +115,8 @@ def compare_reports(
         yield "reports/summary.json and reports/failures.jsonl count failures differently"
     if summary.get("pixels") != pixels_summary(statistics):
         yield "reports/summary.json differs from the pixels of the masks"
+    if summary.get("images", images_summary(statistics)) != images_summary(statistics):
+        yield "reports/summary.json differs from what the masks say of their images"
     if storage.read(join(root, "reports/classes.csv")).decode() != classes_csv(made.table, statistics):
         yield "reports/classes.csv differs from the pixels of the masks"
     if success is None:

@@ -125,7 +125,8 @@ class Write:
         drawn.pop(self.tree.record, None)
         products = [File(path.format(name), data) for path, data in drawn.items()]
         statistics = PixelStatistics.sum([counted]).to_json()
-        record = Record(claim, *labels.size, statistics, {file.path: len(file.data) for file in products})
+        sizes = {file.path: len(file.data) for file in products}
+        record = Record(claim, *labels.size, statistics, sizes, int(labels.keep.get("orientation", 1)))
         text = record_text(record)
         mask = File(self.tree.record.format(name), self._mask(labels, text), record_metadata(text))
         return [*products, mask]

@@ -16,6 +16,7 @@ from pipeline.output.free import free_ids
 from pipeline.output.lease import check_holder
 from pipeline.output.parts import lock_of, write_ended
 from pipeline.output.tree import SUCCESS, overwrite
+from pipeline.reports.input_warnings import input_warnings
 from pipeline.reports.json_text import json_text
 from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
 from pipeline.reports.sample_overlays import draw_samples
@@ -75,13 +76,15 @@ class ReportWriter:
             max_failures=options.max_failures,
             fail_on_degenerate=options.fail_on_degenerate,
         )
+        of_inputs = input_warnings(totals.statistics, self.job.options.decode)
         if self._part:
+            warnings += of_inputs
             self._write_run(totals, counts, verdict, warnings)
             write_ended(tree, self._part, self._command)
             return
         self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
-        self._write("summary.json", self._summary(totals, counts, warnings))
-        warnings += draw_samples(self.job, [outcome for _, outcome in totals.samples])
+        self._write("summary.json", self._summary(totals, counts, warnings, of_inputs))
+        warnings += of_inputs + draw_samples(self.job, [outcome for _, outcome in totals.samples])
         if FREED in totals.failed and UNREAD not in totals.failed and self.job.options.read.limit is None:
             free_ids(self.job)
         # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
@@ -106,7 +109,7 @@ class ReportWriter:
     def _write(self, name: str, text: str) -> None:
         overwrite(self.job.tree, f"reports/{name}", text.encode())
 
-    def _summary(self, totals: Totals, counts: InputCounts, warnings: list[str]) -> str:
+    def _summary(self, totals: Totals, counts: InputCounts, warnings: list[str], of_inputs: list[str]) -> str:
         return summary_json(
             versions=self._versions,
             options=self.job.settings,
@@ -116,6 +119,7 @@ class ReportWriter:
             table=self.job.table,
             statistics=totals.statistics,
             warnings=warnings,
+            input_warnings=of_inputs,
         )
 
     def _write_run(self, totals: Totals, counts: InputCounts, verdict: Verdict, warnings: list[str]) -> None:

@@ -79,6 +79,7 @@ def decode_for(job: Job) -> partial[Image]:
         decode,
         input_range=options.input_range,
         background=options.background,
+        upright=options.orientation == "upright",
         max_pixels=options.max_pixels,
         fast_scale=size if options.fast_decode else None,
         jpeg_decoder=_tf_decoder(spec) if spec.resize_filter == "tf" else None,

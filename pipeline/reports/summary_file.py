@@ -47,6 +47,7 @@ def summary_json(
     table: ClassTable,
     statistics: PixelStatistics,
     warnings: Sequence[str],
+    input_warnings: Sequence[str] = (),
 ) -> str:
     """The report of the whole run.
 
@@ -59,6 +60,7 @@ def summary_json(
         table: The model's classes.
         statistics: Sums over all images that are done.
         warnings: What looks wrong about the predictions.
+        input_warnings: What is to be known of the images; no reason to take the model for dead.
 
     Raises:
         ValueError: A number that JSON does not have, such as NaN.
@@ -67,9 +69,10 @@ def summary_json(
         **asdict(counts),
         "reconciles": counts.reconciles,
         "failures": in_order(failures),
-        "warnings": list(warnings),
+        "warnings": [*warnings, *input_warnings],
         "degenerate": bool(warnings),
         "pixels": pixels_summary(statistics),
+        "images": images_summary(statistics),
         "mean_confidence": mean_confidence(statistics),
         "classes": [_class(summary) for summary in summarize(table, statistics)],
         "shares_may_exceed_1": statistics.independent,
@@ -90,6 +93,11 @@ def pixels_summary(statistics: PixelStatistics) -> dict[str, int]:
         "ignored": statistics.ignored,
         "nonfinite_model_pixels": statistics.nonfinite,
     }
+
+
+def images_summary(statistics: PixelStatistics) -> dict[str, int]:
+    """The number of images that can be read in two ways: with transparency, with an EXIF orientation other than 1."""
+    return {"transparent": statistics.transparent, "turned": statistics.turned}
 
 
 def _class(summary: ClassSummary) -> dict[str, Any]:

@@ -1,0 +1,31 @@
+"""What a person should know of images that can be read in two ways, and of how they were read."""
+
+from pipeline.options import DecodeOptions
+from pipeline.reports.wording import count
+from transforms.statistics import PixelStatistics
+
+
+def input_warnings(statistics: PixelStatistics, options: DecodeOptions) -> list[str]:
+    """Says how many images have transparency or an orientation, where no flag has said what to do with it.
+
+    Args:
+        statistics: Sums over all images that are done.
+        options: How they were decoded.
+    """
+    warnings = []
+    if statistics.transparent and options.background is None:
+        warnings.append(
+            f"{_of(statistics.transparent, statistics)} transparent pixels; they count with the colour that is stored"
+            " under them, as TensorFlow, OpenCV and Pillow's convert('RGB') read them. If training saw them on a "
+            "background, name its colour, as in --background 0,0,0"
+        )
+    if statistics.turned and options.orientation == "stored":
+        warnings.append(
+            f"{_of(statistics.turned, statistics)} an EXIF orientation; their masks lie as the pixels are stored, not"
+            " as viewers and cv2.imread show them. --orientation upright turns them before the model sees them"
+        )
+    return warnings
+
+
+def _of(number: int, statistics: PixelStatistics) -> str:
+    return f"{number:,} of {count(statistics.images, 'image')} {'has' if number == 1 else 'have'}"
