@@ -11,6 +11,7 @@ RUNTIME = [
     "keras>=3.15.1",
     "numpy>=2.0,<2.5",
     "pillow>=12.3,<13",
+    "pyyaml>=6",
     "tensorflow>=2.21,<2.22",
     "tf_keras>=2.21,<2.22",
     "zlib-ng>=1.0",

@@ -158,8 +158,8 @@ FLAGS: dict[str, list[Flag]] = {
         F(
             "classes",
             "label.classes",
-            "class table: CSV, list of names, CVAT, Hugging Face, Keras, nnU-Net or pbtxt file, or voc, cityscapes, "
-            "cityscapes_ids, ade20k, ade20k_ids [generated]",
+            "class table: CSV, list of names, CVAT, COCO, YAML, Hugging Face, Keras, nnU-Net or pbtxt file, or voc, "
+            "cityscapes, cityscapes_ids, ade20k, ade20k_ids [generated]",
             "FILE",
         ),
         F(

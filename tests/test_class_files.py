@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.classes.class_files import load_class_table, parse_classes, read_class_table
 from pipeline.storage import NotFound
@@ -50,7 +52,52 @@ item: {
 }
 item { id: 2 name: 'a:b' }
 """
+COLORS = [("background", [0, 0, 0]), ("road", [128, 64, 128]), ("a:b", [1, 2, 3])]
 NAMES = "background\nroad\na:b\n"
+# What class files are made of, for a test that puts it together in any way.
+PIECES = [
+    *(
+        "name",
+        "id",
+        "color",
+        "trainId",
+        "label",
+        ",",
+        ";",
+        "\t",
+        "\n",
+        "\r\n",
+        ":",
+        ": ",
+        " ",
+        "-",
+        "- ",
+        "#",
+        '"',
+        "'",
+    ),
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        "0",
+        "1",
+        "255",
+        "-1",
+        "a",
+        "b",
+        "#102030",
+        "item",
+        "null",
+        "*a",
+        "&a",
+        "---\n",
+        "\x1b",
+        "\x00",
+    ),
+    *('"id"', '"name"', '"attributes"', '"labels"', "names:", "categories:", "\ufeff", "1e999", "9" * 5000),
+]
 CSV = "\ufeffChannel;ID;Name;Colour\r\n1;1;road;128,64,128\r\n0;0;background;#000000\r\n2;2;a:b;\r\n"
 
 
@@ -70,6 +117,17 @@ CSV = "\ufeffChannel;ID;Name;Colour\r\n1;1;road;128,64,128\r\n0;0;background;#00
         (PBTXT, "label_map.pbtxt", 0),
         (PBTXT, "label_map", 0),
         (NAMES, "classes.txt", 0),
+        ("# my classes\n# by hand\n" + NAMES, "classes.txt", 0),
+        ("__ignore__\n" + NAMES, "labels.txt", 0),
+        ("0 0 0 background\n128 64 128\troad\n1,2,3  a:b\n", "label_colors.txt", 2),
+        ("# three of them\n" + CSV.lstrip("\ufeff"), "classes.csv", 2),
+        ("Name,Color (RGB)\nbackground,0 0 0\nroad,128 64 128\na:b,\n", "classes.csv", 2),
+        ("names:\n  0: background\n  1: road\n  2: a:b\nnc: 3\n", "data.yaml", 0),
+        ("path: /data\nnames: [background, road, 'a:b']\n", "data.txt", 0),
+        ("- background\n- road\n- a:b\n", "names.txt", 0),
+        ("a:b: 2\nroad: 1\nbackground: 0\n", "classes.yml", 0),
+        (json.dumps({"names": {"0": "background", "1": "road", "2": "a:b"}}), "data.json", 0),
+        (json.dumps({"labels": [{"name": name, "color": color} for name, color in COLORS]}), "config.json", 2),
         (NAMES.replace("\n", "\r\n"), "classes.names", 0),
         (CSV, "classes.csv", 2),
         (CSV, "classes.txt", 2),
@@ -109,6 +167,71 @@ def test_ids_may_have_gaps_and_differ_from_channels() -> None:
     assert table.ids == (7, 300, 0)
 
 
+COCO = [{"supercategory": "way", "id": 7, "name": "road"}, {"id": 11, "name": "sky", "isthing": 0}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({"images": [], "categories": COCO}),
+        json.dumps([{**entry, "color": color} for entry, color in zip(COCO, ("#102030", [4, 5, 6]), strict=True)]),
+        "categories:\n- {id: 7, name: road}\n- {id: 11, name: sky}\n",
+    ],
+)
+def test_categories_keep_their_ids(content: str) -> None:
+    table = load(content, channels=2)
+    assert table.names == ("road", "sky")
+    assert table.ids == (7, 11)
+
+
+def test_classes_that_no_model_is_trained_for_are_left_out() -> None:
+    rows = "name,id,trainId,category,color\nego,1,255,void,\nroad,7,0,flat,\nwall,12,1,flat,\nplate,-1,-1,car,\n"
+    table = load(rows, channels=2)
+    assert (table.names, table.ids) == (("road", "wall"), (7, 12))
+    assert table.notes == (
+        "2 rows are left out: a train id of 255 or -1 means that no model is trained for the class",
+    )
+
+
+def test_255_is_a_train_id_among_256() -> None:
+    assert len(load("\n".join(["name,trainId", *(f"a{i},{i}" for i in range(256))]), channels=256)) == 256
+
+
+def test_what_is_left_out_of_a_list_is_said() -> None:
+    notes = load(f"# c\n__ignore__\n{NAMES}").notes
+    assert notes[:2] == (
+        "comments above the names are left out",
+        "__ignore__ is no class: labelme marks with it what belongs to none",
+    )
+
+
+def test_answers_of_yaml_stay_names() -> None:
+    assert load("names: [no, yes, ~x]", "data.yaml").names == ("no", "yes", "~x")
+
+
+def test_other_columns_do_not_matter_beside_those_that_are_known() -> None:
+    table = load("id,name,color,category_color_2,pixel value of old\n3,a,#102030,x,y\n", channels=1)
+    assert (table.ids, table.classes[0].color) == ((3,), (16, 32, 48))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.lists(st.sampled_from(PIECES), max_size=14).map(lambda pieces: "".join(pieces).encode()),
+    ),
+    st.sampled_from(["t.txt", "t.csv", "t.json", "t.yaml", "t.pbtxt", "t"]),
+)
+def test_whatever_a_file_holds_is_a_table_or_told(content: bytes, name: str) -> None:
+    told, names = "", ["read"]
+    try:
+        names = list(read_class_table(name, read=giving(content)).names)
+    except RunError as error:
+        told = str(error)
+    assert told.startswith(name if told else "")
+    assert all(each.strip() and not set(each) & set("\0\n\r\x1b\u2028") for each in names)
+
+
 def test_ids_that_look_like_channels_in_another_order_are_remarked() -> None:
     assert "add a column `channel`" in load("id,name\n2,tree\n0,rest\n1,road\n").notes[0]
 
@@ -123,14 +246,13 @@ def test_nnunets_ignore_label_is_no_class() -> None:
 
 
 def test_names_are_data_in_every_kind() -> None:
-    odd = ["../../etc/x", '=HYPERLINK("http://x")', 'a,b "c"\nd']
+    odd = ["../../etc/x", '=HYPERLINK("http://x")', 'a,b "c" #d']
     quoted = [name.replace('"', '""') for name in odd]
     table = load('id,name\n0,"{}"\n1,"\'{}"\n2,"{}"\n'.format(*quoted), "classes.csv")
     assert table.names == tuple(odd)
     assert load(json.dumps(odd)).names == tuple(odd)
     assert (
-        load(r"item { id: 0 name: 'caf\303\251 \"x\"\n' } item { id: 1 name: 'b' }", channels=2).names[0]
-        == 'café "x"'
+        load(r"item { id: 0 name: 'caf\303\251 \"x\"' } item { id: 1 name: 'b' }", channels=2).names[0] == 'café "x"'
     )
 
 
@@ -172,6 +294,35 @@ def test_public_tables_need_no_file() -> None:
         ("id,name\n", "t.csv", "t.csv: this CSV table lists no class"),
         ("a\n\nb\n", "t.txt", "t.txt, line 2: the line is empty"),
         ("0 background\n1 road\n", "t.txt", "t.txt, line 1: '0 background' begins with a number"),
+        ("0=background\n1=road\n", "t.txt", "begins with a number"),
+        ("0 1 2 3 background\n4 5 6 7 road\n", "t.txt", "begins with a number"),
+        ("road 1\nbackground 0\n", "t.txt", "t.txt, line 1: 'road 1' ends in a number, as all lines do"),
+        ("#c\nroad 1 2 3\nsky 4 5 6\n", "t.txt", "t.txt, line 2: 'road 1 2 3' ends in a number"),
+        ("road #112233\nsky #445566\n", "t.txt", "ends in a colour"),
+        ("road,way\nsky,air\n", "t.txt", "holds a separator"),
+        ("road: way\nsky: air\n", "t.txt", "holds a colon"),
+        ("name\nroad\nsky\n", "t.txt", "t.txt, line 1: 'name' looks like a header"),
+        ("Classes\nroad\nsky\n", "t.txt", "'Classes' looks like a header"),
+        ("1\n2\n", "t.txt", "t.txt: every class is named by a number, such as '1'"),
+        ("label,category\n0,road\n1,sky\n", "t.csv", "t.csv: every class is named by a number"),
+        ('["0", "1"]', "t.json", "t.json: every class is named by a number"),
+        ("name,Colour 1\na,red\n", "t.csv", "t.csv, line 1: 'Colour 1' is not known, and may tell the colours"),
+        ("name,LabelIndex,my value\na,0,0\n", "t.csv", "'my value' is not known, and may tell what masks hold"),
+        ("#a\n#b\nid,name\n0,a\n0,b\n", "t.csv", "t.csv, line 5: id 0 is already taken: line 4 has id 0"),
+        ('[{"id": 1, "name": "a"}, {"name": "b"}]', "t.json", "t.json, entry 1: has no id, but others have"),
+        ('[{"id": 1.5, "name": "a"}]', "t.json", "t.json, entry 0: id '1.5' is neither text nor a whole number"),
+        ('[{"id": 1, "name": "a"}, 5]', "t.json", "t.json, entry 1: '5' is no object with a `name`"),
+        ('[{"name": "a", "label": "b"}]', "t.json", "t.json, entry 0: 'name' and 'label' both give the name"),
+        ("a: &x [1]\nb: *x\n", "t.yaml", "t.yaml: not usable as YAML (it refers from one place to another"),
+        ("names: {a: 0, a: 1}\n", "t.yaml", "key 'a' stands twice"),
+        ("names: [a, b\n", "t.yaml", "t.yaml, line 2: not YAML"),
+        ("- x" * 50_000, "t.yaml", "t.yaml: it has over 100,000 characters"),
+        ("[" * 50_000, "t.yaml", "t.yaml: not usable as YAML (it is nested deeper than any class table)"),
+        ("x\n" * 65537, "t.txt", "t.txt: this list of names lists 65,537 classes; masks hold 65,536"),
+        ("name,trainId\na,255\nb,-1\n", "t.csv", "t.csv: this CSV table lists no class"),
+        ("name\na\x1b[31m\n", "t.csv", "holds the control character '\\x1b'"),
+        ('["a", "\\ud800"]', "t.json", "holds the control character '\\ud800'"),
+        (f"id,name\n3,{'x' * 201}\n", "t.csv", "the name of the class with id 3 has 201 characters, more than 200"),
         ("", "t.txt", "t.txt, line 1: the line is empty"),
         ("{", "t.json", "t.json, line 1: not JSON"),
         ("{}", "t.json", "t.json: this JSON is none of Hugging Face's id2label"),
@@ -183,7 +334,7 @@ def test_public_tables_need_no_file() -> None:
         ('{"labels": {"background": 0, "a": [1, 2]}}', "d.json", "d.json, key 'a': [1, 2] is a region"),
         ('{"labels": {"background": 0, "a": "1"}}', "d.json", "d.json, key 'a': '1' is no whole number"),
         ('[{"color": "#000000"}]', "t.json", "t.json, entry 0: \"{'color': '#000000'}\" has no `name`"),
-        ('[{"name": "a", "color": 5}]', "t.json", "t.json, entry 0: colour '5' is no text"),
+        ('[{"name": "a", "color": 5}]', "t.json", "t.json, entry 0: colour '5' is neither #rrggbb nor"),
         ('["a", 5]', "t.json", "t.json, entry 1: '5' is no name"),
         ("[]", "t.json", "t.json: this list of names lists no class"),
         ("[" * 100_000, "t.json", "t.json"),

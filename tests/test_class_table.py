@@ -42,6 +42,10 @@ def test_palette_is_by_id() -> None:
         (replace(WATER, color=(1, 2, 3)), "colour #010203 is already taken"),
         (replace(WATER, id=-1), "id -1 is not within 0..65535"),
         (replace(WATER, id=65536), "id 65536 is not within 0..65535"),
+        (replace(WATER, name="a\x1b[31m"), "the name of the class with id 20 holds the control character '\\x1b'"),
+        (replace(WATER, name="a\nb"), "holds the control character '\\n'"),
+        (replace(WATER, name="a\u2028b"), "holds the control character '\\u2028'"),
+        (replace(WATER, name="x" * 201), "has 201 characters, more than 200"),
         (replace(WATER, name=" \t"), "the class with id 20 has no name"),
         (replace(WATER, color=(256, 0, 0)), "colour (256, 0, 0) of 'water' is not within 0..255"),
         (replace(WATER, channel=2), "there are: 0, 2"),
@@ -52,6 +56,17 @@ def test_what_is_wrong_is_named(wrong: ClassInfo, says: str) -> None:
     with pytest.raises(RunError, match=re.escape(says)) as caught:
         table(FIELD, wrong)
     assert "names.csv" in str(caught.value)
+
+
+def test_names_of_any_script_are_fine() -> None:
+    names = ["x" * 200, "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u7530\u3093\u307c", "a\u00a0b"]
+    assert table(*(ClassInfo(i, i, name, (i, 0, 0)) for i, name in enumerate(names))).names == tuple(names)
+
+
+def test_the_likely_cause_is_what_is_certainly_no_class() -> None:
+    classes = [ClassInfo(i, i, name, (i, 0, 0)) for i, name in enumerate(["_background_", "road", "__ignore__"])]
+    with pytest.raises(RunError, match=r"probably '__ignore__' \(channel 2\) is no channel of the model"):
+        table(*classes).check_channels(2)
 
 
 def test_composed_and_decomposed_names_are_one_folder() -> None:
@@ -65,7 +80,7 @@ def test_an_empty_table_is_refused() -> None:
 
 
 def test_names_are_data() -> None:
-    names = ["../../etc", "=1+1", "a/b", "<b>", "x\ny", "NUL"]
+    names = ["../../etc", "=1+1", "a/b", "<b>", "x y", "NUL"]
     odd = table(*(ClassInfo(i, i, name, (i, 0, 0)) for i, name in enumerate(names)))
     assert odd.names == tuple(names)
 

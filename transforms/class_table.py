@@ -9,8 +9,23 @@ from transforms.errors import RunError
 from transforms.palettes import Color, generate_colors
 
 LARGEST_ID = 65535
+# Names become folders, columns and lines of a terminal.
+_LONGEST_NAME = 200
+# Unicode's categories of control characters, line breaks, and halves of surrogate pairs, which UTF-8 cannot hold.
+_UNUSABLE = ("Cc", "Zl", "Zp", "Cs")
 # Names under which people file what is none of their classes.
-_VOID = {"background", "_background_", "__background__", "bg", "void", "unlabeled", "unlabelled", "other", "ignore"}
+_VOID = (
+    "__ignore__",
+    "ignore",
+    "void",
+    "unlabeled",
+    "unlabelled",
+    "other",
+    "bg",
+    "background",
+    "_background_",
+    "__background__",
+)
 
 
 @dataclass(frozen=True)
@@ -54,9 +69,7 @@ class ClassTable:
         object.__setattr__(self, "classes", tuple(sorted(self.classes, key=lambda c: c.channel)))
         if [c.channel for c in self.classes] != list(range(len(self.classes))) or not self.classes:
             listed = ", ".join(str(c.channel) for c in self.classes[:40]) or "none"
-            raise RunError(
-                f"{self.source}: channels must be 0, 1, 2, ... without gap or doublet; there are: {listed}"
-            )
+            raise RunError(f"{self.source}: channels must be 0, 1, 2, ... each once; there are: {listed}")
         check_classes(self.classes, lambda c: f"channel {c.channel}", self.source, shared_colors=self.shared_colors)
 
     def __len__(self) -> int:
@@ -104,7 +117,10 @@ class ClassTable:
             raise RunError(f"{lists}; {self._likely_cause(channels)}")
 
     def _likely_cause(self, channels: int) -> str:
-        void = next((f"{c.name!r} (channel {c.channel})" for c in self.classes if c.name.casefold() in _VOID), None)
+        # What is certainly no class goes before the background, which often is one.
+        by_name = {c.name.casefold(): c for c in self.classes}
+        found = next((by_name[name] for name in _VOID if name in by_name), None)
+        void = found and f"{found.name!r} (channel {found.channel})"
         if channels == len(self) + 1:
             if void is None:
                 return "probably the background is missing: add it, as the first class if the model has it first"
@@ -164,17 +180,30 @@ def check_classes(
             raise RunError(
                 f"{source}, {where(c)}: id {c.id} is not within 0..{LARGEST_ID}, which is what masks can hold"
             )
-        if not c.name.strip():
-            raise RunError(f"{source}, {where(c)}: the class with id {c.id} has no name; give it one")
+        _check_name(c, f"{source}, {where(c)}")
         if not all(0 <= value <= 255 for value in c.color):
             raise RunError(f"{source}, {where(c)}: colour {c.color} of {c.name!r} is not within 0..255")
-    _refuse_doublet(classes, lambda c: c.id, lambda c: f"id {c.id}", where, source)
-    _refuse_doublet(classes, lambda c: _folded(c.name), lambda c: f"name {c.name!r}", where, source)
+    _refuse_duplicate(classes, lambda c: c.id, lambda c: f"id {c.id}", where, source)
+    _refuse_duplicate(classes, lambda c: _folded(c.name), lambda c: f"name {c.name!r}", where, source)
     if not shared_colors:
-        _refuse_doublet(classes, lambda c: c.color, lambda c: f"colour {hex_color(c.color)}", where, source)
+        _refuse_duplicate(classes, lambda c: c.color, lambda c: f"colour {hex_color(c.color)}", where, source)
 
 
-def _refuse_doublet(
+def _check_name(c: ClassInfo, place: str) -> None:
+    if not c.name.strip():
+        raise RunError(f"{place}: the class with id {c.id} has no name; give it one")
+    if len(c.name) > _LONGEST_NAME:
+        raise RunError(
+            f"{place}: the name of the class with id {c.id} has {len(c.name):,} characters, more than {_LONGEST_NAME}"
+        )
+    odd = next((char for char in c.name if unicodedata.category(char) in _UNUSABLE), None)
+    if odd is not None:
+        raise RunError(
+            f"{place}: the name of the class with id {c.id} holds the control character {odd!a}; write it without"
+        )
+
+
+def _refuse_duplicate(
     classes: list[ClassInfo],
     key: Callable[[ClassInfo], Hashable],
     value: Callable[[ClassInfo], str],

@@ -3,10 +3,18 @@
 import difflib
 from collections.abc import Callable
 
+from pipeline.classes.class_csv import is_csv, read_csv
 from pipeline.classes.class_json import read_json
 from pipeline.classes.class_pbtxt import is_pbtxt, read_pbtxt
 from pipeline.classes.class_rows import Rows, build_table
-from pipeline.classes.class_text import is_csv, is_labelmap, read_csv, read_labelmap, read_names
+from pipeline.classes.class_text import (
+    is_color_list,
+    is_labelmap,
+    read_color_list,
+    read_labelmap,
+    read_names,
+)
+from pipeline.classes.class_yaml import is_yaml, read_yaml
 from pipeline.storage import NotFound
 from transforms.class_table import ClassTable, generated_table
 from transforms.errors import RunError
@@ -64,6 +72,8 @@ def parse_classes(text: str, name: str) -> Rows:
         RunError: Names the file, the place and the value.
     """
     ending = name.rsplit(".", 1)[-1].lower()
+    if ending in ("yaml", "yml"):
+        return read_yaml(text, name)
     if ending == "json" or (text.lstrip()[:1] in ("{", "[") and ending not in ("csv", "tsv", "names")):
         return read_json(text, name)
     if ending == "pbtxt" or is_pbtxt(text):
@@ -72,4 +82,6 @@ def parse_classes(text: str, name: str) -> Rows:
         return read_labelmap(text, name)
     if ending in ("csv", "tsv") or is_csv(text):
         return read_csv(text, name)
-    return read_names(text, name)
+    if is_color_list(text):
+        return read_color_list(text, name)
+    return read_yaml(text, name) if is_yaml(text) else read_names(text, name)

@@ -1,12 +1,18 @@
-"""Class files in JSON: Hugging Face, Keras, nnU-Net, CVAT, and a plain list of names."""
+"""Class files in JSON or YAML: Hugging Face, Keras, nnU-Net, CVAT, COCO, Ultralytics, and a plain list of names."""
 
 import json
 from typing import Any
 
-from pipeline.classes.class_rows import Row, Rows, parse_color, parse_id
+from pipeline.classes.class_columns import check_names, find_roles, make_rows
+from pipeline.classes.class_rows import Row, Rows, parse_id
 from transforms.errors import RunError
 
-_KNOWN = "Hugging Face's id2label, Keras' class_indices, nnU-Net's dataset.json, CVAT's labels or a list of names"
+_KNOWN = (
+    "Hugging Face's id2label, Keras' class_indices, nnU-Net's dataset.json, CVAT's labels, COCO's categories, "
+    "Ultralytics' names or a list of names"
+)
+# Under one of these a file with more in it keeps its classes.
+_LISTS = ("labels", "categories", "names")
 
 
 def read_json(text: str, source: str) -> Rows:
@@ -15,33 +21,49 @@ def read_json(text: str, source: str) -> Rows:
     Raises:
         RunError: It is not JSON, or of no known shape, or a value is wrong; names the place and the value.
     """
-    content = _load(text, source)
-    if isinstance(content, dict) and isinstance(content.get("labels"), list):
-        content = content["labels"]
-    if isinstance(content, list):
-        return _names(content, source) if isinstance(next(iter(content), ""), str) else _cvat(content, source)
+    return rows_of(_load(text, source), source, "JSON")
+
+
+def rows_of(content: Any, source: str, form: str) -> Rows:
+    """The classes in what JSON or YAML, as `form` says, was parsed to; keys are texts.
+
+    Raises:
+        RunError: It is of no known shape, or a value is wrong; names the place and the value.
+    """
     if isinstance(content, dict):
-        if isinstance(content.get("id2label"), dict):
-            return _id_to_name(content["id2label"], source, "id2label")
-        if isinstance(content.get("labels"), dict):
-            return _nnunet(content["labels"], source)
-        if content and all(isinstance(value, str) for value in content.values()):
-            return _id_to_name(content, source, "id-to-name table")
-        if content and all(_is_int(value) for value in content.values()):
-            return _name_to_id(content, source, "class_indices")
-    raise RunError(f"{source}: this JSON is none of {_KNOWN}")
+        content = next((content[key] for key in _LISTS if isinstance(content.get(key), list)), content)
+    if isinstance(content, list):
+        return _names(content, source) if isinstance(next(iter(content), ""), str) else _objects(content, source)
+    found = _mapping(content, source) if isinstance(content, dict) else None
+    if found is None:
+        raise RunError(f"{source}: this {form} is none of {_KNOWN}")
+    return found
+
+
+def _mapping(content: dict[str, Any], source: str) -> Rows | None:
+    for key in ("id2label", "names"):
+        if isinstance(content.get(key), dict):
+            return _id_to_name(content[key], source, key)
+    if isinstance(content.get("labels"), dict):
+        return _nnunet(content["labels"], source)
+    if content and all(isinstance(value, str) for value in content.values()):
+        return _id_to_name(content, source, "id-to-name table")
+    if content and all(_is_int(value) for value in content.values()):
+        return _name_to_id(content, source, "class_indices")
+    return None
 
 
 def _load(text: str, source: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         raise RunError(f"{source}, line {error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
     except (ValueError, RecursionError) as error:
         raise RunError(f"{source}: not usable as JSON ({error})") from error
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dict; raises ValueError for a key that stands twice."""
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -54,21 +76,46 @@ def _names(content: list[Any], source: str) -> Rows:
     for i, name in enumerate(content):
         if not isinstance(name, str):
             raise RunError(f"{source}, entry {i}: {str(name)[:40]!r} is no name, but the entries before it are")
+    check_names(content, source)
     return Rows("list of names", tuple(Row(name.strip(), f"entry {i}") for i, name in enumerate(content)))
 
 
-def _cvat(content: list[Any], source: str) -> Rows:
-    """CVAT's labels ("Raw" in its label constructor). Their `id` is CVAT's own and not what masks hold."""
-    rows = []
+def _objects(content: list[Any], source: str) -> Rows:
+    """A list of objects: CVAT's labels ("Raw" in its label constructor), COCO's categories, or rows of a table.
+
+    The `id` of CVAT's labels is CVAT's own and not what masks hold; they have `attributes`, and others do not.
+    """
     for i, entry in enumerate(content):
-        place = f"{source}, entry {i}"
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise RunError(f"{place}: {str(entry)[:40]!r} has no `name`, which every label of CVAT's has")
-        color = entry.get("color")
-        if color is not None and not isinstance(color, str):
-            raise RunError(f"{place}: colour {str(color)[:40]!r} is no text such as #rrggbb")
-        rows.append(Row(entry["name"].strip(), f"entry {i}", color=parse_color(color, place) if color else None))
-    return Rows("CVAT label list", tuple(rows))
+        if not isinstance(entry, dict):
+            raise RunError(f"{source}, entry {i}: {str(entry)[:40]!r} is no object with a `name`, as classes are")
+    if any("attributes" in entry for entry in content):
+        kept = [{key: entry[key] for key in ("name", "color") if key in entry} for entry in content]
+        return make_rows("CVAT label list", [_cell(entry, i, source) for i, entry in enumerate(kept)], source)
+    cells = [_cell(entry, i, source) for i, entry in enumerate(content)]
+    for role in ("id", "channel", "train_id"):
+        lacking = [where for cell, where in cells if not cell.get(role)]
+        if lacking and len(lacking) < len(cells):
+            raise RunError(f"{source}, {lacking[0]}: has no {role}, but others have; give it to all or to none")
+    return make_rows("list of objects", cells, source)
+
+
+def _cell(entry: dict[str, Any], i: int, source: str) -> tuple[dict[str, str], str]:
+    where, titles = f"entry {i}", list(entry)
+    roles = find_roles(titles, f"{source}, {where}")
+    if "name" not in roles or not isinstance(entry[titles[roles["name"]]], str):
+        raise RunError(f"{source}, {where}: {str(entry)[:40]!r} has no `name`, which every class needs")
+    return {role: _text(entry[titles[at]], f"{source}, {where}", titles[at]) for role, at in roles.items()}, where
+
+
+def _text(value: Any, place: str, title: str) -> str:
+    """A value as a CSV table would hold it."""
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(_is_int(number) for number in value):
+        return ",".join(map(str, value))
+    if isinstance(value, str) or _is_int(value):
+        return str(value)
+    raise RunError(f"{place}: {title} {str(value)[:40]!r} is neither text nor a whole number nor a list of those")
 
 
 def _id_to_name(content: dict[str, Any], source: str, kind: str) -> Rows:

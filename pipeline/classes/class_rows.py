@@ -43,6 +43,8 @@ def build_table(file: Rows, source: str) -> ClassTable:
     """
     if not file.rows:
         raise RunError(f"{source}: this {file.kind} lists no class")
+    if len(file.rows) > LARGEST_ID + 1:
+        raise RunError(f"{source}: this {file.kind} lists {len(file.rows):,} classes; masks hold {LARGEST_ID + 1:,}")
     ordered = all(row.channel is None for row in file.rows)
     if not ordered:
         _check_channels(file.rows, source)

@@ -1,37 +1,37 @@
-"""Class files that are lines of text: CVAT's `labelmap.txt`, CSV, and a plain list of names."""
+"""Class files that are plain lines of text: CVAT's `labelmap.txt`, colours with names, and a list of names."""
 
-import csv
-import io
 import re
 
-from pipeline.classes.class_rows import Row, Rows, parse_color, parse_id
-from pipeline.reports.csv_text import unguard
+from pipeline.classes.class_columns import check_names, role_of
+from pipeline.classes.class_rows import Row, Rows, parse_color
 from transforms.errors import RunError
-from transforms.palettes import Color
 
 _LABELMAP_LINE = re.compile(r"(.*):([\d\s,]*):([^:]*):([^:]*)")
-# What people call the columns of a class table, in lower case.
-_COLUMNS = {
-    "channel": {"channel", "index", "idx", "train_id", "trainid"},
-    "id": {"id", "label_id", "class_id", "value", "pixel", "pixel_value"},
-    "name": {"name", "label", "class", "class_name", "label_name"},
-    "color": {"color", "colour", "color_rgb", "hex", "rgb"},
-    "red": {"r", "red"},
-    "green": {"g", "green"},
-    "blue": {"b", "blue"},
-}
+# CamVid's label_colors.txt: red, green, blue and a name, which does not begin with one more number.
+_COLOR_LINE = re.compile(r"\s*(\d{1,3}[\s,]+\d{1,3}[\s,]+\d{1,3})[\s,]+(?!\d+(?:[\s,]|\Z))(\S.*)")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+# Lines that hold more than a name, where all of them do: of which column the name is, nobody but the user knows.
+_MORE_THAN_A_NAME = (
+    (re.compile(r"\s*\d+[\s,:;=]"), "begins with a number"),
+    (re.compile(r".*[\s,:;=]\d+\s*\Z"), "ends in a number"),
+    (re.compile(r".*[\s,:;=]#[0-9a-fA-F]{6}\s*\Z"), "ends in a colour"),
+    (re.compile(r".*[\t,;]"), "holds a separator"),
+    (re.compile(r".*\S:(\s|\Z)"), "holds a colon"),
+)
+# labelme's first line stands for pixels that it leaves out, in its own words class -1.
+_LABELME_IGNORE = "__ignore__"
 
 
 def is_labelmap(text: str) -> bool:
     """Whether this is a `labelmap.txt`: `label:color_rgb:parts:actions` on every line that is no comment."""
-    lines = [line for line in _lines(text) if line.strip() and not line.startswith("#")]
+    lines = [line for line in lines_of(text) if line.strip() and not line.startswith("#")]
     return bool(lines) and all(_LABELMAP_LINE.fullmatch(line) for line in lines)
 
 
 def read_labelmap(text: str, source: str) -> Rows:
     """CVAT's and Datumaro's `labelmap.txt`; a mask's pixel is the line's place, as in CVAT's own exports."""
     rows = []
-    for number, line in enumerate(_lines(text), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if line.strip() and not line.startswith("#"):
             name, color = line.rsplit(":", 3)[:2]
             place = f"{source}, line {number}"
@@ -41,107 +41,71 @@ def read_labelmap(text: str, source: str) -> Rows:
     return Rows("CVAT label map", tuple(rows))
 
 
-def read_names(text: str, source: str) -> Rows:
-    """One name a line, nothing else.
+def is_color_list(text: str) -> bool:
+    """Whether every line is a colour and a name: `128 64 128 road`."""
+    lines = [line for _, line in _numbered(text)]
+    return bool(lines) and all(_COLOR_LINE.fullmatch(line) for line in lines)
+
+
+def read_color_list(text: str, source: str) -> Rows:
+    """CamVid's `label_colors.txt`: red, green, blue and a name in each line.
 
     Raises:
-        RunError: An empty line among the names, or every line begins with a number.
+        RunError: A number is over 255.
     """
-    lines = _lines(text.rstrip())
-    if len(lines) > 1 and all(re.match(r"\s*\d+[\s,:;]", line) for line in lines):
-        raise RunError(
-            f"{source}, line 1: {lines[0][:40]!r} begins with a number, as all lines do; for a table with ids put "
-            "the header `id,name` above it and commas between"
-        )
-    for number, line in enumerate(lines, 1):
+    rows = []
+    for number, line in _numbered(text):
+        if match := _COLOR_LINE.fullmatch(line):
+            color = parse_color(match[1], f"{source}, line {number}")
+            rows.append(Row(match[2].strip(), f"line {number}", color=color))
+    return Rows("list of colours and names", tuple(rows))
+
+
+def read_names(text: str, source: str) -> Rows:
+    """One name a line, nothing else. Comments above the names, and labelme's `__ignore__`, are left out, and said.
+
+    Raises:
+        RunError: An empty line among the names; a header; or every line holds more than a name.
+    """
+    lines = _numbered(text)
+    _check_lines(lines, source)
+    notes = ["comments above the names are left out"] if comment_lines(text) else []
+    if len(lines) > 1 and lines[0][1].strip() == _LABELME_IGNORE:
+        notes.append(f"{_LABELME_IGNORE} is no class: labelme marks with it what belongs to none")
+        lines = lines[1:]
+    check_names([line for _, line in lines], source)
+    return Rows("list of names", tuple(Row(line.strip(), f"line {i}") for i, line in lines), tuple(notes))
+
+
+def _check_lines(lines: list[tuple[int, str]], source: str) -> None:
+    for number, line in lines:
         if not line.strip():
             raise RunError(
                 f"{source}, line {number}: the line is empty, so it is not clear which class it stands for"
             )
-    return Rows("list of names", tuple(Row(line.strip(), f"line {i}") for i, line in enumerate(lines, 1)))
-
-
-def is_csv(text: str) -> bool:
-    """Whether the first line is a header of several columns, one of them the name's."""
-    header = _header(text)
-    return len(header) > 1 and "name" in {_column(cell) for cell in header}
-
-
-def read_csv(text: str, source: str) -> Rows:
-    """A table with a header: `name`, and any of `channel`, `id`, `color` (or `r`, `g`, `b`), in any order.
-
-    Commas, semicolons or tabs. Colours are `#rrggbb` or `r,g,b`. Other columns are left alone, so that `classes.csv`
-    of an output can be read back.
-
-    Raises:
-        RunError: Names the line and the value.
-    """
-    columns = _columns(_header(text), source)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-    next(reader)
-    rows = []
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append(_csv_row(cells, columns, source, reader.line_num))
-    except csv.Error as error:
-        raise RunError(f"{source}, line {reader.line_num}: not CSV ({error})") from error
-    return Rows("CSV table", tuple(rows))
-
-
-def _columns(header: list[str], source: str) -> dict[str, int]:
-    columns: dict[str, int] = {}
-    for i, cell in enumerate(header):
-        column = _column(cell)
-        if column in columns:
+    first, place = lines[0][1].strip()[:40], f"{source}, line {lines[0][0]}"
+    if len(lines) > 1 and any(role_of(first[:end]) == "name" for end in (None, -1, -2)):  # also `names`, `classes`
+        raise RunError(f"{place}: {first!r} looks like a header; save the table as a .csv file, or remove that line")
+    for pattern, does in _MORE_THAN_A_NAME if len(lines) > 1 else ():
+        if all(pattern.match(line) for _, line in lines):
             raise RunError(
-                f"{source}, line 1: {header[columns[column]]!r} and {cell!r} both give the {column}; keep one"
+                f"{place}: {first!r} {does}, as all lines do, so it is not clear what the name is: put a header "
+                "such as `id,name` or `name` above, commas between cells, quotes around names that hold commas, and "
+                "save it as a .csv file"
             )
-        if column:
-            columns[column] = i
-    if "name" not in columns:
-        raise RunError(
-            f"{source}, line 1: no column `name` among {header[:10]}; the first line must be a header such as "
-            "`channel,id,name,color`"
-        )
-    return columns
 
 
-def _csv_row(cells: list[str], columns: dict[str, int], source: str, line: int) -> Row:
-    where = f"line {line}"
-    place = f"{source}, {where}"
-    if len(cells) <= max(columns.values()):
-        raise RunError(f"{place}: {len(cells)} cells, fewer than the header has; quote names that hold the separator")
-    cell = {column: cells[i].strip() for column, i in columns.items()}
-    name = cells[columns["name"]]
-    return Row(
-        unguard(name).strip(),
-        where,
-        channel=parse_id(cell["channel"], "channel", place) if cell.get("channel") else None,
-        id=parse_id(cell["id"], "id", place) if cell.get("id") else None,
-        color=_csv_color(cell, place),
-    )
+def comment_lines(text: str) -> int:
+    """How many lines at the top are comments, which begin with `#`; none, if all lines do."""
+    lines = lines_of(text.rstrip())
+    return next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
 
 
-def _csv_color(cell: dict[str, str], place: str) -> Color | None:
-    parts = [cell[c] for c in ("red", "green", "blue") if cell.get(c)]
-    text = cell.get("color") or ",".join(parts)
-    return parse_color(text, place) if text else None
+def lines_of(text: str, limit: int = 0) -> list[str]:
+    """The lines of a text, or the first `limit` ones and the rest; not by splitlines(), which splits within names."""
+    return _LINE_END.split(text, maxsplit=limit)
 
 
-def _header(text: str) -> list[str]:
-    return next(csv.reader(_lines(text)[:1], delimiter=_delimiter(text)), [])
-
-
-def _delimiter(text: str) -> str:
-    return max(",;\t", key=_lines(text)[0].count)
-
-
-def _lines(text: str) -> list[str]:
-    # Not splitlines(), which also splits at characters that names may hold.
-    return re.split(r"\r\n|\n|\r", text)
-
-
-def _column(cell: str) -> str:
-    folded = re.sub(r"[\s-]+", "_", cell.strip().lower())
-    return next((column for column, names in _COLUMNS.items() if folded in names), "")
+def _numbered(text: str) -> list[tuple[int, str]]:
+    above = comment_lines(text)
+    return list(enumerate(lines_of(text.rstrip()), 1))[above:]
