@@ -139,7 +139,7 @@ FLAGS: dict[str, list[Flag]] = {
             "model.layout",
             "where the output's channels are [found by probing]",
             "WORD",
-            choices=("channels_last", "channels_first", "flat"),
+            choices=("channels_last", "channels_first", "flat", "flat_first"),
         ),
         F("output_name", "model.output_name", "which of a model's several outputs", "NAME"),
         F("engine", "model.engine", "what runs the model", "WORD", choices=("auto", "tensorflow", "openvino")),

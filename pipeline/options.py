@@ -52,7 +52,7 @@ class ModelOptions:
     resize: str | None = None  # stretch, letterbox, native
     resize_filter: str = "tf"  # tf, pillow, nearest
     head: str | None = None  # logits, probabilities, ids, sigmoid, sigmoid_logits, multilabel, multilabel_logits
-    layout: str | None = None  # channels_last, channels_first, flat
+    layout: str | None = None  # channels_last, channels_first, flat, flat_first
     output_name: str | None = None
 
 

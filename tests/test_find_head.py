@@ -1,3 +1,4 @@
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -5,7 +6,7 @@ from pipeline.models.find_head import Output, find_head
 from pipeline.options import ModelOptions
 from transforms.elements import Array
 from transforms.errors import RunError
-from transforms.head import Head
+from transforms.head import Head, canonical
 
 H, W, C = 48, 32, 5
 RANDOM = np.random.default_rng(1)
@@ -13,6 +14,7 @@ LOGITS = RANDOM.normal(0, 3, (2, H, W, C)).astype(np.float32)
 SIGMOIDS = (1 / (1 + np.exp(-LOGITS))).astype(np.float32)
 SOFTMAX = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=-1, keepdims=True)
 IDS = LOGITS.argmax(axis=-1)
+BF16 = ml_dtypes.bfloat16
 
 
 def find(values: Array, activation: str | None = None, *, data_format: str | None = None, **options: str) -> Head:
@@ -45,6 +47,14 @@ def find(values: Array, activation: str | None = None, *, data_format: str | Non
         (IDS, None, "ids"),
         (IDS[..., None].astype(np.uint8), "argmax", "ids"),
         (IDS.astype(np.float32), None, "ids"),
+        (LOGITS.astype(BF16), None, "logits"),
+        (SOFTMAX.astype(BF16), None, "probabilities"),
+        (SIGMOIDS[..., :1].astype(BF16), "sigmoid", "sigmoid"),
+        (LOGITS[..., :1].astype(BF16), None, "sigmoid_logits"),
+        (IDS.astype(BF16), None, "ids"),
+        (-abs(LOGITS[..., :1]), "linear", "sigmoid_logits"),
+        (np.log(SOFTMAX), "log_softmax", "logits"),
+        (abs(LOGITS), "relu", "logits"),
     ],
 )
 def test_kind_follows_from_values_and_activation(values: Array, activation: str | None, kind: str) -> None:
@@ -54,17 +64,31 @@ def test_kind_follows_from_values_and_activation(values: Array, activation: str 
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4])
-@pytest.mark.parametrize("layout", ["channels_last", "channels_first", "flat"])
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first", "flat", "flat_first"])
 def test_layout_is_told_from_the_input_size(layout: str, factor: int) -> None:
     small = LOGITS[:, ::factor, ::factor]
     values = {
         "channels_last": small,
         "channels_first": np.moveaxis(small, 3, 1),
         "flat": small.reshape(2, -1, C),
+        "flat_first": np.moveaxis(small, 3, 1).reshape(2, C, -1),
     }[layout]
-    head = find(values)
-    assert (head.layout, head.channels) == (layout, C)
-    assert head.grid == ((H // factor, W // factor) if layout == "flat" else None)
+    for head in (find(values), find(values, layout=layout)):
+        assert (head.layout, head.channels) == (layout, C)
+        assert head.grid == ((H // factor, W // factor) if "flat" in layout else None)
+        np.testing.assert_array_equal(canonical(values, head), small)
+
+
+@pytest.mark.parametrize("classes", [4, 32, 64])
+def test_the_longer_of_two_axes_holds_the_pixels(classes: int) -> None:
+    for layout, shape in (("flat", (2, 4096, classes)), ("flat_first", (2, classes, 4096))):
+        outputs = [Output("o", RANDOM.normal(size=shape))]
+        head, _ = find_head(outputs, height=64, width=64, data_format=None, options=ModelOptions())
+        assert (head.layout, head.channels, head.grid) == (layout, classes, (64, 64))
+
+
+def test_more_classes_than_cells_are_taken_where_they_fit_no_other_way() -> None:
+    assert find(RANDOM.normal(size=(2, 6, 150))).grid == (3, 2)
 
 
 @pytest.mark.parametrize("shape", [(2, H * 2, W * 2, C), (2, -(-H // 7), -(-W // 7), C), (2, H // 7, W // 7, C)])
@@ -120,6 +144,19 @@ class TestAxesThatFitBothWays:
         (RANDOM.normal(size=(2, 1000)), None, "no map of classes"),
         (RANDOM.normal(size=(2, H - 8, W - 8, C)), None, "no map of classes"),
         (RANDOM.normal(size=(2, 3, H, W, C)), None, "no map of classes"),
+        (np.tanh(LOGITS[..., :1]), "tanh", r"Rescaling\(0.5, 0.5\).*--head sigmoid"),
+        (np.tanh(abs(LOGITS[..., :1])), "tanh", r"Rescaling\(0.5, 0.5\).*--head sigmoid"),
+        (np.tanh(LOGITS), "softsign", "--head logits"),
+        (abs(LOGITS[..., :1]), "relu", "both signs"),
+        (-np.log1p(np.exp(LOGITS[..., :1])), "log_sigmoid", "both signs"),
+        (SIGMOIDS[..., :1] * 255, None, "another scale"),
+        (SOFTMAX * 255, None, "another scale"),
+        (np.zeros((2, H, W, 1), np.float32), "log_softmax", "always 0"),
+        (LOGITS.reshape(2, H, W * C), None, r"Reshape\(\(48, 32, 5\)\)"),
+        (LOGITS.reshape(2, -1), None, r"Reshape\(\(48, 32, 5\)\)"),
+        (LOGITS.reshape(2, 1, H * W, C), None, r"Reshape\(\(48, 32, 5\)\)"),
+        (LOGITS.reshape(2, H * W, 1, C), None, r"Reshape\(\(48, 32, 5\)\)"),
+        (LOGITS[:, :24], None, "--layout channels_last"),
     ],
 )
 def test_what_cannot_be_told_is_refused(values: Array, activation: str | None, message: str) -> None:
@@ -132,9 +169,28 @@ def test_the_user_overrides_the_kind(kind: str) -> None:
     assert find(LOGITS, "linear", head=kind).kind == kind
 
 
-def test_a_layout_that_cannot_be_is_refused() -> None:
-    with pytest.raises(RunError, match="--layout flat does not go with"):
-        find(LOGITS, layout="flat")
+@pytest.mark.parametrize("layout", ["flat", "flat_first"])
+def test_a_layout_that_cannot_be_is_refused(layout: str) -> None:
+    with pytest.raises(RunError, match=f"--layout {layout} does not go with"):
+        find(LOGITS, layout=layout)
+
+
+@pytest.mark.parametrize("asked", [None, "channels_last", "channels_first"])
+def test_a_map_without_its_border_is_refused_whatever_its_axes(asked: str | None) -> None:
+    values = RANDOM.normal(size=(2, H - 8, W - 8, C))
+    values = values.transpose(0, 3, 1, 2) if asked == "channels_first" else values
+    with pytest.raises(RunError, match=r"40 x 24 is the input less 4 pixels at each side.*ZeroPadding2D\(4\)"):
+        find(values, **({"layout": asked} if asked else {}))
+
+
+def test_a_factor_for_each_axis_must_be_meant() -> None:
+    assert find(LOGITS[:, ::2], layout="channels_last").channels == C
+
+
+def test_rows_of_scores_beside_each_other_are_not_taken_for_flat() -> None:
+    outputs = [Output("o", RANDOM.normal(size=(2, 64, 256)))]
+    with pytest.raises(RunError, match=r"--layout flat_first, or end the model in Reshape\(\(64, 64, 4\)\)"):
+        find_head(outputs, height=64, width=64, data_format=None, options=ModelOptions())
 
 
 def test_several_outputs_are_listed_until_one_is_named() -> None:

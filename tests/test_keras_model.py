@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model
+from pipeline.models.keras_loader import _outputs
+from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model, told_apart
 from pipeline.models.tensorflow_start import check_devices
 from pipeline.options import ModelOptions
 from tests.custom_layers import Double, Halve, Segmenter
@@ -196,6 +197,23 @@ def test_two_outputs_tell_their_functions_in_the_order_of_the_outputs(tmp_path: 
     loaded = loaded_from(save(two_outputs(keras), tmp_path / "m.keras"))
     ends = dict(zip([spec.name for spec in loaded.outputs], loaded.activations, strict=True))
     assert ends == {"coarse_map": "softmax", "fine_map": "linear"}
+
+
+def test_outputs_of_one_name_are_told_apart() -> None:
+    """A layer that gives two tensors gives its name to both."""
+    specs = tuple(TensorSpec(name, (None,), "float32") for name in ("two", "b", "two", "two:1", "two"))
+    assert [spec.name for spec in told_apart(specs)] == ["two", "b", "two:1", "two:1:1", "two:2"]
+
+
+@pytest.mark.parametrize("size", [32, None])
+def test_a_subclassed_models_outputs_are_named_by_its_keys(size: int | None) -> None:
+    def forward(image: Any) -> Any:
+        # Not to be traced for sizes that are not known yet, as is much of what people write.
+        height, width = (2 * side for side in image.shape[1:3])
+        return {"main": tf.image.resize(image, (height, width)), "aux": image[..., :1]}
+
+    outputs = _outputs(object(), forward, TensorSpec("image", (None, size, size, 3), "float32"))
+    assert [(spec.name, spec.shape[3]) for spec in outputs] == [("aux", 1), ("main", 3)]
 
 
 # The user's own classes

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ def model(*endings: Callable[[Any], Any]) -> LoadedModel:
         (lambda x: x, "linear"),
         (lambda x: x * x, None),
         (tf.nn.softmax, "softmax"),
+        (tf.nn.softsign, "softsign"),
+        (tf.nn.softplus, "softplus"),
         (lambda x: tf.transpose(tf.nn.softmax(x), (0, 3, 1, 2)), "softmax"),
         (lambda x: tf.image.resize(tf.sigmoid(x), (16, 32)), "sigmoid"),
         (lambda x: tf.cast(tf.argmax(x, -1), tf.float32)[..., None], "argmax"),
@@ -38,12 +41,28 @@ def model(*endings: Callable[[Any], Any]) -> LoadedModel:
     ],
 )
 def test_ending_is_found_through_what_keeps_its_meaning(ending: Callable[[Any], Any], name: str | None) -> None:
-    assert last_operation(model(ending), 0) == name
+    assert last_operation(model(ending), 0, (8, 16)) == name
 
 
 def test_each_output_has_its_own() -> None:
     two = model(tf.sigmoid, tf.nn.softmax)
-    assert [last_operation(two, i) for i in range(2)] == ["sigmoid", "softmax"]
+    assert [last_operation(two, i, (8, 16)) for i in range(2)] == ["sigmoid", "softmax"]
+
+
+def test_a_model_that_cannot_be_traced_for_free_sizes_is_traced_for_the_probes() -> None:
+    def doubled(batch: Any) -> tuple[Any, ...]:
+        height, width = (2 * side for side in batch.shape[1:3])
+        return (tf.image.resize(tf.sigmoid(logits(batch)), (height, width)),)
+
+    free = replace(model(tf.identity), call=doubled, inputs=(TensorSpec("image", (None, None, None, 3), "float32"),))
+    assert last_operation(free, 0, (8, 16)) == "sigmoid"
+
+
+def test_what_a_model_raises_while_it_is_traced_tells_nothing() -> None:
+    def eager_only(batch: Any) -> tuple[Any, ...]:
+        return (batch.numpy(),)
+
+    assert last_operation(replace(model(tf.identity), call=eager_only), 0, (8, 16)) is None
 
 
 def test_a_saved_model_of_one_sigmoid_channel_needs_no_flag(tmp_path: Path) -> None:

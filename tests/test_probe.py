@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline.models.find_stride import STRIDES, find_stride, trial_size
 from pipeline.models.keras_model import LoadedModel, TensorSpec
@@ -121,8 +122,13 @@ class TestFreeSize:
             probe_model(self.model(1000), SCALED)
 
     def test_maps_of_no_size_are_shown(self) -> None:
-        with pytest.raises(RunError, match=r"At 128 x 384: the output \[1, 5, 5, 2\] is no map of the image$"):
+        with pytest.raises(RunError, match=r"At 128 x 384: its output is \[1, 5, 5, 2\]: .* must cover its input"):
             probe_model(fake(lambda batch: spread(batch)[:, :5, :5], (None, None, None, 3)), SCALED)
+
+    def test_a_map_without_its_border_is_refused_with_what_helps(self) -> None:
+        unpadded = fake(lambda batch: spread(batch)[:, 20:-20, 20:-20], (None, None, None, 3))
+        with pytest.raises(RunError, match=r"20 pixels at each side.*ZeroPadding2D\(20\), model"):
+            probe_model(unpadded, SCALED)
 
     def test_what_a_layer_of_somebodys_own_raises_is_a_size_that_does_not_fit(self) -> None:
         def call(x: Any) -> Any:
@@ -224,6 +230,31 @@ class TestInput:
 def test_nan_stops_the_run() -> None:
     with pytest.raises(RunError, match="NaN or infinite"):
         probe_model(fake(lambda batch: batch[..., :2] * np.nan), SCALED)
+
+
+@pytest.mark.parametrize("shape", [(None, 32, 48, 3), (None, None, None, 3)])
+def test_whatever_a_model_raises_is_told_in_one_line(shape: tuple[int | None, ...]) -> None:
+    def call(batch: Any) -> Any:
+        return tensorflow_of_the_script.sqrt(batch)  # type: ignore[name-defined] # noqa: F821
+
+    layer = keras.layers.Lambda(call, output_shape=(32, 48, 2))
+    model = replace(fake(spread, shape), call=lambda batch: (layer(batch),))
+    with pytest.raises(
+        RunError, match=r"NameError: name 'tensorflow_of_the_script' is not defined \(in Lambda.call\(\)\)[^\n\x1b]*$"
+    ):
+        probe_model(model, SCALED)
+
+
+def test_the_batch_stays_an_axis_of_its_own() -> None:
+    with pytest.raises(RunError, match=r"for a batch of 2, .*keras.ops.reshape\(model.output, \(-1, 32, 48, 2\)\)"):
+        probe_model(fake(lambda batch: spread(batch).reshape(-1, 2)), SCALED)
+
+
+def test_bfloat16_is_a_floating_type() -> None:
+    model = fake(lambda batch: np.asarray(tf.cast(tf.nn.softmax(spread(batch)), tf.bfloat16)))
+    probe = probe_model(model, SCALED)
+    assert probe.head.kind == "probabilities"
+    assert any("bfloat16" in line for line in probe.evidence)
 
 
 def test_synthetic_planes_are_seeded_and_in_range() -> None:

@@ -13,7 +13,7 @@ EXCLUSIVE = ("logits", "probabilities")
 BINARY = ("sigmoid", "sigmoid_logits")
 MULTILABEL = ("multilabel", "multilabel_logits")
 KINDS = (*EXCLUSIVE, "ids", *BINARY, *MULTILABEL)
-LAYOUTS = ("channels_last", "channels_first", "flat")
+LAYOUTS = ("channels_last", "channels_first", "flat", "flat_first")
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Head:
         kind: `logits` or `probabilities` of classes that exclude each other; `ids`, the argmax already taken;
             `sigmoid` or `sigmoid_logits`, one channel of the second of two classes; `multilabel` or
             `multilabel_logits`, classes independent of each other.
-        layout: `channels_last` `[N, h, w, C]`, `channels_first` `[N, C, h, w]` or `flat` `[N, h*w, C]`; where C is 1
-            the axis may be missing.
+        layout: `channels_last` `[N, h, w, C]`, `channels_first` `[N, C, h, w]`, `flat` `[N, h*w, C]` or `flat_first`
+            `[N, C, h*w]`; where C is 1 the axis may be missing.
         channels: C of the output: 1 for ids and the sigmoid kinds.
         classes: Number of classes: 2 for the sigmoid kinds; None for ids, of which the output shows only some.
         grid: (h, w) of a flat output; None otherwise, and where the model's size is free.
@@ -48,6 +48,11 @@ class Head:
             raise RunError(f"--head {self.kind} is for one channel, but the model's output has {self.channels}.")
         if self.kind in EXCLUSIVE and self.channels < 2:
             raise RunError(f"--head {self.kind} needs two channels or more; use sigmoid or sigmoid_logits for one.")
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether rows and columns share an axis."""
+        return self.layout in ("flat", "flat_first")
 
     @property
     def is_multilabel(self) -> bool:
@@ -75,6 +80,8 @@ def canonical(output: Any, head: Head, *, xp: ModuleType = np) -> Any:
     """
     if head.layout == "flat":
         output = xp.reshape(output, (-1, *_grid(head), head.channels))
+    elif head.layout == "flat_first":
+        output = xp.transpose(xp.reshape(output, (-1, head.channels, *_grid(head))), (0, 2, 3, 1))
     elif len(output.shape) == 3:
         output = output[..., None]
     elif head.layout == "channels_first":

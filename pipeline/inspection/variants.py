@@ -101,7 +101,7 @@ class Variants:
         """Canonical values `[h, w, C]`; int32 `[h, w]` for ids."""
         output = choose_output(trial(image.plane[None]), self._probe.head.output_name)
         head = self._probe.head
-        if head.layout == "flat" and head.grid is None:
+        if head.is_flat and head.grid is None:
             stride = self._probe.output_stride
             head = replace(head, grid=(image.plane.shape[0] // stride, image.plane.shape[1] // stride))
         values: Array = canonical(output.values, head)[0]

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.models.cores import BYTES_PER_PIXEL, CALL_BYTES, Sharing
+from pipeline.models.model_errors import model_failure
 from pipeline.models.probe import Probe, not_as_probed
 from pipeline.models.trial import synthetic_planes
 from transforms.elements import Array
@@ -111,13 +112,15 @@ def warm_up(engine: BatchedEngine, probe: Probe) -> Probe:
         The probe with the engine's batch size.
 
     Raises:
-        RunError: The model does not fit into memory, or gives another shape than when it was probed.
+        RunError: The model does not fit into memory, fails, or gives another shape than when it was probed.
     """
     plane = synthetic_planes(1, *probe.plane_size, probe.spec.channels)
     try:
         shape = engine(plane).logits.shape
     except MemoryError as error:
         raise RunError(f"The model does not fit into this machine's memory: {error}.") from error
+    except Exception as error:
+        raise model_failure(error) from error
     probed = (1, *probe.map_size, probe.head.channels)[: len(shape)]
     if shape != probed:
         raise not_as_probed(f"{shape}", f"{probed}")

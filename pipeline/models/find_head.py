@@ -5,17 +5,19 @@ What cannot be told for certain is refused, with the flag that says it; nothing 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.models.find_layout import find_layout, is_floating, sums_to_one, within_unit
 from pipeline.options import ModelOptions
 from transforms.elements import Array
 from transforms.errors import RunError
-from transforms.head import BINARY, Head, canonical, flat_grid, make_head
+from transforms.head import BINARY, Head, canonical, make_head
 
-# A larger factor than any known network shrinks its input by; keeps chance matches out.
-LARGEST_FACTOR = 64
+# Functions with values of -1..1: neither probabilities nor logits.
+_BOUNDED = ("tanh", "softsign", "hard_tanh", "hardtanh")
+# Of one channel the first is always 1, and its logarithm 0.
+_OVER_CLASSES = ("softmax", "log_softmax", "logsoftmax")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +29,14 @@ class Output:
     activation: str | None = None
 
 
-class Layout(NamedTuple):
-    """Where the classes are in an output, and why."""
-
-    name: str
-    channels: int
-    grid: tuple[int, int] | None
-    why: str
-
-
 def find_head(
-    outputs: Sequence[Output], *, height: int, width: int, data_format: str | None, options: ModelOptions
+    outputs: Sequence[Output],
+    *,
+    height: int,
+    width: int,
+    data_format: str | None,
+    options: ModelOptions,
+    batch: int | None = None,
 ) -> tuple[Head, tuple[str, ...]]:
     """How to read a model's output.
 
@@ -47,6 +46,7 @@ def find_head(
         width: Of the probe's planes.
         data_format: `channels_last` or `channels_first` where the model's layers say so, else None.
         options: `head`, `layout` and `output_name` override what would be found.
+        batch: How many planes the model was given; None where that is not known.
 
     Returns:
         The head, and one line of evidence for each thing found.
@@ -56,8 +56,9 @@ def find_head(
     """
     output = choose_output(outputs, options.output_name)
     values = output.values
+    _check_batch(values, batch, height, width)
     _check_finite(output)
-    layout = find_layout(output, height, width, data_format, options.layout)
+    layout = find_layout(values, height, width, data_format, options.layout)
     shaped = make_head("multilabel", layout.name, layout.channels, grid=layout.grid)
     kind, why = find_kind(canonical(values, shaped), output.activation, options.head)
     name = output.name if len(outputs) > 1 else None
@@ -79,6 +80,16 @@ def choose_output(outputs: Sequence[Output], name: str | None) -> Output:
     return found[0]
 
 
+def _check_batch(values: Array, batch: int | None, height: int, width: int) -> None:
+    if batch is not None and values.shape[:1] != (batch,):
+        joined = values.ndim == 2 and len(values) == batch * height * width
+        shape = f"(-1, {height}, {width}, {values.shape[1]})" if joined else f"(-1, {height}, {width}, CLASSES)"
+        raise RunError(
+            f"The model's output is {list(values.shape)} for a batch of {batch}, so its first axis is not the batch. "
+            f"Give it the batch's own axis: keras.Model(model.inputs, keras.ops.reshape(model.output, {shape}))."
+        )
+
+
 def _check_finite(output: Output) -> None:
     bad = int(np.count_nonzero(~np.isfinite(output.values.astype(np.float64))))
     if bad:
@@ -89,100 +100,14 @@ def _check_finite(output: Output) -> None:
 
 
 def _range(values: Array) -> str:
-    return f"{values.min():.4g} to {values.max():.4g}"
-
-
-def find_layout(output: Output, height: int, width: int, data_format: str | None, asked: str | None) -> Layout:
-    """Where the classes are, told by which axes have the proportions of the input plane."""
-    shape = output.values.shape
-    if asked is not None:
-        return _asked_layout(shape, height, width, asked)
-    found = _candidates(shape, height, width, exactly=True) or _candidates(shape, height, width, exactly=False)
-    if not found:
-        raise RunError(
-            f"The model's output {list(shape)} for an input of {height} x {width} pixels is no map of classes: no "
-            "pair of its axes is a whole part or multiple of the input's size. If it is one, say how with --layout."
-        )
-    return found[0] if len(found) == 1 else _between(found, output, data_format)
-
-
-def _candidates(shape: tuple[int, ...], height: int, width: int, *, exactly: bool) -> list[Layout]:
-    size = f"the input's {height} x {width}"
-    if len(shape) == 4:
-        pairs = (("channels_last", shape[1:3], shape[3]), ("channels_first", shape[2:4], shape[1]))
-        return [
-            Layout(name, channels, None, f"{h} x {w} goes with {size}")
-            for name, (h, w), channels in pairs
-            if _fits(h, w, height, width, exactly=exactly)
-        ]
-    if len(shape) == 3 and _fits(shape[1], shape[2], height, width, exactly=exactly):
-        # Taken before flat: a flat map with as many classes as the map is wide is not a thing that people make.
-        return [Layout("channels_last", 1, None, f"{shape[1]} x {shape[2]} goes with {size}, one channel")]
-    if len(shape) == 2 and shape[1] == height * width:
-        return [Layout("flat", 1, (height, width), f"{shape[1]} is {height} x {width}, one channel")]
-    grid = flat_grid(shape[1], height, width) if len(shape) == 3 else None
-    if grid is None or max(height // grid[0], width // grid[1]) > LARGEST_FACTOR:
-        return []
-    return [Layout("flat", shape[2], grid, f"{shape[1]} is {grid[0]} x {grid[1]}, which goes with {size}")]
-
-
-def _fits(h: int, w: int, height: int, width: int, *, exactly: bool) -> bool:
-    """Whether a map of h x w is the input's plane shrunk (rounded either way) or enlarged by one whole factor."""
-    for factor in range(1, LARGEST_FACTOR + 1):
-        if (exactly and (h * factor, w * factor) == (height, width)) or (h, w) == (height * factor, width * factor):
-            return True
-        rounded = all(small in (large // factor, -(-large // factor)) for small, large in ((h, height), (w, width)))
-        if rounded and not exactly and min(h, w) > 0:
-            return True
-    return False
-
-
-def _between(found: Sequence[Layout], output: Output, data_format: str | None) -> Layout:
-    """Decides when both orders of axes have the input's proportions, so that C equals h or w."""
-    axes = {"channels_last": -1, "channels_first": 1}
-    summing = [layout for layout in found if _sums_to_one(output.values, axes[layout.name])]
-    if len(summing) == 1:
-        return summing[0]._replace(why="of the axes that fit, only these leave probabilities that sum to 1")
-    for layout in found:
-        if layout.name == data_format:
-            return layout._replace(why=f"the axes fit both ways, and the model's layers are {data_format}")
-    raise RunError(
-        f"The model's output {list(output.values.shape)} could be channels last or channels first: say which with "
-        "--layout channels_last or --layout channels_first."
-    )
-
-
-def _asked_layout(shape: tuple[int, ...], height: int, width: int, asked: str) -> Layout:
-    why = "as --layout says"
-    if asked == "flat" and len(shape) in (2, 3):
-        grid = flat_grid(shape[1], height, width)
-        if grid is not None:
-            return Layout(asked, shape[2] if len(shape) == 3 else 1, grid, why)
-    if asked != "flat" and len(shape) == 3:
-        return Layout(asked, 1, None, why)
-    if asked != "flat" and len(shape) == 4:
-        return Layout(asked, shape[-1 if asked == "channels_last" else 1], None, why)
-    raise RunError(
-        f"--layout {asked} does not go with the model's output {list(shape)} for an input of {height} x {width}."
-    )
-
-
-def _sums_to_one(values: Array, axis: int) -> bool:
-    if not np.issubdtype(values.dtype, np.floating) or not _within_unit(values):
-        return False
-    tolerance = 1e-2 if values.dtype.itemsize == 2 else 1e-3
-    return bool(np.abs(values.sum(axis=axis, dtype=np.float64) - 1).max() < tolerance)
-
-
-def _within_unit(values: Array) -> bool:
-    return bool(values.min() >= 0 and values.max() <= 1 + 1e-3)
+    return f"{float(values.min()):.4g} to {float(values.max()):.4g}"
 
 
 def find_kind(values: Array, activation: str | None, asked: str | None) -> tuple[str, str]:
     """What canonical values `[N, h, w, C]` are, and why."""
     if asked is not None:
         return asked, "as --head says"
-    if not np.issubdtype(values.dtype, np.floating) or activation == "argmax":
+    if not is_floating(values) or activation == "argmax":
         return _integer_kind(values, activation)
     return _binary_kind(values, activation) if values.shape[-1] == 1 else _class_kind(values, activation)
 
@@ -203,27 +128,48 @@ def _some(ids: Array) -> str:
 
 
 def _binary_kind(values: Array, activation: str | None) -> tuple[str, str]:
-    if activation == "softmax":
-        raise RunError("The model ends in a softmax over one channel, which is always 1: it cannot tell anything.")
-    if activation == "sigmoid" and _within_unit(values):
+    if activation in _OVER_CLASSES:
+        always = 1 if activation == "softmax" else 0
+        raise RunError(
+            f"The model ends in a {activation} over one channel, which is always {always}: it cannot tell anything."
+        )
+    if activation == "sigmoid" and within_unit(values):
         return "sigmoid", "one channel that ends in a sigmoid"
     if np.array_equal(values, np.rint(values)) and values.min() >= 0 and values.max() > 1:
         return "ids", f"one channel that holds whole numbers only: {_some(np.unique(values).astype(int))}"
-    if not _within_unit(values):
+    if activation in _BOUNDED:
+        raise RunError(
+            f"The model's one channel has values of {_range(values)} and ends in {activation}: they are neither "
+            "probabilities nor logits. Add keras.layers.Rescaling(0.5, 0.5) behind it and say --head sigmoid. As it "
+            "is, --head sigmoid_logits gives the same labels, but a confidence of 0.73 to a pixel that is certain."
+        )
+    if within_unit(values):
+        raise RunError(
+            f"The model's one channel has values of {_range(values)} and ends in {_ending(activation, 'sigmoid')}: "
+            f"they may be probabilities or logits. Say which with --head {' or --head '.join(BINARY)}, or --head ids "
+            "if they are class ids."
+        )
+    if activation == "linear" or values.min() < 0 < values.max():
         return "sigmoid_logits", "one channel with values outside 0..1, so the sigmoid is still to be applied"
-    ending = "an operation that cannot be told" if activation is None else f"{activation}, not a sigmoid"
     raise RunError(
-        f"The model's one channel has values of {_range(values)} and ends in {ending}: they may be probabilities or "
-        f"logits. Say which with --head {' or --head '.join(BINARY)}, or --head ids if they are class ids."
+        f"The model's one channel has values of {_range(values)} and ends in {_ending(activation, 'linear layer')}: "
+        "as logits, which have both signs, they would give one class to every pixel. If they are logits, say --head "
+        "sigmoid_logits; if they are probabilities on another scale, bring them to 0..1 with a "
+        "keras.layers.Rescaling behind the model, and say --head sigmoid."
     )
+
+
+def _ending(activation: str | None, wanted: str) -> str:
+    return "an operation that cannot be told" if activation is None else f"{activation}, not a {wanted}"
 
 
 def _class_kind(values: Array, activation: str | None) -> tuple[str, str]:
     channels = values.shape[-1]
-    if _sums_to_one(values, -1):
+    if sums_to_one(values, -1):
         ending = " and it ends in a softmax" if activation == "softmax" else ""
         return "probabilities", f"the {channels} channels of each pixel sum to 1{ending}"
-    if not _within_unit(values):
+    if not within_unit(values):
+        _check_logits(values, activation)
         why = "values lie outside 0..1, so the softmax is still to be applied"
         return "logits", f"{why}; --head multilabel_logits if classes are independent"
     if activation == "sigmoid":
@@ -238,6 +184,17 @@ def _class_kind(values: Array, activation: str | None) -> tuple[str, str]:
     )
 
 
-def is_map(shape: tuple[int, ...], height: int, width: int) -> bool:
-    """Whether an output of this shape is a map of classes that an input of height x width shrinks to exactly."""
-    return bool(_candidates(shape, height, width, exactly=True))
+def _check_logits(values: Array, activation: str | None) -> None:
+    """Refuses scores of several classes that are on another scale than logits are, as far as that can be seen.
+
+    Raises:
+        RunError: They are. The largest may win all the same, so that the user can say so.
+    """
+    if activation in _BOUNDED or (activation is None and values.min() >= 0):
+        raise RunError(
+            f"The model's {values.shape[-1]} channels have values of {_range(values)} and it ends in "
+            f"{activation or 'an operation that cannot be told'}: they do not look like logits. If the largest wins, "
+            "say --head logits; confidence is then no probability. If they are probabilities on another scale, bring "
+            "them to 0..1 with a keras.layers.Rescaling behind the model, and say --head probabilities or --head "
+            "multilabel."
+        )

@@ -29,7 +29,7 @@ def find_stride(misfit: Callable[[int, int], str]) -> int:
     height, width = trial_size(largest)
     raise RunError(
         f"The model's input size is free, but it takes no image whose sides are multiples of up to {largest} pixels, "
-        f"or gives no map of its size; use a model of fixed size. At {height} x {width}: {reasons[largest]}"
+        f"or gives no map of its size. At {height} x {width}: {reasons[largest]}"
     )
 
 

@@ -17,6 +17,9 @@ from transforms.errors import RunError
 
 Call = Callable[[Any], tuple[Any, ...]]
 
+# A multiple of the stride of nearly all networks.
+_TRACED_SIDE = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
@@ -39,8 +42,12 @@ def load_keras(file: ModelFile, facts: ModelFacts, options: ModelOptions) -> Loa
         else:
             model = _open_keras_3(path, file, custom, options)
     inputs = _inputs(model, facts)
-    call = _make_call(model, inputs[0].dtype)
-    return Loaded(model, call, inputs, _outputs(model, call, inputs[0]))
+    forward = _make_forward(model, inputs[0].dtype)
+
+    def call(batch: Any) -> tuple[Any, ...]:
+        return tuple(_flatten(forward(batch)))
+
+    return Loaded(model, call, inputs, _outputs(model, forward, inputs[0]))
 
 
 def _open_keras_2(path: Path, custom: dict[str, Any], options: ModelOptions) -> Any:
@@ -91,15 +98,12 @@ def _named_for_keras(file: ModelFile) -> Iterator[Path]:
         yield link
 
 
-def _make_call(model: Any, dtype: str) -> Call:
+def _make_forward(model: Any, dtype: str) -> Callable[[Any], Any]:
+    """The model in inference mode, its outputs as it structures them."""
     tf = start_tensorflow()
     # KerasHub keeps what prepares an image beside the model, and only `predict` applies it.
     prepare = _attached_converter(model) or (lambda batch: batch)
-
-    def call(batch: Any) -> tuple[Any, ...]:
-        return tuple(tf.nest.flatten(model(prepare(tf.cast(batch, dtype)), training=False)))
-
-    return call
+    return lambda batch: model(prepare(tf.cast(batch, dtype)), training=False)
 
 
 def _attached_converter(model: Any) -> Any:
@@ -117,12 +121,16 @@ def _input_names(model: Any, tensors: list[Any]) -> list[str]:
     return list(getattr(model, "input_names", None) or [_layer_name(tensor) for tensor in tensors])
 
 
-def _outputs(model: Any, call: Call, taken: TensorSpec) -> tuple[TensorSpec, ...]:
-    """The outputs in the order in which `call` gives them, named as the user named them where they did."""
-    tensors = _flatten(getattr(model, "outputs", None)) or _trace(call, taken)
-    for attribute in ("_outputs_struct", "_nested_outputs"):  # Keras 3 and Keras 2.
-        structure = getattr(model, attribute, None)
-        if isinstance(structure, dict):
+def _outputs(model: Any, forward: Callable[[Any], Any], taken: TensorSpec) -> tuple[TensorSpec, ...]:
+    """The outputs in the order of flattening, named as the user named them where they did."""
+    tensors = _flatten(getattr(model, "outputs", None))
+    # Keras 3 and Keras 2.
+    structures = [getattr(model, name, None) for name in ("_outputs_struct", "_nested_outputs")]
+    if not tensors:
+        structures = [_trace(forward, taken)]
+        tensors = _flatten(structures[0])
+    for structure in structures:
+        if isinstance(structure, dict) and len(structure) == len(tensors):
             return tensor_specs(sorted(structure), tensors)  # Flattening sorts the keys, too.
     return tensor_specs(getattr(model, "output_names", None) or _numbered(len(tensors)), tensors)
 
@@ -139,10 +147,20 @@ def _layer_name(tensor: Any) -> str:
     return str(tensor.name).partition(":")[0]
 
 
-def _trace(call: Call, taken: TensorSpec) -> list[Any]:
+def _trace(forward: Callable[[Any], Any], taken: TensorSpec) -> Any:
+    """What a model gives for its input, as it structures it."""
     tf = start_tensorflow()
-    traced = tf.function(call).get_concrete_function(tf.TensorSpec(taken.shape, taken.dtype))
-    return _flatten(traced.structured_outputs)
+
+    def traced(shape: Sequence[int | None]) -> Any:
+        return tf.function(forward).get_concrete_function(tf.TensorSpec(shape, taken.dtype)).structured_outputs
+
+    try:
+        return traced(taken.shape)
+    except Exception:
+        if None not in taken.shape[1:]:
+            raise
+        # Some layers (bilinear upsampling for one) cannot be traced for sizes that are not known.
+        return traced((taken.shape[0], *(side or _TRACED_SIDE for side in taken.shape[1:])))
 
 
 def _built_for(model: Any) -> TensorSpec:

@@ -1,7 +1,8 @@
 """Opens models: `open_model` looks at the file and loads nothing, `load` brings it into this process's memory."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import Any, Literal
 
 from pipeline.models.cores import share_cores
@@ -87,13 +88,23 @@ def load(file: ModelFile, options: ModelOptions) -> LoadedModel:
         call=loaded.call,
         framework=file.framework,
         inputs=loaded.inputs,
-        outputs=loaded.outputs,
+        outputs=told_apart(loaded.outputs),
         preprocessing=facts.preprocessing,
         activations=facts.activations if known else (None,) * len(loaded.outputs),
         data_format=facts.data_format,
         model=loaded.model,
         scales_input=facts.scales_input,
     )
+
+
+def told_apart(outputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """The same outputs, each with a name of its own: the second `NAME`, as of a layer that gives two, is `NAME:1`."""
+    named: dict[str, TensorSpec] = {}
+    for output in outputs:
+        names = chain([output.name], (f"{output.name}:{number}" for number in count(1)))
+        name = next(name for name in names if name not in named)
+        named[name] = replace(output, name=name)
+    return tuple(named.values())
 
 
 def _load_failure(file: ModelFile, error: Exception) -> str:

@@ -16,17 +16,43 @@ _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _NAMES = {
     "Softmax": "softmax", "Sigmoid": "sigmoid", "ArgMax": "argmax", "LogSoftmax": "log_softmax", "Conv2D": "linear",
     "BiasAdd": "linear", "Conv2DBackpropInput": "linear", "MatMul": "linear", "Relu": "relu", "Relu6": "relu",
-    "Tanh": "tanh",
+    "Tanh": "tanh", "Softsign": "softsign", "Softplus": "softplus", "Elu": "elu", "Selu": "selu",
+    "LeakyRelu": "leakyrelu",
 }  # fmt: skip
 
 
-def last_operation(loaded: LoadedModel, index: int) -> str | None:
-    """The function that output `index` ends in: `softmax`, `sigmoid`, `argmax`, `linear`...; None if unknown."""
+def last_operation(loaded: LoadedModel, index: int, size: tuple[int, int]) -> str | None:
+    """The function that an output ends in.
+
+    Args:
+        loaded: The model.
+        index: Of the output.
+        size: Height and width to trace it for, where its own are free: some layers cannot be traced without.
+
+    Returns:
+        `softmax`, `sigmoid`, `argmax`, `linear`...; None if unknown.
+    """
     taken = loaded.inputs[0]
-    traced = tf.function(loaded.call, autograph=False).get_concrete_function(tf.TensorSpec(taken.shape, taken.dtype))
+    traced = _traced(loaded, taken.shape) or _traced(loaded, _sized(taken.shape, size))
+    if traced is None:
+        return None
     graph = traced.graph.as_graph_def()
     functions = {function.signature.name: function for function in graph.library.function}
     return _ending(traced.outputs[index].name, graph.node, functions)
+
+
+def _traced(loaded: LoadedModel, shape: tuple[int | None, ...]) -> Any:
+    try:
+        function = tf.function(loaded.call, autograph=False)
+        return function.get_concrete_function(tf.TensorSpec(shape, loaded.inputs[0].dtype))
+    except Exception:
+        # What a model raises when it is traced is its engine's to tell: here it only means that nothing is known.
+        return None
+
+
+def _sized(shape: tuple[int | None, ...], size: tuple[int, int]) -> tuple[int | None, ...]:
+    sides = iter(size)
+    return (shape[0], *(next(sides) if side is None else side for side in shape[1:]))
 
 
 def _ending(reference: str, nodes: Iterable[Any], functions: dict[str, Any]) -> str | None:

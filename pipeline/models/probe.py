@@ -130,7 +130,14 @@ def probe_model(
     planes = make_planes(spec) if make_planes else _planes(spec)
     height, width = planes.shape[1:3]
     outputs = trial.read(planes, options.output_name)
-    head, read = find_head(outputs, height=height, width=width, data_format=loaded.data_format, options=options)
+    head, read = find_head(
+        outputs,
+        height=height,
+        width=width,
+        data_format=loaded.data_format,
+        options=options,
+        batch=facts.batch or len(planes),
+    )
     scores = canonical(choose_output(outputs, head.output_name).values, head)
     free = spec.height is None or spec.width is None
     return Probe(

@@ -73,7 +73,7 @@ def forward(planes: tf.Tensor, loaded: LoadedModel, probe: Probe) -> tf.Tensor:
     outputs = loaded.call(tf.cast(batch, loaded.inputs[0].dtype))
     head = probe.head
     output = outputs[output_index(loaded, head.output_name)]
-    if head.layout == "flat" and head.grid is None:
+    if head.is_flat and head.grid is None:
         _, height, width, _ = tf.unstack(tf.shape(planes))
         head = replace(head, grid=(height // probe.output_stride, width // probe.output_stride))
     return canonical(output, head, xp=tf)

@@ -1,20 +1,17 @@
 """Runs a model as it was loaded, without compiling it: for finding out about it, not for speed."""
 
-import re
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.models.find_head import Output, choose_output, is_map
+from pipeline.models.find_head import Output, choose_output
+from pipeline.models.find_layout import is_map, why_no_map
 from pipeline.models.keras_model import LoadedModel
+from pipeline.models.model_errors import model_failure, reason_of
 from pipeline.models.model_input import InputFacts
 from pipeline.models.tensorflow_start import start_tensorflow
 from transforms.elements import Array
 from transforms.normalize import Normalization, normalize
-
-# Keras prints its layers' messages in bold.
-_BOLD = re.compile(r"\x1b\[\d*m")
-_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +24,16 @@ class Trial:
     channel_order: str = "rgb"
 
     def __call__(self, planes: Array) -> list[Output]:
-        """What the model gives for planes `[N, h, w, C]` on a scale of 0..255."""
-        return self._outputs(self._batch(planes))
+        """What the model gives for planes `[N, h, w, C]` on a scale of 0..255.
+
+        Raises:
+            RunError: The model failed; whatever it raises is its own fault.
+        """
+        batch = self._batch(planes)
+        try:
+            return self._outputs(batch)
+        except Exception as error:
+            raise model_failure(error) from error
 
     def _batch(self, planes: Array) -> Array:
         if self.facts.batch is not None:
@@ -46,13 +51,19 @@ class Trial:
         return [Output(spec.name, np.asarray(result), activation) for spec, result, activation in named]
 
     def read(self, planes: Array, output_name: str | None) -> list[Output]:
-        """The same, with the function that the named output ends in, as far as that can be told."""
+        """The same, with the function that the named output ends in, as far as that can be told.
+
+        Raises:
+            RunError: The model failed, or the output must be named.
+        """
         outputs = self(planes)
         chosen = outputs.index(choose_output(outputs, output_name))
         if outputs[chosen].activation is None:
             from pipeline.models.last_operation import last_operation
 
-            outputs[chosen] = replace(outputs[chosen], activation=last_operation(self.loaded, chosen))
+            outputs[chosen] = replace(
+                outputs[chosen], activation=last_operation(self.loaded, chosen, planes.shape[1:3])
+            )
         return outputs
 
     def misfit(self, height: int, width: int, output_name: str | None) -> str:
@@ -64,10 +75,11 @@ class Trial:
         except Exception as error:
             # Nothing narrower would do. TensorFlow raises `InvalidArgumentError` and Keras `ValueError`, but a layer
             # of somebody's own raises what it likes, `AssertionError` say, and Keras hands that class on.
-            reason = " ".join(_BOLD.sub("", str(error)).split())[:_LONGEST_REASON]
-            return f"{type(error).__name__}: {reason}"
+            return reason_of(error)
         shape = choose_output(outputs, output_name).values.shape
-        return "" if is_map(shape, height, width) else f"the output {list(shape)} is no map of the image"
+        if is_map(shape, height, width):
+            return ""
+        return f"its output is {list(shape)}: {why_no_map(shape, height, width, sized=False)}"
 
 
 def synthetic_planes(count: int, height: int, width: int, channels: int) -> Array:
