@@ -5,7 +5,8 @@ import re
 from transforms.errors import RunError
 
 _OURS = re.compile(
-    r"^[\w.:()\" ]*\b(?:RunError|Denied|Unavailable|TooManyFailuresError): (.*?)(?: \[while running .*)?$",
+    r"^[\w.:()\" ]*\b(?:RunError|Denied|Unavailable|TakenOverError|TooManyFailuresError): "
+    r"(.*?)(?: \[while running .*)?$",
     re.MULTILINE,
 )
 # The first that is found counts: causes of causes come first.

@@ -72,8 +72,17 @@ def _check_apart(pattern: str, output: str) -> None:
 
 
 def _check_folder(output: str) -> None:
-    path = None if is_gcs(output) else Path(output)
-    while path and not path.exists() and path != path.parent:
+    if is_gcs(output):
+        return
+    try:
+        os.stat(output)
+    except (FileNotFoundError, NotADirectoryError):
+        _refuse(os.path.islink(output), f"--output {output} is a link to nothing; make what it leads to")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", "") or error
+        raise RunError(f"--output {output[:100]} cannot be used: {why}; choose another") from None
+    path = Path(output)
+    while not path.exists() and path != path.parent:
         path = path.parent
     _refuse(path is not None and not path.is_dir(), f"--output {output}: {path} is no folder; choose another")
 

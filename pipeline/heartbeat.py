@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from pipeline.execute import is_local
 from pipeline.job import Job
-from pipeline.output.lease import keep_alive
+from pipeline.output.lease_file import keep_alive
 from pipeline.output.ours import remove_empty
 from pipeline.output.outcome import worker_name
 from pipeline.output.parts import lock_of
@@ -49,7 +49,9 @@ def process_name() -> str:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """Hands elements on; the first one starts the heartbeat of its process, unless that is the command's own.
+    """Hands elements on while the run holds its output.
+
+    The first one starts the heartbeat of its process, unless that is the command's own.
 
     Attributes:
         tree: The output.
@@ -71,6 +73,8 @@ class Heartbeat:
     def __call__(self, element: T) -> T:
         if self.run not in _beating:
             self._start()
+        if self.tree.hold:
+            self.tree.hold()
         return element
 
     def _start(self) -> None:
@@ -142,7 +146,11 @@ class Beats:
         storage, working = self._tree.storage, self._clock() - self._worked < IDLE_SECONDS
         if storage.stat(self._tree.uri(f"runs/{self._run}.json")):
             return True
-        return not keep_alive(storage, self._tree.uri(self._lock), self._run, working=working, clock=self._clock)
+        if keep_alive(storage, self._tree.uri(self._lock), self._run, working=working, clock=self._clock):
+            return False
+        if self._tree.hold:
+            self._tree.hold.doubt()
+        return True
 
     def _withdraw(self) -> None:
         self._tree.storage.delete(self._tree.uri(self._file))

@@ -8,6 +8,8 @@ from pipeline.inputs.anonymous import naming
 from pipeline.models.probe import Probe
 from pipeline.options import PRODUCTS, RunOptions
 from pipeline.output.claim import digest
+from pipeline.output.holder import Holder
+from pipeline.output.parts import lock_of
 from pipeline.output.tree import Tree
 from pipeline.storage import is_gcs
 from transforms.argmax import Labeling
@@ -46,13 +48,15 @@ class Job:
     def tree(self) -> Tree:
         """The output folder, as this job writes to it."""
         root = self.options.output.path
+        lock, staging = f"{root}/{lock_of(self.options.read.part)}", f"{root}/.tmp/{self.run}"
         return Tree(
             root,
-            staging=f"{root}/.tmp/{self.run}",
+            staging=staging,
             record=self._record,
             fingerprint=fingerprint(self.settings),
             inputs=digest(json.dumps(sorted(self.options.read.patterns))),
             overwrite=self.options.output.overwrite,
+            hold=Holder(lock, self.run, staging),
         )
 
     @property

@@ -25,6 +25,8 @@ from pipeline.models.probe import Probe
 from pipeline.options import ModelOptions, ReadOptions, RunOptions
 from pipeline.output.begin import begin_output, end_output
 from pipeline.output.lease import Lease
+from pipeline.output.lease_file import TakenOverError
+from pipeline.output.ours import delete_staged, remove_empty
 from pipeline.output.parts import lock_of, rivals_of
 from pipeline.plan import Command, FindProbe, Plan, check_command, make_plan, probe_file
 from pipeline.preview import fast_decode_agreement, output_size
@@ -78,7 +80,11 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         loader, job = (make_loader or engine_loader)(plan.job)
         if plan.is_new and job.options.decode.fast_decode:
             say(f"Fast     --fast_decode: {fast_decode_agreement(job, loader())}")
-        return _work(loader, job, lease)
+        try:
+            return _work(loader, job, lease)
+        except TakenOverError as error:
+            say(f"maskbeam: {error}")
+            return 1
 
 
 def _find_probe(command: Command, lock: str, answer: str) -> FindProbe:
@@ -128,7 +134,7 @@ def say(text: str) -> None:
 
 
 def _work(loader: Loader, job: Job, lease: Lease) -> int:
-    begin_output(job)
+    begin_output(job, before=lease.before)
     writer = ReportWriter(job, time.time())
     tally.reset()
     try:
@@ -138,10 +144,19 @@ def _work(loader: Loader, job: Job, lease: Lease) -> int:
         if isinstance(error.__cause__, grpc.RpcError):
             # Only the way to the job is lost; the job may go on.
             lease.keep()
+        if lease.lost and not job.writes_far:
+            _leave(job)
         say(f"maskbeam: the run failed: {error}\nmaskbeam: what is done is kept; the same command goes on from there")
         return error.exit_code
     end_output(job)
     return _conclude(job)
+
+
+def _leave(job: Job) -> None:
+    """Removes what this run was about to write into an output that is another's, or gone."""
+    delete_staged(job.tree, job.run)
+    remove_empty(job.tree.root, ".tmp")
+    remove_empty(job.tree.root, "")
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from pipeline.execute import ExecutionError
 from pipeline.heartbeat import IDLE_SECONDS, Beats, Heartbeat, WorkersTally, process_name
 from pipeline.job import Job
 from pipeline.output.begin import begin_output
-from pipeline.output.lease import LEASE_SECONDS, Lease
+from pipeline.output.lease import Lease
+from pipeline.output.lease_file import LEASE_SECONDS
 from pipeline.output.tree import LOCK, Tree
 from pipeline.reports import progress
 from pipeline.reports.progress import Counts, Tally
@@ -231,8 +232,8 @@ def test_a_local_run_writes_no_heartbeat(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_bucket_is_cleared_of_counts(
     flags: tuple[str, ...], left: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def begun(job: Job) -> None:
-        begin_output(job)
+    def begun(job: Job, *, before: str | None) -> None:
+        begin_output(job, before=before)
         job.tree.storage.write(f"{job.tree.staging}/progress/one.json", b"{}", expected=None)
 
     monkeypatch.setattr("pipeline.run.begin_output", begun)
@@ -262,7 +263,8 @@ def test_a_signal_frees_the_output_only_if_the_job_ends_with_its_command(
 
     monkeypatch.setattr("pipeline.run.is_local", lambda _: local)
     monkeypatch.setattr("pipeline.run.stopping_on_signals", signalled)
-    assert run_numpy(command(str(draw_folder(tmp_path / "in", 3)), str(out))) == 0
+    # Nothing is written without the lease.
+    assert run_numpy(command(str(draw_folder(tmp_path / "in", 3)), str(out))) == int(local)
     assert held == [not local]
     assert not (out / LOCK).exists()
 

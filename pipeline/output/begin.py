@@ -3,15 +3,20 @@
 from contextlib import suppress
 
 from pipeline.job import Job
-from pipeline.output.ours import delete_own, delete_staged, remove_empty, runs_staged
+from pipeline.output.ours import delete_own, delete_staged, is_run, remove_empty, runs_staged
 from pipeline.output.parts import FOLDER, forget_ended
 from pipeline.output.tree import RECORD, SUCCESS, overwrite
 from pipeline.plan import record_of, stored_record
 from transforms.errors import RunError
 
 
-def begin_output(job: Job) -> None:
+def begin_output(job: Job, *, before: str | None = None) -> None:
     """Removes what the last run said of the output as a whole, and what it left half done.
+
+    Args:
+        job: The run that begins.
+        before: The run whose lease it has taken over. What that one, should it only have been stopped, was about to
+            write is gone then, so that it cannot finish it.
 
     Raises:
         RunError: A part of another job has just begun in the same output.
@@ -21,6 +26,8 @@ def begin_output(job: Job) -> None:
     delete_own(tree, "reports")
     if part:
         forget_ended(tree, part)
+        if before and is_run(before):
+            delete_staged(tree, before)
         _write_shared_record(job)
     else:
         clear_staging(job, but=job.run)

@@ -11,7 +11,15 @@ from pipeline.storage import Conflict, NotFound
 from transforms.elements import EncodedImage, Failure, Source
 
 # Failures that another try, or another set of inputs, may mend.
-PASSING = {"DUPLICATE_ID", "SOURCE_MISSING", "SOURCE_CHANGED", "SHARD_UNREAD", "ID_FREED", "OUT_OF_MEMORY"}
+PASSING = {
+    "DUPLICATE_ID",
+    "SOURCE_MISSING",
+    "SOURCE_CHANGED",
+    "SHARD_UNREAD",
+    "ID_FREED",
+    "OUT_OF_MEMORY",
+    "OUTPUT_BLOCKED",
+}
 FOLDER = "failed"
 # No failure yet: the image was in a batch that the model hung on, and goes to it alone next time.
 SUSPECT = "SUSPECT"

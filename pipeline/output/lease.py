@@ -2,12 +2,11 @@
 
 Masks are safe without it, because every write names what it expects to find. The lease keeps two runs from taking
 turns in the reports, and tells a person who starts the second one. The client renews it. A job on a cluster may
-outlive its client; its workers renew it then (`keep_alive`).
+outlive its client; its workers renew it then (`time_left`).
 """
 
-import json
 import logging
-import os
+import math
 import socket
 import threading
 import time
@@ -15,23 +14,65 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from pipeline.storage import Conflict, NotFound, SourceChanged, Storage
-from transforms.errors import RunError
+from pipeline.output.lease_file import (
+    LEASE_SECONDS,
+    RENEW_SECONDS,
+    ROUNDS,
+    TakenOverError,
+    content_of,
+    expires_of,
+    named,
+    read_lease,
+    time_left,
+    whereabouts,
+)
+from pipeline.output.process import identity, is_gone
+from pipeline.storage import Conflict, SourceChanged, Storage, folder_of
+from transforms.errors import ImageError, RunError
 
-LEASE_SECONDS = 60
-RENEW_SECONDS = 15
-# What is left of a lease whose client has missed two renewals; until then workers leave it to the client.
-_MISSED_SECONDS = LEASE_SECONDS - 2 * RENEW_SECONDS
-
+# Whoever writes looks at the lease again so long before it ends: clocks differ, and a write takes its time.
+_MARGIN_SECONDS = 15
 _log = logging.getLogger(__name__)
+# The leases that this process itself holds, by run.
+_leases: dict[str, "Lease"] = {}
 
 
-class TakenOverError(RunError):
-    """The lease is another run's now, or gone."""
+def held_here(run: str) -> "Lease | None":
+    """The lease of a run, in the process that holds it."""
+    return _leases.get(run)
+
+
+def elapsed() -> float:
+    """Seconds that go on while the process is stopped and, on Linux, while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Trust:
+    """Until when nobody else can have taken a lease that was looked at.
+
+    By two clocks: the time of day does not stop with the machine, and the other one cannot be set back.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.end()
+
+    def end(self) -> None:
+        """Has the lease looked at before the next write."""
+        self._wall = self._since = -math.inf
+
+    def begin(self, looked: float, since: float, left: float) -> None:
+        """Trusts a lease that had `left` seconds, at most a whole lease, when the clocks showed these times."""
+        seconds = min(left, LEASE_SECONDS) - _MARGIN_SECONDS
+        self._wall, self._since = looked + seconds, since + seconds
+
+    @property
+    def holds(self) -> bool:
+        return self._clock() < self._wall and elapsed() < self._since
 
 
 class Lease:
-    """The right to write reports and `_SUCCESS`. Use it as a context.
+    """The right to write to an output. Use it as a context.
 
     Args:
         storage: The storage of the output.
@@ -40,6 +81,10 @@ class Lease:
         rivals: Other leases that must not be held at the same time.
         outlives: Whether the run may go on when this process is gone, as on a cluster; then only time ends its lease.
         clock: Seconds since the epoch; tests pass their own.
+
+    Attributes:
+        lost: Whether the lease was found to be another run's, or gone.
+        before: The run that had the lease before and did not give it back.
     """
 
     def __init__(
@@ -53,9 +98,10 @@ class Lease:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._storage, self._uri, self._run, self._rivals, self._clock = storage, uri, run, rivals, clock
-        self._pid = None if outlives else os.getpid()
-        self._kept = False
-        self._version: str | None = None
+        self._process = {"pid": None} if outlives else identity()
+        self._kept = self.lost = False
+        self.before: str | None = None
+        self._trust, self._renewing = Trust(clock), threading.RLock()
         self._stopped = threading.Event()
         self._renewer = threading.Thread(target=self._renew_forever, name="lease", daemon=True)
 
@@ -67,17 +113,23 @@ class Lease:
         """
         for uri in self._rivals:
             self._check_free(uri)
-        version = self._check_free(self._uri)
+        held, version = self._check_free(self._uri)
+        self.before = held["run"] if held else None
         try:
             self._write(expected=version)
+        except ImageError as error:
+            # Said of an image's file; here it is the output itself.
+            raise RunError(f"nothing can be written to {folder_of(self._uri)[:200]}: {error.reason}") from None
         except Conflict:
-            raise self._taken_over() from None
+            raise self._not_written() from None
+        _leases[self._run] = self
         self._renewer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._renewer.join()
+        _leases.pop(self._run, None)
         if not self._kept:
             self.release()
 
@@ -86,150 +138,83 @@ class Lease:
         self._kept = True
 
     def release(self) -> None:
-        """Gives the lease back."""
-        # It may have run out while we slept, and somebody else took it over: theirs to delete.
-        with suppress(Conflict, TakenOverError):
-            try:
-                self._storage.delete(self._uri, version=self._version)
-            except Conflict:
-                self._storage.delete(self._uri, version=self._own_version())
+        """Gives the lease back; one that somebody else took over stays."""
+        for _ in range(ROUNDS):
+            # A worker may renew it between the two steps.
+            with suppress(Conflict, SourceChanged):
+                held, version = read_lease(self._storage, self._uri)
+                if held is not None and held.get("run") == self._run:
+                    self._storage.delete(self._uri, version=version)
+                return
 
-    def renew(self) -> None:
-        """Extends the lease.
+    def check(self) -> None:
+        """Makes sure that the lease is this run's; looks at two clocks, unless it was not renewed for a while.
 
         Raises:
-            TakenOverError: Another run has taken it over.
+            TakenOverError: Another run has taken it over, or it is gone.
             RunError: The storage refuses, or keeps failing.
         """
-        try:
-            self._write(expected=self._version)
-        except Conflict:
-            # A worker has just renewed it, or the answer to our own last renewal was lost: it is good for a while.
-            self._version = self._own_version()
+        if not self._trust.holds:
+            with self._renewing:
+                if not self._trust.holds:
+                    self.renew()
+
+    def renew(self) -> None:
+        """Extends the lease; errors as in `check`."""
+        with self._renewing:
+            looked, since = self._clock(), elapsed()
+            try:
+                time_left(self._storage, self._uri, self._run, process=self._process, clock=self._clock)
+            except TakenOverError:
+                self.lost = True
+                self._trust.end()
+                raise
+            self._trust.begin(looked, since, LEASE_SECONDS)
 
     def _renew_forever(self) -> None:
         while not self._stopped.wait(RENEW_SECONDS):
             try:
                 self.renew()
-            except TakenOverError:
-                # Nobody waits for this thread: the finishing step asks `check_holder` before it writes.
+            except TakenOverError as error:
+                # Whoever writes next learns it, too, and ends the run.
+                _log.error("%s", error)
                 return
             except (RunError, SourceChanged) as error:
                 # A storage that fails for a while is no reason to let the lease run out when it is back.
                 _log.warning("the lease on the output could not be renewed, trying again: %s", error)
 
     def _write(self, *, expected: str | None) -> None:
-        data = _content(self._run, self._pid, self._clock())
-        self._version = self._storage.write(self._uri, data, expected=expected)
+        looked, since = self._clock(), elapsed()
+        self._storage.write(self._uri, content_of(self._run, self._process, looked), expected=expected)
+        self._trust.begin(looked, since, LEASE_SECONDS)
 
-    def _own_version(self) -> str | None:
-        held, version = _read(self._storage, self._uri)
-        if held is None or held.get("run") != self._run:
-            raise self._taken_over()
-        return version
+    def _not_written(self) -> RunError:
+        held, version = read_lease(self._storage, self._uri)
+        if version is None and self._storage.stat(self._uri) is None:
+            return RunError(f"{self._uri} must be a file, and is something else; remove it")
+        by = f" ({whereabouts(held, self._clock())})" if held else ""
+        return RunError(f"another run{by} has just begun to write to this output; wait for it")
 
-    def _taken_over(self) -> TakenOverError:
-        return TakenOverError(f"another run has taken this output over from run {self._run}; let that one finish")
-
-    def _check_free(self, uri: str) -> str | None:
-        """The version of a lease that nobody alive holds."""
-        held, version = _read(self._storage, uri)
-        if held is not None and _is_alive(held, self._clock()):
+    def _check_free(self, uri: str) -> tuple[dict[str, Any] | None, str | None]:
+        """What a lease says that nobody alive holds, and its version."""
+        held, version = read_lease(self._storage, uri)
+        now = self._clock()
+        if held is None or now >= expires_of(held) or (held.get("host") == socket.gethostname() and _ended(held)):
+            return held, version
+        if expires_of(held) > now + 2 * LEASE_SECONDS:
             raise RunError(
-                f"run {held.get('run')} ({_whereabouts(held)}) is writing to this output; "
-                f"wait for it, or choose another --output"
+                f"{uri} says that a run ({whereabouts(held, now)}) holds this output for longer than a run may: the "
+                "file is damaged, or a clock is wrong; if nothing writes there, remove that file"
             )
-        return version
-
-
-def keep_alive(
-    storage: Storage, uri: str, run: str, *, working: bool = True, clock: Callable[[], float] = time.time
-) -> bool:
-    """Renews a run's lease in place of a client that has missed two renewals; for workers.
-
-    Never makes a lease, and never touches another run's.
-
-    Args:
-        storage: The storage of the output.
-        uri: Where the lease lies.
-        run: The run's name.
-        working: Whether the run does anything; without it the lease is only looked at.
-        clock: Seconds since the epoch.
-
-    Returns:
-        Whether the lease is the run's and has not run out.
-
-    Raises:
-        RunError: The storage refuses, or keeps failing.
-    """
-    held, version = _read(storage, uri)
-    if held is None or held.get("run") != run:
-        return False
-    left = _expires(held) - clock()
-    if working and left < _MISSED_SECONDS:
-        # Whoever was quicker has renewed it, or taken it over, which the next look shows.
-        with suppress(Conflict):
-            storage.write(uri, _content(run, None, clock()), expected=version)
-        return True
-    return left > 0
-
-
-def check_holder(storage: Storage, uri: str, run: str) -> None:
-    """Makes sure that no other run has taken the output over.
-
-    Raises:
-        RunError: Another run holds the lease.
-    """
-    try:
-        held = json.loads(storage.read(uri)).get("run")
-    except NotFound:
-        return
-    if held != run:
         raise RunError(
-            f"run {held} has taken this output over; its reports stand, the ones of run {run} were not written"
+            f"{named(held)} ({whereabouts(held, now)}) is writing to this output; wait for it, or choose another "
+            "--output"
         )
 
 
-def _content(run: str, pid: int | None, now: float) -> bytes:
-    # Without a process: a run that outlives its client, so that nobody's death ends the lease before its time.
-    lease = {"run": run, "host": socket.gethostname(), "pid": pid, "expires": round(now + LEASE_SECONDS)}
-    return json.dumps(lease).encode()
-
-
-def _read(storage: Storage, uri: str) -> tuple[dict[str, Any] | None, str | None]:
-    try:
-        data, version = storage.read_versioned(uri)
-    except NotFound:
-        return None, None
-    try:
-        return dict(json.loads(data)), version
-    except (ValueError, TypeError):
-        return None, version
-
-
-def _is_alive(held: dict[str, Any], now: float) -> bool:
-    local = held.get("pid") is not None and held.get("host") == socket.gethostname()
-    return now < _expires(held) and not (local and not _runs(held["pid"]))
-
-
-def _expires(held: dict[str, Any]) -> float:
-    expires = held.get("expires")
-    return expires if isinstance(expires, int | float) else 0.0
-
-
-def _whereabouts(held: dict[str, Any]) -> str:
-    if held.get("pid") is None:
-        return f"a job last seen from {held.get('host')}; if it is dead, its lease ends within a minute"
-    return f"process {held.get('pid')} on {held.get('host')}"
-
-
-def _runs(pid: object) -> bool:
-    if not isinstance(pid, int) or pid <= 0 or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _ended(held: dict[str, Any]) -> bool:
+    """Whether the process that a lease names, on this host, has ended or given it up."""
+    mine = identity()
+    if mine["boot"] is not None and mine.items() <= held.items():
+        return held["run"] not in _leases
+    return is_gone(held)

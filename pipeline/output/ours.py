@@ -40,6 +40,11 @@ def is_own(folder: str, below: str) -> bool:
     return re.fullmatch(NAMES[folder], below, re.DOTALL) is not None
 
 
+def is_run(name: str) -> bool:
+    """Whether this may be the name of a run."""
+    return re.fullmatch(_RUN, name) is not None
+
+
 def check_layout(output: str) -> None:
     """Makes sure that what maskbeam writes in an output meets folders where folders belong, and files elsewhere.
 
@@ -123,7 +128,7 @@ def runs_staged(tree: Tree) -> set[str]:
         }
     else:
         names = {path.name for path in Path(folder).glob("*")}
-    return {name for name in names if re.fullmatch(_RUN, name)}
+    return set(filter(is_run, names))
 
 
 def delete_staged(tree: Tree, run: str) -> None:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from pipeline.output.claim import Claim, Verdict, judge
-from pipeline.storage import Conflict, NotFound, Storage, join, open_storage
+from pipeline.output.holder import Holder
+from pipeline.storage import Conflict, NotFound, Storage, folder_of, join, open_storage, unguarded
 from transforms.elements import Source
-from transforms.errors import RunError
+from transforms.errors import ImageError, RunError
 
 RECORD = ".job.json"
 LOCK = ".lock.json"
@@ -23,6 +24,7 @@ class Tree:
         fingerprint: Digest of the model and of all options that decide about pixels.
         inputs: Digest of the command's input patterns.
         overwrite: Whether what commands with other inputs left under the same ids is replaced.
+        hold: Asked before each write whether the run still holds the output; None: there is no lease.
     """
 
     root: str
@@ -31,11 +33,17 @@ class Tree:
     fingerprint: str
     inputs: str
     overwrite: bool = False
+    hold: Holder | None = None
 
     @property
     def storage(self) -> Storage:
         """The storage that holds the tree; one client a process."""
-        return open_storage(self.root, staging=self.staging)
+        return open_storage(self.root, staging=self.staging, guard=self.hold or unguarded)
+
+    def look(self) -> None:
+        """Makes sure that the run still holds the output, by a look at its lease; raises TakenOverError."""
+        if self.hold:
+            self.hold.look()
 
     def uri(self, path: str) -> str:
         """Where a file of the tree lies; raises ValueError for a path that leaves it."""
@@ -63,6 +71,9 @@ def overwrite(tree: Tree, path: str, data: bytes) -> None:
     except Conflict:
         if _content(tree, uri) != data:
             raise RunError(f"another run writes to {tree.root}; let one of them finish first") from None
+    except ImageError as error:
+        # Said of an image's file; this one is the run's.
+        raise RunError(f"nothing can be written to {folder_of(uri)}: {error.reason}") from None
 
 
 def _content(tree: Tree, uri: str) -> bytes:

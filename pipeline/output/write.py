@@ -28,15 +28,20 @@ from pipeline.output.failures import forget_failure, is_suspect, recall_failure
 from pipeline.output.look_up import held_record, product_size
 from pipeline.output.outcome import Outcome, worker_name
 from pipeline.output.tree import Tree
-from pipeline.storage import Conflict, NotFound, Storage, folder_of, is_gcs
+from pipeline.storage import Conflict, NotFound, Storage, is_gcs
 from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
 from transforms.encode import encode_binary, encode_mask, read_text
-from transforms.errors import RunError
+from transforms.errors import ImageError, RunError
 from transforms.render import Rendering, render
 from transforms.statistics import Counted, PixelStatistics, count
 
 # A contest for one name among many writers ends after a few rounds; more means that something else rewrites it.
 ROUNDS = 20
+
+_BLOCKED = (
+    "in the place of one of its outputs lies something that is no file, such as a folder or a link to nothing, or a "
+    "file that cannot be read; remove it, and run again"
+)
 
 
 def fetch_content(image: EncodedImage) -> EncodedImage:
@@ -160,7 +165,8 @@ def put(tree: Tree, file: File, claim: Claim) -> Placed:
     """Writes one file of an image, unless the same work has written it before or another source keeps it.
 
     Raises:
-        RunError: Something that is not maskbeam keeps changing the file.
+        ImageError: `OUTPUT_BLOCKED`, when something else than a file that can be read is there.
+        RunError: The output is another run's now, or something that is not maskbeam keeps changing the file.
     """
     uri, expected, replaced = tree.uri(file.path), None, None
     for _ in range(ROUNDS):
@@ -175,7 +181,12 @@ def put(tree: Tree, file: File, claim: Claim) -> Placed:
             return Placed(kept_by=held)
         if verdict is Verdict.KEEP and len(found) == len(file.data):
             return Placed()
+        if held is not None and held.fingerprint != claim.fingerprint and not tree.overwrite:
+            # Without --overwrite it is what an interrupted one left, or a newer run's.
+            tree.look()
         replaced = held
+    if expected is None:
+        raise ImageError("OUTPUT_BLOCKED", _BLOCKED)
     raise RunError(f"another program keeps changing files in {tree.root}; let only maskbeam write there")
 
 
@@ -184,6 +195,6 @@ def _found(storage: Storage, uri: str) -> tuple[str | None, bytes]:
         data, version = storage.read_versioned(uri)
     except NotFound:
         if storage.stat(uri):
-            raise RunError(f"a file in {folder_of(uri)} is there and cannot be read; mend or remove it") from None
+            raise ImageError("OUTPUT_BLOCKED", _BLOCKED) from None
         return None, b""
     return version, data

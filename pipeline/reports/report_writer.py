@@ -12,9 +12,9 @@ from typing import Any
 from pipeline.inputs.part import Part
 from pipeline.inspection.run_command import run_command
 from pipeline.job import Job
+from pipeline.output.end import check_output
 from pipeline.output.free import free_ids
-from pipeline.output.lease import check_holder
-from pipeline.output.parts import lock_of, write_ended
+from pipeline.output.parts import write_ended
 from pipeline.output.tree import SUCCESS, overwrite
 from pipeline.reports.input_warnings import input_warnings
 from pipeline.reports.json_text import json_text
@@ -60,10 +60,10 @@ class ReportWriter:
         """Writes what is said of the run as a whole; `_SUCCESS` last, if it is one.
 
         Raises:
-            RunError: Another run has taken the output over.
+            RunError: Another run has taken the output over, or the output is not all there.
         """
         tree, options = self.job.tree, self.job.options.output
-        check_holder(tree.storage, tree.uri(lock_of(self._part)), self.job.run)
+        tree.look()
         if not inputs:
             self.write_shard(0, 1, [])
         counts = InputCounts(inputs, totals.done, sum(totals.failed.values()), totals.duplicates)
@@ -79,6 +79,7 @@ class ReportWriter:
         of_inputs = input_warnings(totals.statistics, self.job.options.decode)
         if self._part:
             warnings += of_inputs
+            check_output(self.job, totals.done)
             self._write_run(totals, counts, verdict, warnings)
             write_ended(tree, self._part, self._command)
             return
@@ -87,8 +88,9 @@ class ReportWriter:
         warnings += of_inputs + draw_samples(self.job, [outcome for _, outcome in totals.samples])
         if FREED in totals.failed and UNREAD not in totals.failed and self.job.options.read.limit is None:
             free_ids(self.job)
+        others = check_output(self.job, totals.done)
         # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
-        self._write_run(totals, counts, verdict, warnings)
+        self._write_run(totals, counts, verdict, warnings, others)
         if verdict.code == 0:
             overwrite(tree, SUCCESS, self._success(counts))
 
@@ -122,7 +124,9 @@ class ReportWriter:
             input_warnings=of_inputs,
         )
 
-    def _write_run(self, totals: Totals, counts: InputCounts, verdict: Verdict, warnings: list[str]) -> None:
+    def _write_run(
+        self, totals: Totals, counts: InputCounts, verdict: Verdict, warnings: list[str], others: int | None = None
+    ) -> None:
         ended = time.time()
         run: dict[str, Any] = {
             "run": self.job.run,
@@ -133,6 +137,7 @@ class ReportWriter:
             "written": totals.done - totals.skipped,
             "skipped": totals.skipped,
             "updated": totals.updated,
+            "other_masks": others,
             "failures": totals.failed,
             "reasons": totals.reasons,
             "workers": totals.workers,

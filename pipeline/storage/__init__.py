@@ -6,7 +6,7 @@ Errors hold no object's name in their text, because names may identify patients 
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -107,13 +107,18 @@ class Storage(Protocol):
         """Removes a file if it is there; with `version` only that one, else raises `Conflict`."""
 
 
-def open_storage(uri: str, *, staging: str | None = None) -> Storage:
+def unguarded() -> None:
+    """Lets everything be written."""
+
+
+def open_storage(uri: str, *, staging: str | None = None, guard: Callable[[], None] = unguarded) -> Storage:
     """The storage that `uri` lies in.
 
     Args:
         uri: Any path or `gs://` URI in it.
         staging: Folder for local files that are not complete yet, on the file system that they are written to;
             None: hidden files beside the final ones.
+        guard: Called right before a file appears or is removed; what it raises keeps that from happening.
 
     Raises:
         RunError: The URI's scheme is not supported.
@@ -121,13 +126,13 @@ def open_storage(uri: str, *, staging: str | None = None) -> Storage:
     if is_gcs(uri):
         from pipeline.storage.gcs_storage import GcsStorage
 
-        return GcsStorage()
+        return GcsStorage(guard=guard)
     scheme = _SCHEME.match(uri)
     if scheme:
         raise RunError(f"{scheme[0]} is not supported in {uri!r}; use a local path or gs://bucket/path")
     from pipeline.storage.local_storage import LocalStorage
 
-    return LocalStorage(staging)
+    return LocalStorage(staging, guard)
 
 
 def is_gcs(uri: str) -> bool:

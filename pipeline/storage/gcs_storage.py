@@ -2,7 +2,7 @@
 
 import io
 import mimetypes
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -10,7 +10,7 @@ import google_crc32c
 from google.api_core.exceptions import NotFound as GoogleNotFound
 from google.api_core.exceptions import PreconditionFailed
 
-from pipeline.storage import Conflict, Listed, NotFound, SourceChanged, Unavailable, folder_of
+from pipeline.storage import Conflict, Listed, NotFound, SourceChanged, Unavailable, folder_of, unguarded
 from pipeline.storage.gcs_client import blob_of, client, split_uri
 from pipeline.storage.gcs_download import Part, download, encoded
 from pipeline.storage.gcs_errors import READ, WRITE, call, no_bucket
@@ -32,6 +32,7 @@ class GcsStorage:
     """
 
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+    guard: Callable[[], None] = unguarded
 
     def list(self, pattern: str) -> Iterator[Listed]:
         return find(pattern, self.stat, self.policy)
@@ -76,6 +77,7 @@ class GcsStorage:
         condition = _generation(expected or "0", Conflict)
 
         def attempt(this: Attempt) -> str:
+            self.guard()
             blob = blob_of(uri)
             # Declared up front, so that the service refuses what was altered on its way, of large uploads too.
             blob.crc32c = checksum
@@ -103,6 +105,7 @@ class GcsStorage:
         condition = _generation(version, Conflict)
 
         def attempt(this: Attempt) -> None:
+            self.guard()
             blob_of(uri).delete(if_generation_match=condition, retry=None, timeout=this.timeout)
 
         try:

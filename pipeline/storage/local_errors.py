@@ -12,6 +12,7 @@ from transforms.errors import ImageError, RunError
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ)
+_BLOCKED = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 # A sector that cannot be read is the fault of one file; so are a socket and a link to itself.
 _NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EIO, *_BAD_NAME)
 _NO_SUCH_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, *_BAD_NAME)
@@ -70,13 +71,16 @@ def listing(folder: str) -> Iterator[None]:
 
 @contextmanager
 def writing(uri: str) -> Iterator[None]:
-    """Turns the system's errors about a name into `ImageError` (`BAD_ID`), all others into `RunError`."""
+    """Turns the system's errors about a name, or what bears it, into `ImageError`, all others into `RunError`."""
     try:
         yield
     except OSError as error:
         if error.errno in _BAD_NAME:
             reason = f"the file system of the output refuses the image's name: {error.strerror}; set --id_root"
             raise ImageError("BAD_ID", reason) from None
+        if error.errno in _BLOCKED:
+            what = "a file lies where one of its outputs needs a folder, or the other way round"
+            raise ImageError("OUTPUT_BLOCKED", f"{what}; remove it, and run again") from None
         raise _run_error(error, folder_of(uri)) from None
 
 

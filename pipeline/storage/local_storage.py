@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
-from pipeline.storage import Conflict, Denied, Listed, NotFound, SourceChanged, absolute, folder_of
+from pipeline.storage import Conflict, Denied, Listed, NotFound, SourceChanged, absolute, folder_of, unguarded
 from pipeline.storage.local_errors import insist, reading, writing
 from pipeline.storage.local_listing import file_or_folder, listed, version_of, walk
 from pipeline.storage.patterns import split
@@ -32,13 +32,14 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 @dataclass(frozen=True)
 class LocalStorage:
-    """Local files; `staging` is as in `open_storage`.
+    """Local files; `staging` and `guard` are as in `open_storage`.
 
     Creating a file is atomic against everybody. Replacing one is atomic against rivals on the same machine that use
     this class: file systems have no such exchange, so a lock on the folder stands in for it.
     """
 
     staging: str | None = None
+    guard: Callable[[], None] = unguarded
 
     def list(self, pattern: str) -> Iterator[Listed]:
         glob = split(absolute(pattern), os.path.lexists)
@@ -84,6 +85,8 @@ class LocalStorage:
         with writing(uri):
             try:
                 _making_folders(staged, lambda: insist(lambda: _write_synced(staged, data)))
+                # After what may take long: the process may have been stopped in it.
+                self.guard()
                 if expected is None:
                     return _making_folders(uri, lambda: _create(staged, uri))
                 return _replace(staged, uri, expected)
@@ -92,6 +95,7 @@ class LocalStorage:
                     insist(lambda: os.unlink(staged))
 
     def delete(self, uri: str, *, version: str | None = None) -> None:
+        self.guard()
         with writing(uri), suppress(FileNotFoundError, NotADirectoryError):
             insist(lambda: _delete(uri, version))
 

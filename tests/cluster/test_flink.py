@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from pipeline.output.lease import LEASE_SECONDS
+from pipeline.output.lease_file import LEASE_SECONDS
 from pipeline.output.tree import LOCK
 from pipeline.output.verify import verify
 from soak.inputs import shard
