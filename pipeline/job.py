@@ -14,6 +14,7 @@ from pipeline.output.tree import Tree
 from pipeline.storage import is_gcs
 from transforms.argmax import Labeling
 from transforms.class_table import ClassTable
+from transforms.emitted import assumed_note, emits_ids
 from transforms.errors import RunError
 from transforms.head import Head
 from transforms.render import Rendering
@@ -96,7 +97,9 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
     ignore = table.check_ignore(options.label.ignore_label)
     products = possible_products(options.output.products, probe.head, options.label.multilabel)
     options = replace(options, output=replace(options.output, products=products))
-    label = options.label
+    label, seen = options.label, probe.seen_ids
+    if probe.head.kind == "ids" and (note := assumed_note(table.ids, seen)) and note not in table.notes:
+        table = replace(table, notes=(*table.notes, note))
     labeling = Labeling(
         kind=probe.head.kind,
         channel_ids=table.ids,
@@ -108,6 +111,7 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
         keep_confidence="confidence" in options.output.products,
         multilabel=label.multilabel,
         nonfinite=label.nonfinite,
+        emits_ids=probe.head.kind == "ids" and emits_ids(table.ids, seen),
     )
     rendering = make_rendering(options, table, labeling)
     return Job(options, run, probe, table, labeling, rendering, settings_of(options, probe, table, labeling))
@@ -178,6 +182,8 @@ def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: 
     }
     if options.decode.orientation != "stored":
         plain["--orientation"] = options.decode.orientation
+    if labeling.emits_ids:
+        plain["model emits"] = "ids"
     # Through JSON and back, so that settings compare equal to those that were stored.
     return dict(json.loads(json.dumps(plain)))
 

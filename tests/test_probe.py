@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from pipeline.models.find_stride import STRIDES, find_stride, trial_size
-from pipeline.models.keras_model import LoadedModel, TensorSpec
+from pipeline.models.keras_model import LoadedModel, TensorSpec, open_model
+from pipeline.models.model_facts import file_facts
 from pipeline.models.model_input import find_input, find_normalization
 from pipeline.models.probe import Probe, probe_model
 from pipeline.models.trial import synthetic_planes
@@ -223,8 +225,29 @@ class TestInput:
     def test_several_inputs_are_listed(self) -> None:
         spec = TensorSpec("image", (None, 8, 8, 3), "float32")
         model = replace(fake(spread), inputs=(spec, replace(spec, name="depth")))
-        with pytest.raises(RunError, match=r"2 inputs.*image \[\?, 8, 8, 3\], depth \[\?, 8, 8, 3\]"):
+        with pytest.raises(
+            RunError, match=r"2 inputs.*image \[\?, 8, 8, 3\], depth \[\?, 8, 8, 3\]\. Make a model of"
+        ):
             find_input(model)
+
+    @pytest.mark.parametrize("inputs", [1, 2])
+    def test_what_cannot_take_an_image_is_not_asked_for_its_scaling(self, inputs: int) -> None:
+        spec = TensorSpec("image_bytes", (None,), "string")
+        model = replace(fake(spread), inputs=(spec,) * inputs)
+        for function in (find_input, lambda model: find_normalization(model, ModelOptions())):
+            with pytest.raises(RunError, match="takes encoded files" if inputs == 1 else "2 inputs"):
+                function(model)
+
+
+@pytest.mark.parametrize("dtype", [tf.uint8, tf.string, tf.int16, tf.float16])
+def test_the_type_that_a_signature_takes_is_read_without_tensorflow(tmp_path: Path, dtype: Any) -> None:
+    module = tf.Module()
+    module.predict = tf.function(
+        lambda image: {"mask": tf.identity(image)}, input_signature=[tf.TensorSpec((None, 4, 4, 3), dtype)]
+    )
+    tf.saved_model.save(module, str(tmp_path), signatures=module.predict)
+    facts = file_facts(open_model(ModelOptions(path=str(tmp_path))))
+    assert [spec.dtype for spec in facts.inputs] == [dtype.name]
 
 
 def test_nan_stops_the_run() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from transforms import head, restore
 from transforms.confidence import MEASURES, UNIT, overwriting, sigmoid
 from transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
+from transforms.emitted import lookup
 from transforms.errors import ImageError, RunError
 from transforms.head import BINARY, EXCLUSIVE, KINDS, MULTILABEL
 from transforms.lookahead import LookAhead
@@ -35,6 +36,7 @@ class Labeling:
         keep_confidence: Whether the confidence of each pixel is a product.
         multilabel: Classes that are independent of each other give `planes`; or by `argmax` a label map.
         nonfinite: What a NaN among the scores means: `fail` the image, or `ignore` its pixels.
+        emits_ids: Whether a model of class ids emits output ids, and not channels, see `transforms/emitted.py`.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Labeling:
     keep_confidence: bool = False
     multilabel: str = "planes"
     nonfinite: str = "fail"
+    emits_ids: bool = False
 
     def __post_init__(self) -> None:
         for name, value, choices in (
@@ -95,6 +98,11 @@ class Labeling:
         if self.channel_ids == tuple(range(len(self.channel_ids))):
             return channels.astype(self.dtype, copy=False)
         return self._table.take(channels)
+
+    @cached_property
+    def emitted(self) -> Array:
+        """Int32 `[V]`: output ids of what a model of class ids emits, -1 where that means nothing."""
+        return lookup(self.channel_ids, are_ids=self.emits_ids)
 
     @property
     def needs_confidence(self) -> bool:
@@ -228,11 +236,16 @@ def _nearest(
 def _looked_up(channels: Array, labeling: Labeling) -> Array:
     if labeling.has_planes:
         raise ValueError("classes that are independent of each other need scores, not an argmax")
-    lowest, highest, known = int(channels.min()), int(channels.max()), len(labeling.channel_ids)
-    if lowest < 0 or highest >= known:
-        wrong = lowest if lowest < 0 else highest
-        raise ImageError("MODEL_FAILED", f"the model emitted class {wrong}, but its table has {known} classes")
-    return labeling.to_ids(channels)
+    if labeling.kind != "ids":
+        return labeling.to_ids(channels)
+    lowest, highest = int(channels.min()), int(channels.max())
+    if lowest >= 0 and highest < len(labeling.channel_ids) and not labeling.emits_ids:
+        return labeling.to_ids(channels)
+    ids = labeling.emitted.take(channels, mode="clip")
+    if lowest < 0 or highest >= len(labeling.emitted) or ids.min() < 0:
+        wrong = lowest if lowest < 0 else highest if highest >= len(labeling.emitted) else channels[ids < 0].max()
+        raise ImageError("MODEL_FAILED", f"the model emitted class {wrong}, which its class table does not have")
+    return ids.astype(labeling.dtype)
 
 
 def _decided(

@@ -21,13 +21,14 @@ from pipeline.storage import is_gcs
 from transforms.argmax import Labeling
 from transforms.class_table import ClassTable, generated_table
 from transforms.elements import Array, EncodedImage, Failure
+from transforms.emitted import emits_ids
 from transforms.errors import ImageError, RunError
 from transforms.head import BINARY
 from transforms.prepare import drawable, prepare
 
 IMAGES = 4
 # Ids that a model without a class table may give; a table is made for all of them.
-ASSUMED_IDS = 255
+ASSUMED_IDS = 256
 SHEET = "inspect.png"
 MOST_SHOWN = 20
 
@@ -135,6 +136,7 @@ def _compare(
         threshold=options.label.threshold,
         multilabel="argmax",
         nonfinite="ignore",
+        emits_ids=emits_ids(table.ids, probe.seen_ids),
     )
     variants = Variants(loaded, probe, labeling=labeling, images=images, decode_options=options.decode)
     base = Variant(

@@ -1,8 +1,9 @@
 """What a model takes: its size, its channels, and how values of 0..255 must be scaled for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.models.keras_model import LoadedModel
+from pipeline.models.keras_model import LoadedModel, TensorSpec
 from pipeline.models.model_facts import ModelFacts
 from pipeline.options import ModelOptions
 from transforms.errors import RunError
@@ -29,9 +30,7 @@ def find_input(loaded: LoadedModel) -> tuple[InputFacts, str]:
     Raises:
         RunError: It has several inputs, or one that is no batch of images.
     """
-    if len(loaded.inputs) != 1:
-        listed = ", ".join(f"{spec.name} {_shown(spec.shape)}" for spec in loaded.inputs)
-        raise RunError(f"The model has {len(loaded.inputs)} inputs, but images can feed only one: {listed}.")
+    check_inputs(loaded.inputs)
     spec = loaded.inputs[0]
     if len(spec.shape) != 4:
         raise RunError(f"The model's input {spec.name} is {_shown(spec.shape)}, not a batch of images of 4 axes.")
@@ -42,6 +41,25 @@ def find_input(loaded: LoadedModel) -> tuple[InputFacts, str]:
     order = "channels first" if first else "channels last"
     facts = InputFacts(sides[0], sides[1], channels, first, spec.shape[0])
     return facts, f"input {spec.name}: {spec.dtype} {_shown(spec.shape)}, {order}"
+
+
+def check_inputs(inputs: Sequence[TensorSpec]) -> None:
+    """Makes sure that a model takes pixels, and nothing beside them.
+
+    Raises:
+        RunError: It has several inputs, or takes files as they are.
+    """
+    if len(inputs) != 1:
+        listed = ", ".join(f"{spec.name} {_shown(spec.shape)}" for spec in inputs)
+        raise RunError(
+            f"The model has {len(inputs)} inputs, but images can feed only one: {listed}. Make a model of one input, "
+            "in which the others are constants: keras.Model(image, model([image, keras.ops.zeros_like(image)])), say."
+        )
+    if inputs[0].dtype == "string":
+        raise RunError(
+            f"The model's input {inputs[0].name} takes encoded files (strings), but maskbeam decodes images itself: "
+            "export the model with a signature that takes pixels, [N, H, W, C] of float32 or uint8."
+        )
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:
@@ -57,8 +75,9 @@ def find_normalization(loaded: LoadedModel | ModelFacts, options: ModelOptions) 
     """How pixels are scaled for the model, with a line of evidence.
 
     Raises:
-        RunError: The model does not scale by itself and `--normalize` was not given.
+        RunError: As of `check_inputs`; or the model does not scale by itself and `--normalize` was not given.
     """
+    check_inputs(loaded.inputs)
     inside = ", ".join(loaded.preprocessing)
     if options.normalize is not None:
         besides = f", besides the model's own {inside}" if loaded.scales_input else ""

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from pipeline.models.find_head import choose_output, find_head
 from pipeline.models.find_stride import find_stride
 from pipeline.models.keras_model import LoadedModel
@@ -24,6 +26,8 @@ from transforms.prepare import InputSpec
 PROBE_IMAGES = 2
 # Sides of the probe's planes where the model's size is free: unequal, so that their axes can be told apart.
 FREE_SIDES = (128, 192)
+# More values than a mask holds are no class ids.
+_MOST_IDS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Probe:
         batch_size: Images that the engine takes at once; 0 while there is no engine.
         engine: What runs the model, `tensorflow` or `openvino`; empty while that is not settled.
         agreement: Share of labels that OpenVINO and TensorFlow gave alike, where they were compared.
+        seen_ids: What a model of class ids gave for the probe batch, in ascending order.
     """
 
     spec: InputSpec
@@ -59,6 +64,7 @@ class Probe:
     batch_size: int = 0
     engine: str = ""
     agreement: float | None = None
+    seen_ids: tuple[int, ...] = ()
 
     @property
     def output_stride(self) -> int:
@@ -151,6 +157,7 @@ def probe_model(
         evidence=(seen, scaled, sized, *read),
         digest=digest,
         versions=_versions(loaded.framework),
+        seen_ids=tuple(int(value) for value in np.unique(scores)[:_MOST_IDS]) if head.kind == "ids" else (),
     )
 
 

@@ -48,7 +48,7 @@ _MESSAGES = {
     "BytesList": {"values": (1, "[bytes]")},
     "Variable": {"name": (1, "string"), "initializer": (2, "string"), "initial_value": (6, "string")},
     "Signature": {"inputs": (1, "{Tensor}"), "outputs": (2, "{Tensor}")},
-    "Tensor": {"name": (1, "string"), "sparse": (4, "Sparse"), "composite": (5, "Composite")},
+    "Tensor": {"name": (1, "string"), "dtype": (2, "int"), "sparse": (4, "Sparse"), "composite": (5, "Composite")},
     "Sparse": {"values": (1, "string"), "indices": (2, "string"), "dense_shape": (3, "string")},
     "Composite": {"components": (2, "[Tensor]")},
     "Objects": {"nodes": (1, "[Object]"), "functions": (2, "{Ignored}")},
@@ -254,6 +254,10 @@ def _classes() -> dict[str, Any]:
     return {n: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"subset.{n}")) for n in _MESSAGES}
 
 
+# Of `FieldDescriptorProto`.
+_PLAIN = {"int": 5, "string": 9, "bytes": 12}
+
+
 def _add_field(message: Any, field: str, number: int, kind: str) -> None:
     added = message.field.add(name=field, number=number, label=3 if kind[0] in "[{" else 1)
     target = kind.strip("[]{}")
@@ -264,7 +268,7 @@ def _add_field(message: Any, field: str, number: int, kind: str) -> None:
         _add_field(entry, "key", 1, "string")
         _add_field(entry, "value", 2, target)
         target = f"{message.name}.{entry.name}"
-    if target in ("string", "bytes"):
-        added.type = added.TYPE_STRING if target == "string" else added.TYPE_BYTES
+    if target in _PLAIN:
+        added.type = _PLAIN[target]
     else:
         added.type, added.type_name = added.TYPE_MESSAGE, f".subset.{target}"

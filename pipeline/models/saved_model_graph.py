@@ -12,6 +12,11 @@ from pipeline.models.model_graph import Graph, Layer
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 # They look at a tensor's shape and never at its values.
 _SHAPES = ("Shape", "ShapeN", "Rank", "Size")
+# Of TensorFlow's `types.proto`.
+_TYPES = {
+    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 9: "int64",
+    14: "bfloat16", 17: "uint16", 19: "float16", 22: "uint32", 23: "uint64",
+}  # fmt: skip
 
 
 def read_signature(model: Any) -> Graph:
@@ -26,9 +31,10 @@ def read_signature(model: Any) -> Graph:
         return Graph()
     graph = Graph()
     functions = {function.signature.name: function for function in meta.graph.library.functions}
-    image = _name(next(iter(served.inputs.values())).name)
+    (taken,) = served.inputs.values()
+    image = _name(taken.name)
     graph.inputs.append(image)
-    graph.layers[image] = Layer(image, "InputLayer", {}, ())
+    graph.layers[image] = Layer(image, "InputLayer", {"dtype": _TYPES.get(taken.dtype, "float32")}, ())
     try:
         produced = _add_nodes(graph, functions, meta.graph.nodes, {image: [image]}, "")
         # By name, as the loader orders them.
