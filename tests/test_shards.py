@@ -145,7 +145,7 @@ def test_real_damage_is_reported_and_not_fetched_for_ever(remote: Callable[[byte
     found = list(read_shard(entry, end=len(data)))
     assert [item.offset for item in found if isinstance(item, Damage)] == [item.offset for item in broken]
     assert [item for item in found if isinstance(item, Record)] == [item for item in clean if item not in broken]
-    assert storage.opened <= 4
+    assert storage.opened <= 5  # the last time for what the shard may be instead
 
 
 def _plain(remote: Callable[[bytes, list[int]], Altering], data: bytes) -> tuple[Entry, Altering]:

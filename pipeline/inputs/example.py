@@ -1,12 +1,15 @@
 """`tf.train.Example`, read and written on the wire without TensorFlow.
 
-Only the wanted features are decoded; the others are stepped over. The messages are those of TensorFlow's
+Only the wanted features are decoded, the others are stepped over; of a list no more than shows that it holds several
+values. So a record costs its own bytes and those of the wanted values, whatever it holds: protobuf's runtime would
+take up to 24 times the bytes of a record that was made for that. The messages are those of TensorFlow's
 `example.proto` and `feature.proto`: Example.features = 1; Features.feature = 1, a map of key = 1 and value = 2;
 Feature.bytes_list = 1, float_list = 2, int64_list = 3; each list's value = 1, numbers packed or not.
 """
 
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 
 from transforms.errors import ImageError
 
@@ -14,17 +17,21 @@ Value = bytes | float | int
 Values = list[Value]
 Span = tuple[int, int]
 
-_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, _DELIMITED, _GROUP, _GROUP_END, _FIXED32 = 0, 1, 2, 3, 4, 5
 _BYTES, _FLOAT, _INT64 = 1, 2, 3
 _KIND_NAMES = {0: "nothing", _BYTES: "bytes", _FLOAT: "float", _INT64: "int64"}
 _MAX_NAMED_KEYS = 20
+# Far more than any record has. Stepping over as many takes half a second.
+_MAX_FIELDS = 200_000
+_MAX_DEPTH = 100  # that of protobuf
+_MAX_LISTED = 10_000
 
 
 class Features:
-    """The wanted features of one Example, and the names of all."""
+    """The wanted features of one Example: of each its kind, and its first two values."""
 
-    def __init__(self, names: Collection[str], found: Mapping[str, tuple[int, Values]]) -> None:
-        self.names = names
+    def __init__(self, list_keys: Callable[[], str], found: Mapping[str, tuple[int, Values]]) -> None:
+        self._list_keys = list_keys
         self._found = found
 
     def __contains__(self, key: str) -> bool:
@@ -51,31 +58,40 @@ class Features:
     def _one(self, key: str, kinds: tuple[int, ...]) -> Value:
         expected = f"one value ({' or '.join(_KIND_NAMES[kind] for kind in kinds)}) was expected under {key!r}"
         if key not in self._found:
-            raise ImageError("MISSING_KEY", f"{expected}; the record has {_listing(self.names)}")
+            raise ImageError("MISSING_KEY", f"{expected}; the record has {self._list_keys()}")
         kind, values = self._found[key]
         if kind not in kinds or len(values) != 1:
-            raise ImageError("MISSING_KEY", f"{expected}; it holds {len(values)} of {_KIND_NAMES[kind]}")
+            held = f"several of {_KIND_NAMES[kind]}" if len(values) > 1 else f"{len(values)} of {_KIND_NAMES[kind]}"
+            raise ImageError("MISSING_KEY", f"{expected}; it holds {held}")
         return values[0]
 
 
 def parse_example(data: bytes, wanted: Collection[str]) -> Features:
     """Decodes the `wanted` features of a serialised `tf.train.Example`.
 
+    Of a key that is there twice the last feature holds, as in TensorFlow.
+
     Raises:
         ImageError: `BAD_EXAMPLE`, when the bytes are no such message.
     """
-    names: list[str] = []
+    keys = {key.encode("utf-8", "surrogateescape"): key for key in wanted}
     found: dict[str, tuple[int, Values]] = {}
+    walk = _Walk(data)
     try:
-        for start, end in _messages(data, (0, len(data)), 1):
-            for entry in _messages(data, (start, end), 1):
-                name, parts = _entry(data, entry)
-                names.append(name)
-                if name in wanted:
-                    found[name] = _feature(data, parts)
+        for key, parts in walk.entries():
+            if key in keys:
+                found[keys[key]] = walk.feature(parts)
     except (IndexError, ValueError, struct.error):
         raise ImageError("BAD_EXAMPLE", "the record's payload is no tf.train.Example") from None
-    return Features(names, found)
+    return Features(lambda: _listing({key for key, _ in islice(_Walk(data).entries(), _MAX_LISTED)}), found)
+
+
+def fields_of(data: bytes) -> set[int]:
+    """The numbers of a serialised message's fields; none where the bytes are no message."""
+    try:
+        return _Walk(data).numbers()
+    except (IndexError, ValueError):
+        return set()
 
 
 def make_example(features: Mapping[str, Value | str | Sequence[Value]]) -> bytes:
@@ -84,8 +100,8 @@ def make_example(features: Mapping[str, Value | str | Sequence[Value]]) -> bytes
     return _field(1, b"".join(_field(1, entry) for entry in entries))
 
 
-def _listing(names: Collection[str]) -> str:
-    shown = [repr(name[:60]) for name in sorted(set(names))]
+def _listing(keys: Collection[bytes]) -> str:
+    shown = [repr(key.decode("utf-8", "replace")[:60]) for key in sorted(keys)]
     more = [f"and {len(shown) - _MAX_NAMED_KEYS} more"] if len(shown) > _MAX_NAMED_KEYS else []
     return ", ".join(shown[:_MAX_NAMED_KEYS] + more) or "no keys"
 
@@ -103,72 +119,118 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("a number of more than ten bytes")
 
 
-def _fields(data: bytes, span: Span) -> Iterator[tuple[int, int, int, int]]:
-    """Number, wire type, start and end of every field in a message."""
-    at, end = span
-    while at < end:
-        tag, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at)
-        wire = tag & 7
-        if wire == _DELIMITED:
-            size, at = _varint(data, at)
-            stop = at + size
-        elif wire == _VARINT:
-            stop = _varint(data, at)[1]
-        elif wire in (_FIXED32, _FIXED64):
-            stop = at + (4 if wire == _FIXED32 else 8)
-        else:
-            raise ValueError("a wire type that no field has")
-        if stop > end or not tag >> 3:
-            raise ValueError("a field leaves its message")
-        yield tag >> 3, wire, at, stop
-        at = stop
+class _Walk:
+    """Steps through one serialised Example. Raises `ValueError` and `IndexError` where it is none."""
 
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._left = _MAX_FIELDS
 
-def _messages(data: bytes, span: Span, wanted: int) -> Iterator[Span]:
-    return ((at, stop) for number, wire, at, stop in _fields(data, span) if number == wanted and wire == _DELIMITED)
+    def entries(self) -> Iterator[tuple[bytes, list[Span]]]:
+        """Key of each feature, and where its value lies (in parts, if somebody wrote it so)."""
+        for start, end in self._messages((0, len(self._data)), 1):
+            for entry in self._messages((start, end), 1):
+                yield self._entry(entry)
 
+    def numbers(self) -> set[int]:
+        """The numbers of the message's fields."""
+        return {number for number, *_ in self._fields((0, len(self._data)))}
 
-def _entry(data: bytes, span: Span) -> tuple[str, list[Span]]:
-    """Key of a map's entry, and where its value lies (in parts, if somebody wrote it so)."""
-    key, parts = b"", []
-    for number, wire, at, stop in _fields(data, span):
-        if wire == _DELIMITED and number == 1:
-            key = data[at:stop]
-        elif wire == _DELIMITED and number == 2:
-            parts.append((at, stop))
-    return key.decode("utf-8", "replace"), parts
+    def feature(self, parts: list[Span]) -> tuple[int, Values]:
+        """Kind and the first two values of a feature; of lists of several kinds the last one holds."""
+        kind, values = 0, Values()
+        for part in parts:
+            for number, wire, at, stop in self._fields(part):
+                if number not in _KIND_NAMES or wire != _DELIMITED:
+                    continue
+                if number != kind:
+                    kind, values = number, []
+                values += islice(self._values((at, stop), kind), 2 - len(values))
+        return kind, values
 
+    def _entry(self, span: Span) -> tuple[bytes, list[Span]]:
+        key, parts = b"", []
+        for number, wire, at, stop in self._fields(span):
+            if wire == _DELIMITED and number == 1:
+                key = self._data[at:stop]
+            elif wire == _DELIMITED and number == 2:
+                parts.append((at, stop))
+        return key, parts
 
-def _feature(data: bytes, parts: list[Span]) -> tuple[int, Values]:
-    kind, values = 0, Values()
-    for part in parts:
-        for number, wire, at, stop in _fields(data, part):
-            if number not in _KIND_NAMES or wire != _DELIMITED:
+    def _messages(self, span: Span, wanted: int) -> Iterator[Span]:
+        fields = self._fields(span)
+        return ((at, stop) for number, wire, at, stop in fields if number == wanted and wire == _DELIMITED)
+
+    def _fields(self, span: Span) -> Iterator[tuple[int, int, int, int]]:
+        """Number, wire type, start and end of every field in a message."""
+        data, (at, end) = self._data, span
+        while at < end:
+            self._left -= 1
+            tag, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at)
+            wire, number = tag & 7, tag >> 3
+            if wire == _DELIMITED:
+                size, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at)
+                stop = at + size
+            else:
+                stop = self._end_of(number, wire, at, end)
+            if stop > end or not 0 < number < 1 << 29 or self._left < 0:
+                raise ValueError("a field leaves its message, or there are too many")
+            yield number, wire, at, stop
+            at = stop
+
+    def _end_of(self, number: int, wire: int, at: int, end: int) -> int:
+        if wire == _VARINT:
+            return _varint(self._data, at)[1]
+        if wire in (_FIXED32, _FIXED64):
+            return at + (4 if wire == _FIXED32 else 8)
+        if wire == _GROUP:
+            return self._end_of_group(number, at, end)
+        raise ValueError("a wire type that no field has")
+
+    def _end_of_group(self, number: int, at: int, end: int) -> int:
+        """Behind a group, which nobody knows any more, and the groups in it."""
+        opened = [number]
+        while opened and at < end and len(opened) <= _MAX_DEPTH and self._left > 0:
+            self._left -= 1
+            tag, at = _varint(self._data, at)
+            number, wire = tag >> 3, tag & 7
+            if wire == _GROUP:
+                opened.append(number)
+            elif wire == _GROUP_END:
+                if opened.pop() != number:
+                    break
+            elif wire == _DELIMITED:
+                size, at = _varint(self._data, at)
+                at += size
+            else:
+                at = self._end_of(number, wire, at, end)
+        if opened:
+            raise ValueError("a group has no end")
+        return at
+
+    def _values(self, span: Span, kind: int) -> Iterator[Value]:
+        for number, wire, at, stop in self._fields(span):
+            if number != 1:
                 continue
-            if number != kind:  # of a oneof the last one holds
-                kind, values = number, []
-            values += _values(data, (at, stop), kind)
-    return kind, values
+            if kind == _BYTES and wire == _DELIMITED:
+                yield self._data[at:stop]
+            elif kind == _FLOAT and wire in (_FIXED32, _DELIMITED):
+                yield from self._floats(at, stop)
+            elif kind == _INT64 and wire in (_VARINT, _DELIMITED):
+                yield from self._integers(at, stop)
 
+    def _floats(self, at: int, stop: int) -> Iterator[float]:
+        if (stop - at) % 4:
+            raise ValueError("a number leaves its list")
+        for place in range(at, stop, 4):
+            yield struct.unpack_from("<f", self._data, place)[0]
 
-def _values(data: bytes, span: Span, kind: int) -> Iterator[Value]:
-    for number, wire, at, stop in _fields(data, span):
-        if number != 1:
-            continue
-        if kind == _BYTES and wire == _DELIMITED:
-            yield data[at:stop]
-        elif kind == _FLOAT and wire in (_FIXED32, _DELIMITED):
-            yield from (value for (value,) in struct.iter_unpack("<f", data[at:stop]))
-        elif kind == _INT64 and wire in (_VARINT, _DELIMITED):
-            yield from _integers(data, at, stop)
-
-
-def _integers(data: bytes, at: int, stop: int) -> Iterator[int]:
-    while at < stop:
-        value, at = _varint(data, at)
-        yield value - ((value >> 63) << 64)
-    if at != stop:
-        raise ValueError("a number leaves its list")
+    def _integers(self, at: int, stop: int) -> Iterator[int]:
+        while at < stop:
+            value, at = _varint(self._data, at)
+            if at > stop:
+                raise ValueError("a number leaves its list")
+            yield value - ((value >> 63) << 64)
 
 
 def _encode_varint(value: int) -> bytes:

@@ -5,7 +5,6 @@ place of a shard, or what is left of a range of a shard that cannot be read on. 
 bytes of files are fetched later, by `fetch`, in the pool that decodes them.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +18,7 @@ from pipeline.inputs.ids import check_id
 from pipeline.inputs.kinds import COMPANION_EXTENSIONS, extension_of, is_gzip_shard
 from pipeline.inputs.listing import list_chunks
 from pipeline.inputs.part import Part
-from pipeline.inputs.records import image_of
+from pipeline.inputs.records import image_of, record_of
 from pipeline.inputs.sampling import sample
 from pipeline.inputs.shards import read_chunk_records
 from pipeline.inputs.tfrecord import Damage
@@ -33,8 +32,6 @@ from transforms.signatures import HEAD_BYTES
 
 MAX_FILE_BYTES = 1 << 30
 _THREADS = 16
-_RECORD = re.compile(r"(.*)#(\d+)", re.DOTALL)
-_RECORD_VERSION = re.compile(r"[0-9a-f]{8}")
 
 
 def read_chunk(chunk: Chunk, options: ReadOptions) -> Iterator[EncodedImage | Failure]:
@@ -78,10 +75,10 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
     Raises:
         ImageError: It is gone or another one now, or whatever was wrong with it before.
     """
-    place = _RECORD.fullmatch(source.where)
-    if not place or not _RECORD_VERSION.fullmatch(source.version):
+    place = record_of(source)
+    if place is None:
         return fetch(EncodedImage(image_id, source))
-    uri, offset = place[1], int(place[2])
+    uri, offset = place
     try:
         # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
         compressed = any(is_gzip_shard(open_storage(uri).read(uri, limit=HEAD_BYTES)) for _ in range(2))

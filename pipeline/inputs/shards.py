@@ -6,6 +6,7 @@ from itertools import chain, dropwhile, islice, takewhile
 
 from pipeline.inputs.gunzip import Gunzip
 from pipeline.inputs.kinds import is_gzip_shard
+from pipeline.inputs.misread import misread_shard
 from pipeline.inputs.tfrecord import Damage, Readable, Record, read_records
 from pipeline.storage import is_gcs, open_storage
 from transforms.elements import Chunk, Entry
@@ -14,6 +15,7 @@ from transforms.signatures import HEAD_BYTES
 # A byte of a range may be altered on its way from remote storage: what looks damaged is fetched again before it is
 # called so. Of a shard that really is damaged in many places only the first few are.
 _REREADS = 3
+_MISREAD_BYTES = 1 << 10
 
 
 def read_chunk_records(chunk: Chunk) -> Iterator[Record | Damage]:
@@ -44,6 +46,12 @@ def read_shard(shard: Entry, *, start: int = 0, end: int | None, aligned: bool =
         NotFound: The shard is gone.
         SourceChanged: The shard is another one now.
     """
+    for item in _reread(shard, start, end, aligned):
+        reason = misread_shard(_head_of(shard)) if isinstance(item, Damage) and item.offset == 0 else ""
+        yield Damage(0, reason) if reason else item
+
+
+def _reread(shard: Entry, start: int, end: int | None, aligned: bool) -> Iterator[Record | Damage]:
     items = _read(shard, start, end, aligned)
     rereads = _REREADS if is_gcs(shard.uri) else 0
     if rereads and start > 0 and not aligned:
@@ -55,6 +63,11 @@ def read_shard(shard: Entry, *, start: int = 0, end: int | None, aligned: bool =
         items = dropwhile(partial(_before, flaw.offset), _read(shard, flaw.offset, end, True))
         yield from islice(items, 1)
     yield from items
+
+
+def _head_of(shard: Entry) -> bytes:
+    with open_storage(shard.uri).open(shard.uri, end=_MISREAD_BYTES, version=shard.version or None) as file:
+        return file.read()
 
 
 def _up_to_damage(items: Iterator[Record | Damage]) -> Generator[Record | Damage, None, Damage | None]:

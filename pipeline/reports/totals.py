@@ -7,6 +7,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from pipeline.inputs.records import record_of
 from pipeline.output.outcome import Outcome
 from transforms.elements import Failure
 from transforms.statistics import PixelStatistics
@@ -145,10 +146,13 @@ def _contest(outcome: Outcome) -> tuple[Any, ...]:
 
 
 def _contested(outcome: Outcome) -> Failure:
-    reason = (
-        "another input has the same id and keeps it; give ids of their own with --keep_extension (same name, other "
-        "extension) or --id_root (same name, other folder)"
-    )
+    reason = "another input has the same id and keeps it; give ids of their own with "
+    if record_of(outcome.source):
+        reason += (
+            "--name_key, a key of the records whose names differ, or one that they lack: then their place is the id"
+        )
+    else:
+        reason += "--keep_extension (same name, other extension) or --id_root (same name, other folder)"
     return Failure(outcome.image_id, outcome.source, "DUPLICATE_ID", reason)
 
 
