@@ -5,7 +5,7 @@ import re
 from transforms.errors import RunError
 
 _OURS = re.compile(
-    r"^[\w.:()\" ]*\b(?:RunError|Denied|Unavailable|TakenOverError|TooManyFailuresError): "
+    r"^[\w.:()\" ]*\b(?:RunError|Denied|Unavailable|Unreadable|TakenOverError|TooManyFailuresError): "
     r"(.*?)(?: \[while running .*)?$",
     re.MULTILINE,
 )

@@ -23,10 +23,12 @@ from pipeline.models.probe import Probe, other_versions, probe_model
 from pipeline.options import ModelOptions, ReadOptions, RunOptions
 from pipeline.output.ours import check_new
 from pipeline.output.tree import RECORD
-from pipeline.storage import NotFound, absolute, open_storage
+from pipeline.storage import NotFound, SourceChanged, absolute, open_storage
 from transforms.class_table import ClassTable
 from transforms.errors import RunError
 from transforms.head import BINARY
+
+_MAX_FILE_BYTES = 64 << 20  # of what a user names beside images and models, such as class tables
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,22 @@ def find_roots(options: ReadOptions) -> tuple[str, ...]:
 
 
 def read_file(path: str) -> bytes:
-    """A file that the user named, local or not."""
-    return open_storage(path).read(absolute(path))
+    """A file that the user named, local or not.
+
+    Raises:
+        NotFound: There is none.
+        RunError: It is too large to be what is read so, or altered all the time.
+    """
+    uri = absolute(path)
+    found = open_storage(uri).stat(uri)
+    if found and found.size > _MAX_FILE_BYTES:
+        raise RunError(
+            f"{path} has {found.size >> 20} MiB, and may have {_MAX_FILE_BYTES >> 20}; is it the right file?"
+        )
+    try:
+        return open_storage(uri).read(uri)
+    except SourceChanged:
+        raise RunError(f"{path} was altered while it was read; run again when nobody writes to it") from None
 
 
 def stored_record(output: str) -> dict[str, Any] | None:

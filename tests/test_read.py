@@ -1,5 +1,6 @@
 """Every input comes out once, as an image or as a failure, alone and in a graph."""
 
+import errno
 import gzip
 import os
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from pipeline.inputs.listing import chunks_of, list_chunks
 from pipeline.inputs.read import List, Read, fetch, read_chunk, reread
 from pipeline.inputs.tfrecord import frame
 from pipeline.options import ReadOptions
-from pipeline.storage import SourceChanged
+from pipeline.storage import SourceChanged, local_errors
 from pipeline.storage.gcs_client import forget_client
 from pipeline.storage.local_storage import LocalStorage
 from tests.fake_gcs import FakeGcs
@@ -293,3 +294,41 @@ def test_what_belongs_to_another_image_is_none_even_where_a_manifest_lists_it(tm
         "",
         "UNSUPPORTED_FORMAT",
     ]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, errno.ESTALE, errno.EIO])
+def test_one_file_that_cannot_be_read_costs_one_image_or_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    write_tree(tmp_path, ["a.png", "b", "c.png"])
+    shard = write_shard(tmp_path / "s.tfrecord", examples(1))
+    (tmp_path / "list.txt").write_text("a.png\nb\nc.png\ns.tfrecord")
+    monkeypatch.setattr(local_errors, "PAUSES", (0.0,))
+    real = os.open
+
+    def failing(path: str, *args: int) -> int:
+        if str(path) in (f"{tmp_path}/b", f"{tmp_path}/c.png", str(shard)):
+            raise OSError(number, os.strerror(number), path)
+        return real(path, *args)
+
+    monkeypatch.setattr(os, "open", failing)
+    for pattern in (tmp_path, tmp_path / "list.txt"):
+        a, b, c, lost = read_all(pattern)
+        assert isinstance(a, EncodedImage)
+        assert fetch(a).data == png()
+        for image in (b, c):
+            assert isinstance(image, EncodedImage)
+            with pytest.raises(ImageError, match="SOURCE_MISSING") as raised:
+                fetch(image)
+            assert str(tmp_path) not in str(raised.value)
+        assert codes([lost]) == ["SHARD_UNREAD"]
+
+
+def test_a_link_to_a_file_without_an_end_is_a_source_that_cannot_be_read(tmp_path: Path) -> None:
+    for name in ("a.png", "b", "c.tfrecord"):
+        (tmp_path / name).symlink_to("/proc/self/pagemap")
+    found = read_all(tmp_path)
+    assert [item.code for item in found if isinstance(item, Failure)] == ["SHARD_UNREAD"]
+    for image in images(found):
+        with pytest.raises(ImageError, match="SOURCE_MISSING"):
+            fetch(image)

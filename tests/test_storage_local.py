@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.storage import Conflict, Denied, NotFound, SourceChanged, Unavailable, local_storage
+from pipeline.storage import (
+    Conflict,
+    Denied,
+    NotFound,
+    SourceChanged,
+    Unavailable,
+    Unreadable,
+    local_errors,
+    local_storage,
+)
 from pipeline.storage.local_storage import LocalStorage
 from transforms.errors import ImageError, RunError
 
@@ -227,12 +236,86 @@ def test_what_must_stop_the_run_is_loud(
     assert list(folder.iterdir() if folder.exists() else ()) == []
 
 
-def test_reading_without_permission_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.EACCES, "give this user the right"),
+        (errno.EPERM, "give this user the right"),
+        (errno.EAGAIN, "The file system failed"),
+        (errno.ESTALE, "The file system failed"),
+        (errno.EUCLEAN, "The file system failed"),
+    ],
+)
+def test_a_file_that_refuses_to_be_read_is_told_from_a_system_that_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, text: str
+) -> None:
     (tmp_path / "Jane Doe.png").write_bytes(b"1")
-    monkeypatch.setattr(os, "open", failing(errno.EACCES))
-    with pytest.raises(Denied, match="give this user the right") as raised:
-        STORAGE.read(f"{tmp_path}/Jane Doe.png")
-    assert "Jane" not in str(raised.value)
+    monkeypatch.setattr(local_errors, "PAUSES", (0.0,))
+    for broken, calls in (
+        ("open", (STORAGE.read, STORAGE.open)),
+        ("read", (STORAGE.read,)),
+        ("stat", (STORAGE.stat,)),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, broken, failing(number))
+            for call in calls:
+                with pytest.raises(Unreadable, match=text) as raised:
+                    call(f"{tmp_path}/Jane Doe.png")
+                assert "Jane" not in str(raised.value)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.ENOTCONN])
+def test_what_all_files_would_answer_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "open", failing(number))
+    with pytest.raises(Unavailable, match="The file system failed"):
+        STORAGE.read(f"{tmp_path}/a.png")
+
+
+@pytest.mark.parametrize("endless", ["/proc/self/pagemap", "/proc/self/maps"])
+def test_a_file_that_gives_more_than_its_size_is_not_read(tmp_path: Path, endless: str) -> None:
+    (tmp_path / "a.png").symlink_to(endless)
+    for call in (STORAGE.read, STORAGE.open, STORAGE.read_versioned, lambda uri: STORAGE.read(uri, limit=64)):
+        with pytest.raises(Unreadable, match="more than the 0 bytes|Invalid argument"):
+            call(f"{tmp_path}/a.png")
+
+
+def test_no_more_is_read_than_a_file_has_and_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"123")
+    asked: list[int] = []
+
+    def endless(_: int, size: int) -> bytes:
+        asked.append(size)
+        return b"x" * size
+
+    monkeypatch.setattr(os, "read", endless)
+    with pytest.raises(Unreadable):
+        STORAGE.read(f"{tmp_path}/a")
+    assert asked == [4]
+
+
+def test_a_name_that_the_file_system_refuses_is_the_fault_of_one_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(f"{tmp_path}/.tmp/run")
+    for broken in ("link", "makedirs"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, broken, failing(errno.EINVAL))
+            with pytest.raises(ImageError, match="BAD_ID"):
+                storage.write(f"{tmp_path}/masks/a: b?/c.png", b"1", expected=None)
+    monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))
+    with pytest.raises(RunError, match="The file system failed"):
+        storage.write(f"{tmp_path}/masks/c.png", b"1", expected=None)
+
+
+def test_a_pattern_that_cannot_be_looked_at_is_told_from_a_file_that_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").mkdir()
+    monkeypatch.setattr(os, "stat", failing(errno.EACCES))
+    with pytest.raises(Denied, match=f"No access to {tmp_path}"):
+        list(STORAGE.list(f"{tmp_path}/x"))
 
 
 def test_an_unreadable_folder_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,13 +23,14 @@ from pipeline.inputs.kinds import (
 )
 from pipeline.inputs.manifest import Line, parse_manifest
 from pipeline.options import ReadOptions
-from pipeline.storage import Listed, NotFound, SourceChanged, Storage, absolute, folder_of, open_storage
+from pipeline.storage import LOST, Listed, SourceChanged, Storage, absolute, find_file, folder_of, open_storage
 from transforms.elements import Entry
 from transforms.errors import RunError
 
 _log = logging.getLogger(__name__)
 _THREADS = 16
 _BATCH = 256
+_MAX_MANIFEST_BYTES = 1 << 30
 # What a file is, and what it is counted as if it is left out.
 _Told = tuple[Kind, str]
 
@@ -151,17 +152,21 @@ def _look(storage: Storage, listed: Listed, *, named: bool) -> _Told:
 
     try:
         kind = kind_by_content(listed.uri, read_head, named=named)
-    except (NotFound, SourceChanged):
+    except (*LOST, SourceChanged):
         # Its loss shows among the failures: as that of one image, or of a whole shard.
         kind = Kind.GZIP_SHARD if is_named_like_a_shard(listed.uri) else Kind.IMAGE
     return kind, left_out_as(listed.uri, head) if kind is Kind.OTHER else ""
 
 
 def _of_manifest(storage: Storage, manifest: Listed, options: ReadOptions) -> Iterator[Input]:
+    if manifest.size > _MAX_MANIFEST_BYTES:
+        raise RunError(
+            f"--input {manifest.uri} has {manifest.size >> 20} MiB; cut it into manifests of 1 GiB at most"
+        )
     try:
         lines = parse_manifest(manifest.uri, storage.read(manifest.uri))
-    except NotFound:
-        raise RunError(f"--input {manifest.uri} cannot be read") from None
+    except (*LOST, SourceChanged) as error:
+        raise RunError(f"--input {manifest.uri} cannot be read: {error}") from None
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(lines, _BATCH)):
             yield from pool.map(lambda line: _of_line(manifest, line, options), batch)
@@ -171,7 +176,7 @@ def _of_line(manifest: Listed, line: Line, options: ReadOptions) -> Input:
     storage, listed = open_storage(line.uri), Listed(line.uri, 0, "")
     kind = kind_by_extension(line.uri, named=True)
     if kind is None:
-        listed = storage.stat(line.uri) or listed
+        listed = find_file(line.uri) or listed
         kind, _ = _look(storage, listed, named=True)
     return _input(kind, listed, line.image_id or _id_of(kind, _below_manifest(manifest, line, options), options))
 

@@ -25,7 +25,7 @@ from pipeline.inputs.tfrecord import Damage
 from pipeline.options import ReadOptions
 from pipeline.reports.progress import tally
 from pipeline.reports.verdict import UNREAD
-from pipeline.storage import NotFound, SourceChanged, open_storage
+from pipeline.storage import LOST, SourceChanged, find_file, open_storage
 from transforms.elements import Chunk, EncodedImage, Entry, Failure, Source, size_of
 from transforms.errors import ImageError
 from transforms.signatures import HEAD_BYTES
@@ -58,7 +58,7 @@ def fetch(image: EncodedImage) -> EncodedImage:
     try:
         data = open_storage(where).read(where, version=image.source.version)
         return replace(image, data=data)
-    except NotFound:
+    except LOST:
         raise _missing() from None
     except SourceChanged:
         return _fetch_again(image)
@@ -84,7 +84,7 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
         compressed = any(is_gzip_shard(open_storage(uri).read(uri, limit=HEAD_BYTES)) for _ in range(2))
         chunk = Chunk(shard=Entry(uri, 0, ""), end=None if compressed else offset + 1, offsets=frozenset((offset,)))
         found = next(read_chunk(chunk, options), None)
-    except NotFound:
+    except LOST:
         raise _missing() from None
     if found is None or found.source.version != source.version:
         raise ImageError("SOURCE_CHANGED", "the record is another one now")
@@ -158,7 +158,7 @@ def _with_versions(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _with_version(entry: Entry) -> Entry:
-    listed = None if entry.version else open_storage(entry.uri).stat(entry.uri)
+    listed = None if entry.version else find_file(entry.uri)
     return replace(entry, size=listed.size, version=listed.version) if listed else entry
 
 
@@ -183,7 +183,7 @@ def _records(chunk: Chunk, shard: Entry, options: ReadOptions) -> Iterator[Encod
             else:
                 yield image_of(item, shard, options)
                 position = item.end
-    except NotFound:
+    except LOST:
         yield _lost(shard, position, "SHARD_UNREAD", "the shard cannot be read on: it is gone or unreadable")
     except SourceChanged:
         yield _lost(shard, position, "SHARD_UNREAD", "the shard cannot be read on: it was altered meanwhile")
@@ -196,14 +196,13 @@ def _lost(shard: Entry, offset: int, code: str, reason: str) -> Failure:
 def _fetch_again(image: EncodedImage) -> EncodedImage:
     # A file that was replaced after it was listed is read as it is now; one that keeps changing is not.
     where = image.source.where
-    storage = open_storage(where)
-    listed = storage.stat(where)
+    storage, listed = open_storage(where), find_file(where)
     if listed is None:
         raise _missing()
     _check_size(listed.size)
     try:
         data = storage.read(where, version=listed.version)
-    except NotFound:
+    except LOST:
         raise _missing() from None
     except SourceChanged:
         raise ImageError("SOURCE_CHANGED", "the file was altered again and again while it was read") from None
@@ -223,4 +222,4 @@ def _check_companion(uri: str) -> None:
 
 
 def _missing() -> ImageError:
-    return ImageError("SOURCE_MISSING", "the file is gone since it was listed, or cannot be read")
+    return ImageError("SOURCE_MISSING", "the file is not there any more, or cannot be read")

@@ -13,7 +13,7 @@ from pipeline.inputs.listing import chunks_of
 from pipeline.inputs.shards import read_shard
 from pipeline.inputs.tfrecord import Record
 from pipeline.options import ReadOptions
-from pipeline.storage import NotFound, SourceChanged
+from pipeline.storage import LOST, SourceChanged
 from transforms.elements import Chunk
 
 _PART_BYTES = 1 << 20
@@ -68,7 +68,7 @@ def _draw_records(shards: list[Input], limit: int, seed: int) -> Iterator[_Draw]
     for visited, (_, _, found, start, end) in enumerate(sorted(_parts(shards, seed))):
         if count >= limit and visited >= _WANTED_PARTS:
             return
-        with suppress(NotFound, SourceChanged):  # which fails the images of a whole run, but chooses none here
+        with suppress(*LOST, SourceChanged):  # which fails the images of a whole run, but chooses none here
             for record in read_shard(found.entry, start=start, end=end):
                 if isinstance(record, Record):
                     number = _number(seed, f"{found.entry.image_id}/{record.offset}")

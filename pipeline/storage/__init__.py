@@ -36,6 +36,14 @@ class Unavailable(RunError):
     """Storage kept failing for as long as we were ready to try."""
 
 
+class Unreadable(RunError):
+    """One file cannot be read, others may: the fault of one input, and the end of a run that needs this very file."""
+
+
+# What costs one input where it is raised for that input's file.
+LOST = (NotFound, Unreadable)
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A file as a listing shows it.
@@ -56,7 +64,8 @@ class Listed:
 class Storage(Protocol):
     """What local files and objects have in common. Thread-safe, cheap to open, can be pickled.
 
-    Every method raises `Denied` when access is refused and `Unavailable` when storage keeps failing.
+    Every method raises `Denied` when access is refused and `Unavailable` when storage keeps failing; those that read
+    raise `Unreadable` where that holds for one local file, or where it gives more bytes than it is said to have.
     """
 
     def list(self, pattern: str) -> Iterator[Listed]:
@@ -133,6 +142,14 @@ def open_storage(uri: str, *, staging: str | None = None, guard: Callable[[], No
     from pipeline.storage.local_storage import LocalStorage
 
     return LocalStorage(staging, guard)
+
+
+def find_file(uri: str) -> Listed | None:
+    """One file's listing, or None where there is no such file, or none that lets itself be looked at."""
+    try:
+        return open_storage(uri).stat(uri)
+    except Unreadable:
+        return None
 
 
 def is_gcs(uri: str) -> bool:

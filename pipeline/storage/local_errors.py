@@ -6,16 +6,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from pipeline.storage import Denied, NotFound, Unavailable, folder_of
+from pipeline.storage import Denied, NotFound, Unavailable, Unreadable, folder_of
 from transforms.errors import ImageError, RunError
 
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ)
 _BLOCKED = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 # A sector that cannot be read is the fault of one file; so are a socket and a link to itself.
 _NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EIO, *_BAD_NAME)
 _NO_SUCH_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, *_BAD_NAME)
+# What every other file would answer, too: this process has no room, or a whole mount is away.
+_OF_ALL_FILES = (
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ECONNREFUSED,
+)
 # Network and FUSE mounts answer so for a moment: a server that restarts, a handle that it has forgotten.
 _PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)
 # Seconds between tries: half a second in all, for a bad sector fails five times and must not hold up a run.
@@ -42,13 +54,13 @@ def insist(action: Callable[[], T]) -> T:
 
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
-    """Turns the system's errors about one file into `NotFound`, all others into `RunError`."""
+    """Turns the system's errors about one file into `NotFound` and `Unreadable`, all others into `RunError`."""
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SUCH_FILE:
+        if error.errno in _NO_SUCH_FILE or _is_bad_name(error):
             raise NotFound(f"the file cannot be read: {error.strerror}") from None
-        raise _run_error(error, folder_of(uri)) from None
+        raise _reading_error(error, folder_of(uri)) from None
     except ValueError:
         raise NotFound("no file can have this name") from None
 
@@ -75,7 +87,7 @@ def writing(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _BAD_NAME:
+        if _is_bad_name(error):
             reason = f"the file system of the output refuses the image's name: {error.strerror}; set --id_root"
             raise ImageError("BAD_ID", reason) from None
         if error.errno in _BLOCKED:
@@ -84,9 +96,27 @@ def writing(uri: str) -> Iterator[None]:
         raise _run_error(error, folder_of(uri)) from None
 
 
+def refused(error: OSError, folder: str) -> Denied:
+    """What a user is told who may not do what he asks for."""
+    return Denied(f"No access to {folder}: {error.strerror}; give this user the right, or choose another folder")
+
+
+def _is_bad_name(error: OSError) -> bool:
+    # FAT, NTFS and SMB answer EINVAL to a name with a colon, say. Of a file that is open no name is at fault.
+    return error.errno in _BAD_NAME or (error.errno == errno.EINVAL and isinstance(error.filename, str | bytes))
+
+
+def _reading_error(error: OSError, folder: str) -> RunError:
+    if error.errno in _OF_ALL_FILES:
+        return _run_error(error, folder)
+    if error.errno in REFUSED:
+        return Unreadable(f"No access to a file in {folder}: {error.strerror}; give this user the right to read it")
+    return Unreadable(f"The file system failed at a file in {folder}: {error.strerror}; run the same command again")
+
+
 def _run_error(error: OSError, folder: str) -> RunError:
-    if error.errno in _REFUSED:
-        return Denied(f"No access to {folder}: {error.strerror}; give this user the right, or choose another folder")
+    if error.errno in REFUSED:
+        return refused(error, folder)
     if error.errno in _FULL:
         return RunError(f"No space left for {folder}: free some and run the same command again; what is done is kept")
     if error.errno == errno.EXDEV:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 
 from pipeline.storage import Listed, NotFound
-from pipeline.storage.local_errors import insist, listing
+from pipeline.storage.local_errors import REFUSED, insist, listing, refused
 from pipeline.storage.patterns import Glob
 
 _log = logging.getLogger(__name__)
@@ -57,6 +57,9 @@ def file_or_folder(glob: Glob) -> Iterator[Listed]:
     try:
         found = insist(lambda: os.stat(glob.fixed))
     except OSError as error:
+        if error.errno in REFUSED:
+            # Nobody can tell a file from a folder here, and a folder's images would be lost without a word.
+            raise refused(error, os.path.dirname(glob.fixed)) from None
         yield from _lost(glob.fixed, error)
         return
     if stat.S_ISREG(found.st_mode):

@@ -6,13 +6,22 @@ import io
 import os
 import secrets
 import stat as modes
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
-from pipeline.storage import Conflict, Denied, Listed, NotFound, SourceChanged, absolute, folder_of, unguarded
+from pipeline.storage import (
+    Conflict,
+    Denied,
+    Listed,
+    NotFound,
+    SourceChanged,
+    Unreadable,
+    absolute,
+    folder_of,
+    unguarded,
+)
 from pipeline.storage.local_errors import insist, reading, writing
 from pipeline.storage.local_listing import file_or_folder, listed, version_of, walk
 from pipeline.storage.patterns import split
@@ -22,6 +31,9 @@ from pipeline.storage.ranged import RangeStream
 # This costs 0.1 to 0.4 ms of CPU and 1 to 7 ms of waiting a file, which the pools hide. The folder itself is not
 # synced: a name that a power cut takes back is a file that the next run writes again.
 SYNC_FILES = True
+
+# Without O_NONBLOCK, opening a named pipe would wait for a writer.
+_READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 T = TypeVar("T")
 
@@ -68,15 +80,16 @@ class LocalStorage:
 
     def open(self, uri: str, *, start: int = 0, end: int | None = None, version: str | None = None) -> BinaryIO:
         with reading(uri):
-            descriptor, opened = insist(lambda: _open_checked(uri, version))
+            descriptor, found = insist(lambda: _open_whole(uri, version))
 
         def fetch(first: int, stop: int) -> bytes:
             with reading(uri):
                 data = insist(lambda: os.pread(descriptor, stop - first, first))
-                _checked_version(descriptor, opened)
+                _check_version(os.fstat(descriptor), version_of(found))
                 return data
 
-        return io.BufferedReader(RangeStream(fetch, start, end, close=lambda: os.close(descriptor)), _BUFFER)
+        stop = found.st_size if end is None else min(end, found.st_size)
+        return io.BufferedReader(RangeStream(fetch, start, stop, close=lambda: os.close(descriptor)), _BUFFER)
 
     def write(self, uri: str, data: bytes, *, expected: str | None, metadata: Mapping[str, str] | None = None) -> str:
         # Hidden from listings beside final files; not so in a folder of its own, which the next run empties.
@@ -108,30 +121,49 @@ def _delete(uri: str, version: str | None) -> None:
 
 
 def _read_once(uri: str, version: str | None, limit: int | None) -> tuple[bytes, str]:
-    descriptor, before = _open_checked(uri, version)
+    descriptor, found = _open_checked(uri, version)
     try:
-        data = _read_up_to(descriptor, sys.maxsize if limit is None else limit)
-        return data, _checked_version(descriptor, before)
+        # One byte more than there is said to be tells a file that has no end.
+        most = found.st_size + 1
+        data = _read_up_to(descriptor, most if limit is None else min(limit, most))
+        _check_version(os.fstat(descriptor), version_of(found))
     finally:
         os.close(descriptor)
+    _check_length(uri, found, len(data))
+    return data, version_of(found)
 
 
-def _open_checked(uri: str, version: str | None) -> tuple[int, str]:
-    descriptor = _open_plain(uri)
+def _open_whole(uri: str, version: str | None) -> tuple[int, os.stat_result]:
+    descriptor, found = _open_checked(uri, version)
     try:
-        return descriptor, _checked_version(descriptor, version)
-    except (OSError, SourceChanged):
+        behind = os.pread(descriptor, 1, found.st_size)
+        _check_version(os.fstat(descriptor), version_of(found))
+        _check_length(uri, found, found.st_size + len(behind))
+    except (OSError, SourceChanged, Unreadable):
         os.close(descriptor)
         raise
+    return descriptor, found
 
 
-def _open_plain(path: str) -> int:
-    # Without O_NONBLOCK, opening a named pipe would wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if modes.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise NotFound("this is not a plain file")
+def _check_length(uri: str, found: os.stat_result, length: int) -> None:
+    if length > found.st_size:
+        raise Unreadable(
+            f"A file in {folder_of(uri)} gives more than the {found.st_size} bytes that it is said to have, as files "
+            "of the system's do that have no end; name another one"
+        )
+
+
+def _open_checked(uri: str, version: str | None) -> tuple[int, os.stat_result]:
+    descriptor = os.open(uri, _READING)
+    try:
+        found = os.fstat(descriptor)
+        if not modes.S_ISREG(found.st_mode):
+            raise NotFound("this is not a plain file")
+        _check_version(found, version)
+    except (OSError, NotFound, SourceChanged):
+        os.close(descriptor)
+        raise
+    return descriptor, found
 
 
 def _read_up_to(descriptor: int, limit: int) -> bytes:
@@ -143,11 +175,9 @@ def _read_up_to(descriptor: int, limit: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _checked_version(descriptor: int, version: str | None) -> str:
-    found = version_of(os.fstat(descriptor))
-    if version not in (None, found):
+def _check_version(found: os.stat_result, version: str | None) -> None:
+    if version not in (None, version_of(found)):
         raise SourceChanged("the file was altered since it was listed")
-    return found
 
 
 def _write_synced(path: str, data: bytes) -> None:
