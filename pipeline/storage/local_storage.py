@@ -80,16 +80,16 @@ class LocalStorage:
 
     def open(self, uri: str, *, start: int = 0, end: int | None = None, version: str | None = None) -> BinaryIO:
         with reading(uri):
-            descriptor, found = insist(lambda: _open_whole(uri, version))
+            descriptor, found = insist(lambda: _open_checked(uri, version))
 
         def fetch(first: int, stop: int) -> bytes:
             with reading(uri):
                 data = insist(lambda: os.pread(descriptor, stop - first, first))
                 _check_version(os.fstat(descriptor), version_of(found))
-                return data
+            _check_length(uri, found, first + len(data))
+            return data
 
-        stop = found.st_size if end is None else min(end, found.st_size)
-        return io.BufferedReader(RangeStream(fetch, start, stop, close=lambda: os.close(descriptor)), _BUFFER)
+        return io.BufferedReader(RangeStream(fetch, start, end, close=lambda: os.close(descriptor)), _BUFFER)
 
     def write(self, uri: str, data: bytes, *, expected: str | None, metadata: Mapping[str, str] | None = None) -> str:
         # Hidden from listings beside final files; not so in a folder of its own, which the next run empties.
@@ -131,18 +131,6 @@ def _read_once(uri: str, version: str | None, limit: int | None) -> tuple[bytes,
         os.close(descriptor)
     _check_length(uri, found, len(data))
     return data, version_of(found)
-
-
-def _open_whole(uri: str, version: str | None) -> tuple[int, os.stat_result]:
-    descriptor, found = _open_checked(uri, version)
-    try:
-        behind = os.pread(descriptor, 1, found.st_size)
-        _check_version(os.fstat(descriptor), version_of(found))
-        _check_length(uri, found, found.st_size + len(behind))
-    except (OSError, SourceChanged, Unreadable):
-        os.close(descriptor)
-        raise
-    return descriptor, found
 
 
 def _check_length(uri: str, found: os.stat_result, length: int) -> None:
