@@ -86,7 +86,7 @@ class LocalStorage:
             with reading(uri):
                 data = insist(lambda: os.pread(descriptor, stop - first, first))
                 _check_version(os.fstat(descriptor), version_of(found))
-            _check_length(uri, found, first + len(data))
+            _check_length(uri, found, first + len(data) if data else 0)
             return data
 
         return io.BufferedReader(RangeStream(fetch, start, end, close=lambda: os.close(descriptor)), _BUFFER)
