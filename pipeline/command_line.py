@@ -64,11 +64,11 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Gives a parser all flags of a run."""
+def add_flags(parser: argparse.ArgumentParser, only: Sequence[str] | None = None) -> None:
+    """Gives a parser the flags of a run, all of them or `only` those of these names."""
     for title, flags in FLAGS.items():
-        group = parser.add_argument_group(title)
-        for flag in flags:
+        group = parser if only is not None else parser.add_argument_group(title)
+        for flag in (flag for flag in flags if only is None or flag.name in only):
             group.add_argument(f"--{flag.name}", dest=flag.target, **_argparse(flag))
 
 

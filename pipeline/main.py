@@ -16,9 +16,13 @@ from pipeline.command_line import (
 )
 from pipeline.options import RunOptions
 from pipeline.quiet import quiet
+from pipeline.stored_options import TYPED
 from transforms.errors import RunError
 from transforms.garbage import starting_up
 
+ABOUT_MERGE = """Report on an output whose parts (maskbeam run --part I/N) are all done.
+Their options are kept in it, but not whose code may run here: --trust_model, with --model and
+--custom_objects, is typed again, and so are flags of Beam."""
 HELP = f"""usage: maskbeam COMMAND [options]
 
 Batch semantic segmentation with Keras models.
@@ -125,12 +129,14 @@ def _inspect(argv: list[str]) -> int:
 
 @starting_up()
 def _merge(argv: list[str]) -> int:
-    parser = Parser("maskbeam merge", "Report on an output whose parts (maskbeam run --part I/N) are all done.")
+    parser = Parser("maskbeam merge", ABOUT_MERGE)
     parser.add_argument("output", metavar="DIR", help="the output folder of the parts")
-    output = parser.parse(argv).output
+    add_flags(parser, TYPED)
+    values, beam = parser.parse_known_args(list(expand(argv)))
+    check_beam_flags(beam)
     from pipeline.merge import merge
 
-    return merge(output)
+    return merge(values.output, to_options(values, beam))
 
 
 def _verify(argv: list[str]) -> int:

@@ -4,31 +4,33 @@ A part leaves masks, and each mask tells all of its image. So the whole job is r
 and reports as a run that was never divided; what a part did not get done is done now.
 """
 
-import shlex
 from collections.abc import Callable
-from dataclasses import replace
 
-from pipeline.main import run_options
 from pipeline.options import RunOptions
-from pipeline.output.parts import read_command
+from pipeline.output.parts import read_options
 from pipeline.run import run
 from pipeline.storage import absolute, open_storage
+from pipeline.stored_options import options_of_merge
+from transforms.errors import RunError
 
 
-def merge(output: str, *, run: Callable[[RunOptions], int] = run) -> int:
+def merge(output: str, typed: RunOptions | None = None, *, run: Callable[[RunOptions], int] = run) -> int:
     """Writes the reports and `_SUCCESS` of a job whose parts are all done.
 
     Args:
         output: The folder that the parts wrote into.
+        typed: What was typed beside it: flags of `stored_options.TYPED`, and Beam's.
         run: Runs the whole job; tests pass one with an engine of their own.
 
     Returns:
         The command's exit code.
 
     Raises:
-        RunError: Parts are missing, or do not belong together.
+        RunError: Parts are missing, do not belong together, or trusted their model and nobody says so here.
     """
     output = absolute(output).rstrip("/")
-    storage = open_storage(output)
-    options = run_options(shlex.split(read_command(storage, output))[2:])
-    return run(replace(options, output=replace(options.output, path=output)))
+    try:
+        options = options_of_merge(read_options(open_storage(output), output), typed or RunOptions(), output)
+    except ValueError as error:
+        raise RunError(f"{output}/parts is damaged: {error}; remove it, and run all parts again") from None
+    return run(options)

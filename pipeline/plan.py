@@ -27,6 +27,7 @@ from pipeline.storage import NotFound, SourceChanged, absolute, open_storage
 from transforms.class_table import ClassTable
 from transforms.errors import RunError
 from transforms.head import BINARY
+from transforms.known_classes import KNOWN_TABLES
 
 _MAX_FILE_BYTES = 64 << 20  # of what a user names beside images and models, such as class tables
 
@@ -158,10 +159,13 @@ def absolute_options(options: RunOptions) -> RunOptions:
     """The same options with paths as they read from any working directory: they identify images from run to run."""
     read, output = options.read, options.output
     root = read.id_root and absolute(read.id_root)
+    table = options.label.classes
+    table = absolute(table) if table and table not in KNOWN_TABLES else table
     return replace(
         options,
         read=replace(read, patterns=tuple(map(absolute, read.patterns)), id_root=root),
         model=replace(options.model, path=absolute(options.model.path)),
+        label=replace(options.label, classes=table),
         output=replace(output, path=absolute(output.path).rstrip("/")),
     )
 

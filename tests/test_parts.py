@@ -7,10 +7,11 @@ import pytest
 from pipeline.inputs.part import Part
 from pipeline.main import main, run_options
 from pipeline.merge import merge
+from pipeline.options import RunOptions
 from pipeline.output.lease import Lease
 from pipeline.run import run
 from pipeline.storage import open_storage
-from tests.numpy_engine import command, numpy_loader, numpy_probe, run_numpy
+from tests.numpy_engine import MODEL, command, numpy_loader, numpy_probe, run_numpy
 from tests.trees import differing, draw_folder, tree_of
 from transforms.errors import RunError
 
@@ -25,8 +26,8 @@ def images(tmp_path: Path) -> str:
     return str(folder)
 
 
-def merge_numpy(out: Path) -> int:
-    return merge(str(out), run=partial(run, find_probe=numpy_probe, make_loader=numpy_loader))
+def merge_numpy(out: Path, typed: RunOptions | None = None) -> int:
+    return merge(str(out), typed, run=partial(run, find_probe=numpy_probe, make_loader=numpy_loader))
 
 
 def test_parts_divide_the_ids() -> None:
@@ -60,6 +61,18 @@ def test_parts_and_a_merge_give_what_one_run_gives(images: str, tmp_path: Path) 
     assert main(["verify", str(out)]) == 0
 
 
+def test_parts_are_merged_from_any_folder(images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "labels.csv").write_text("name\none\ntwo\nthree\n")
+    (tmp_path / "elsewhere").mkdir()
+    flags = ("--model", str(Path(MODEL).absolute()), "--classes", "labels.csv", "--max_failures", "50%")
+    monkeypatch.chdir(tmp_path)
+    assert run_numpy(command(images, "out", *flags, "--part", "1/1")) == 0
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert merge_numpy(out) == 0
+    assert "three" in (out / "reports/classes.csv").read_text()
+
+
 def test_parts_that_are_missing_are_named(images: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(RunError, match="holds no finished part"):
@@ -88,7 +101,7 @@ def test_parts_of_other_options_do_not_mix(images: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="made otherwise"):
         run_numpy(command(images, str(out), "--max_failures", "50%", "--part", "2/2"))
     assert run_numpy(command(images, str(out), *FLAGS, "--part", "2/2", "--max_failures", "40%")) == 0
-    with pytest.raises(RunError, match="different options"):
+    with pytest.raises(RunError, match="different options: --max_failures"):
         merge_numpy(out)
     assert run_numpy(command(images, str(out), *FLAGS, "--part", "1/3")) == 0
     with pytest.raises(RunError, match="of 2 and of 3"):

@@ -1,7 +1,9 @@
 """Parts of one job in one output: each leaves word when it comes to its end, and `maskbeam merge` gathers them."""
 
 import json
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from pipeline.inputs.part import Part
 from pipeline.output.tree import LOCK, Tree, overwrite
@@ -25,9 +27,9 @@ def rivals_of(storage: Storage, output: str, part: Part | None) -> Iterator[str]
     yield from (listed.uri for listed in storage.list(f"{output}/{FOLDER}/") if listed.uri.endswith(_LOCK_ENDING))
 
 
-def write_ended(tree: Tree, part: Part, command: str) -> None:
-    """Leaves word that a part came to its end; `command` does the whole job."""
-    text = json.dumps({"part": str(part), "command": command}, indent=1) + "\n"
+def write_ended(tree: Tree, part: Part, options: dict[str, Any]) -> None:
+    """Leaves word that a part came to its end; `options` are the whole job's, see `pipeline.stored_options`."""
+    text = json.dumps({"part": str(part), "options": options}, indent=1) + "\n"
     overwrite(tree, f"{FOLDER}/{part.file_name}.json", text.encode())
 
 
@@ -36,8 +38,8 @@ def forget_ended(tree: Tree, part: Part) -> None:
     tree.storage.delete(tree.uri(f"{FOLDER}/{part.file_name}.json"))
 
 
-def read_command(storage: Storage, output: str) -> str:
-    """The command of the whole job, once all parts have come to their end.
+def read_options(storage: Storage, output: str) -> dict[str, Any]:
+    """The options of the whole job, once all parts have come to their end.
 
     Raises:
         RunError: Parts are missing, or are parts of different jobs.
@@ -53,21 +55,33 @@ def read_command(storage: Storage, output: str) -> str:
     if missing:
         shown = ", ".join(f"{index}/{counts[0]}" for index in missing[:10])
         raise RunError(f"{len(missing)} of {counts[0]} parts did not come to their end: run --part {shown} (again)")
-    commands = sorted({command for _, _, command in ended})
-    if len(commands) > 1:
-        raise RunError(f"the parts in {output} were run with different options: {commands[0]}; {commands[1]}")
-    return commands[0]
+    if different := _different([options for _, _, options in ended]):
+        raise RunError(f"the parts in {output} were run with different options: {different}; run all with the same")
+    return ended[0][2]
 
 
-def _read_ended(storage: Storage, uri: str) -> tuple[int, int, str]:
+def _different(options: list[dict[str, Any]]) -> str:
+    """The flags that parts do not agree on."""
+    flags: list[dict[str, Any]] = [{**each["flags"], "trust_model": each["trusted"]} for each in options]
+    names = sorted({name for each in flags for name in each})
+    return ", ".join(f"--{name}" for name in names if any(each.get(name) != flags[0].get(name) for each in flags))
+
+
+def _read_ended(storage: Storage, uri: str) -> tuple[int, int, dict[str, Any]]:
     try:
         held = json.loads(storage.read(uri))
+        if "command" in held:
+            raise RunError(
+                f"{uri} was left by an older maskbeam, as a command that nobody should run from a file; run that "
+                "part again with this one: its masks are done, and it takes a moment"
+            )
         index, count = map(int, held["part"].split("/"))
-        return index, count, str(held["command"])
+        return index, count, {"flags": dict(held["options"]["flags"]), "trusted": held["options"]["trusted"]}
     except (NotFound, ValueError, TypeError, KeyError, AttributeError):
         raise RunError(f"{uri} is damaged; remove it, and run that part again") from None
 
 
 def _ended(storage: Storage, output: str) -> Iterator[str]:
+    start = len(f"{output}/{FOLDER}/")
     uris = (listed.uri for listed in storage.list(f"{output}/{FOLDER}/"))
-    return (uri for uri in uris if uri.endswith(".json") and not uri.endswith(_LOCK_ENDING))
+    return (uri for uri in uris if re.fullmatch(r"\d+-of-\d+\.json", uri[start:]))

@@ -4,13 +4,12 @@ import io
 import json
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from pipeline.inputs.part import Part
-from pipeline.inspection.run_command import run_command
 from pipeline.job import Job
 from pipeline.output.end import check_output
 from pipeline.output.free import free_ids
@@ -24,6 +23,7 @@ from pipeline.reports.summary_file import InputCounts, summary_json
 from pipeline.reports.totals import FREED, Resolved, Totals
 from pipeline.reports.verdict import UNREAD, Verdict, judge_run
 from pipeline.storage import NotFound
+from pipeline.stored_options import to_stored
 from transforms.dead_model import find_warnings
 from transforms.head import BINARY
 
@@ -81,7 +81,7 @@ class ReportWriter:
             warnings += of_inputs
             check_output(self.job, totals.done)
             self._write_run(totals, counts, verdict, warnings)
-            write_ended(tree, self._part, self._command)
+            write_ended(tree, self._part, to_stored(self.job.options))
             return
         self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
         self._write("summary.json", self._summary(totals, counts, warnings, of_inputs))
@@ -97,12 +97,6 @@ class ReportWriter:
     @property
     def _part(self) -> Part | None:
         return self.job.options.read.part
-
-    @property
-    def _command(self) -> str:
-        options = self.job.options
-        output = replace(options.output, overwrite=False, retry_failed=False)
-        return run_command(replace(options, read=replace(options.read, part=None), output=output))
 
     @property
     def _versions(self) -> dict[str, str]:

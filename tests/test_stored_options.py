@@ -1,0 +1,151 @@
+"""What a part leaves of its command, and what somebody else may have put in its place."""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import merge as merge_module
+from pipeline.flags import FLAGS, Flag
+from pipeline.inputs.part import Part
+from pipeline.main import main, run_options
+from pipeline.merge import merge
+from pipeline.options import ModelOptions, RunOptions
+from pipeline.output.parts import write_ended
+from pipeline.output.tree import Tree
+from pipeline.stored_options import _NOT_KEPT, from_stored, options_of_merge, to_stored
+from transforms.errors import RunError
+
+WORDS = ("7", "0.25", "1,2", "1,2,3", "5%", "-1..1", "color,overlay", "two words, a comma")
+ALL = [flag for group in FLAGS.values() for flag in group]
+
+
+def another(flag: Flag) -> list[str]:
+    """Words that give a flag another value than its default."""
+    if not flag.has_value:
+        return [f"--{flag.name}"]
+    for word in flag.choices or WORDS:
+        try:
+            if flag.parse(word) != flag.default:
+                return [f"--{flag.name}={word}"]
+        except (argparse.ArgumentTypeError, ValueError):
+            continue
+    raise AssertionError(f"no word for --{flag.name}")
+
+
+@pytest.mark.parametrize("flag", [flag for flag in ALL if flag.name not in _NOT_KEPT], ids=lambda flag: flag.name)
+def test_every_flag_comes_back_as_it_was(flag: Flag) -> None:
+    words = another(flag) if flag.name not in ("input", "model") else []
+    options = run_options(["--input", "in", "a b/*.png", "--model", "m", "--output", "out", *words])
+    stored = json.loads(json.dumps(to_stored(options)))
+    assert from_stored(stored) == replace(options, output=replace(options.output, path=""))
+    if words:
+        assert flag.name in stored["flags"]
+
+
+def test_whose_code_runs_is_not_kept() -> None:
+    words = ["--trust_model", "--custom_objects", "mine", "--overwrite", "--environment_type=PROCESS"]
+    options = run_options(["--input", "in", "--model", "m.keras", "--output", "out", *words])
+    assert to_stored(options) == {"flags": {"input": ["in"]}, "trusted": True}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"trust_model": True},
+        {"custom_objects": "evil"},
+        {"environment_type": "PROCESS"},
+        {"overwrite": True},
+        {"input": "in"},
+        {"input": [1]},
+        {"upsample": "sideways"},
+        {"limit": "many"},
+        {"limit": 3},
+        {"parquet": "yes"},
+    ],
+)
+def test_what_a_part_does_not_write_is_refused(flags: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        from_stored({"flags": flags, "trusted": False})
+
+
+def test_words_that_look_like_flags_or_files_of_flags_are_plain_values() -> None:
+    words = ["--trust_model", "@evil.flags", "--custom_objects=evil"]
+    options = from_stored({"flags": {"input": words, "model": "@evil.flags"}, "trusted": False})
+    assert options == RunOptions(
+        read=replace(RunOptions().read, patterns=tuple(words)), model=ModelOptions(path="@evil.flags")
+    )
+
+
+TRUSTED = {"flags": {"input": ["in"], "normalize": "0..1"}, "trusted": True}
+
+
+@pytest.mark.parametrize("typed", [ModelOptions(), ModelOptions(trust=True), ModelOptions(path="m")])
+def test_parts_that_trusted_their_model_are_merged_by_who_says_so_again(typed: ModelOptions) -> None:
+    with pytest.raises(RunError, match="maskbeam merge out --model MODEL --trust_model"):
+        options_of_merge(TRUSTED, RunOptions(model=typed), "out")
+
+
+@pytest.mark.parametrize("trusted", [True, None, 1, "no"])
+def test_what_was_typed_is_joined_with_what_was_kept(trusted: Any) -> None:
+    typed = RunOptions(
+        model=ModelOptions(path="m", trust=True, custom_objects=("mine",)), beam=("--direct_num_workers=2",)
+    )
+    options = options_of_merge({**TRUSTED, "trusted": trusted}, typed, "out")
+    assert options.model == ModelOptions(path="m", trust=True, custom_objects=("mine",), normalize="0..1")
+    assert (options.beam, options.output.path, options.read.patterns) == (typed.beam, "out", ("in",))
+
+
+def part_file(out: Path, content: dict[str, Any]) -> Path:
+    path = out / "parts/1-of-1.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_command_in_an_output_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "evil.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    told = f"maskbeam run --input in --model m --trust_model --custom_objects evil --output {tmp_path}"
+    part_file(tmp_path, {"part": "1/1", "command": told})
+    with pytest.raises(RunError, match=r"left by an older maskbeam, .* run that part again"):
+        merge(str(tmp_path), run=lambda _: 0)
+
+
+@pytest.mark.parametrize("options", [{"flags": {"trust_model": True}, "trusted": False}, {}, [], {"flags": {}}])
+def test_a_part_that_was_tampered_with_is_damaged(options: Any, tmp_path: Path) -> None:
+    part_file(tmp_path, {"part": "1/1", "options": options})
+    with pytest.raises(RunError, match="is damaged"):
+        merge(str(tmp_path), run=lambda _: 0)
+
+
+def test_a_merge_takes_what_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[RunOptions] = []
+
+    def noted(_: str, typed: RunOptions) -> int:
+        seen.append(typed)
+        return 0
+
+    monkeypatch.setattr(merge_module, "merge", noted)
+    words = ["--model", "m", "--trust_model", "--custom_objects", "mine", "--direct_num_workers=2"]
+    assert main(["merge", "out", *words]) == 0
+    assert seen[0].model == ModelOptions(path="m", trust=True, custom_objects=("mine",))
+    assert seen[0].beam == ("--direct_num_workers=2",)
+    assert main(["merge", "out", "--normalize", "0..1"]) == 2
+
+
+def test_other_files_in_the_folder_are_no_parts(tmp_path: Path) -> None:
+    tree = Tree(str(tmp_path), f"{tmp_path}/.tmp/run", "masks/{}.png", "", "")
+    write_ended(tree, Part(1, 1), {"flags": {"input": ["in"]}, "trusted": False})
+    (tmp_path / "parts/plan.json").write_text("mine")
+    seen: list[RunOptions] = []
+
+    def noted(options: RunOptions) -> int:
+        seen.append(options)
+        return 0
+
+    assert merge(str(tmp_path), run=noted) == 0
+    assert seen[0].read.patterns == ("in",)
