@@ -123,6 +123,22 @@ def test_what_is_no_model_is_said_plainly(content: bytes, says: str, tmp_path: P
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("m.keras", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", r"Git LFS.*git lfs pull"),
+        ("m.onnx", b"\x08\x07\x12\x07pytorch", r"ONNX.*onnx2tf"),
+        ("frozen_graph.pb", b"\n\x15\n\x05image", r"frozen graph.*simple_save"),
+        ("exported/saved_model.pb", b"\x08\x01\x12\x01", r"give its folder, .*exported/\."),
+    ],
+)
+def test_other_kinds_are_named_with_the_way_out(name: str, content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError, match=says):
+        recognise(str(tmp_path / name))
+
+
 def test_other_archives_folders_and_missing_paths(tmp_path: Path) -> None:
     write_zip(tmp_path / "torch.pt", {"archive/data.pkl": b"x"})
     write_zip(tmp_path / "words.docx", {"word/document.xml": b"x"})

@@ -68,6 +68,18 @@ UNSAFE = {
     "module of another type": layer("Dense") | {"module": ["keras.layers"]},
     "PyTorch": layer("TorchModuleWrapper", module_bytes="gAJ9"),
     "JAX": layer("JaxLayer"),
+    "cell with a function, by an unknown name": layer("NewWrapper", cell=layer("GRUCell"), wrapped_fn_type="lambda"),
+    "cell with a function": {
+        "class_name": "ResidualWrapper",
+        "config": {"cell": layer("GRUCell"), "residual_fn": ["4wEAAA==", None, None], "residual_fn_type": "lambda"},
+    },
+    "function of a known layer": layer("Dense", activity_fn_type="lambda"),
+    "cell with dropout by a function": {"class_name": "DropoutWrapper", "config": {"dropout_fn_type": "function"}},
+    "device": layer("DeviceWrapper", "tf_keras.src.layers.rnn.cell_wrappers", device="/job:x"),
+    "class of Keras that nobody has judged": layer("DenseFeatures", "tf_keras.layers"),
+    "activation by an unknown name": layer("Dense", activation="mine"),
+    "initializer by an unknown name": layer("Dense", kernel_initializer="my>init"),
+    "loop over a function": layer("Map", "keras.src.ops.core"),
     "another SavedModel": layer("TFSMLayer", filepath="/tmp/other"),
     "raw operation": layer("TensorFlowOpLayer", node_def="op: 'WriteFile'"),
     "class method": layer("ClassMethod", cls_symbol="io.gfile.GFile", method_name="write"),
@@ -85,7 +97,8 @@ UNSAFE = {
         "io.read_file", "io.write_file", "io.gfile.rmtree", "py_function", "numpy_function", "load_op_library",
         "load_library", "saved_model.load", "keras.models.load_model", "keras.utils.get_file", "print",
         "compat.v1.py_func", "raw_ops.WriteFile", "data.TextLineDataset", "io.matching_files", "summary.write",
-        "compat.v1.math.io.write_file", "function", "autograph.to_graph",
+        "compat.v1.math.io.write_file", "function", "autograph.to_graph", "nn.fixed_unigram_candidate_sampler",
+        "nn.RNNCellResidualWrapper", "compat.v1.nn.raw_rnn",
     )
 }  # fmt: skip
 NESTINGS: dict[str, Callable[[Any], Any]] = {
@@ -93,7 +106,10 @@ NESTINGS: dict[str, Callable[[Any], Any]] = {
     "in a model in a model": lambda inner: model(model(model(inner))),
     "wrapped": lambda inner: model(layer("TimeDistributed", layer=inner)),
     "as an argument of a call": lambda inner: model(layer("Add") | {"inbound_nodes": [{"args": [[inner]]}]}),
-    "in a compiled part": lambda inner: model(model() | {"compile_config": {"loss": inner}}),
+    "among arguments called like a compiled part": lambda inner: model(
+        layer("Add") | {"inbound_nodes": [{"kwargs": {"compile_config": {"loss": inner}}}]}
+    ),
+    "in the cell of a layer": lambda inner: model(layer("RNN", cell=inner)),
 }
 
 
@@ -119,8 +135,9 @@ def test_channels_reversed_by_slicing_are_safe(tmp_path: Path) -> None:
     assert list(find_code(file.config)) == []
 
 
-def test_losses_of_the_users_own_do_not_matter(tmp_path: Path) -> None:
-    config = model(layer("Dense")) | {"compile_config": {"loss": function("dice_loss", "train")}}
+def test_losses_of_the_users_own_do_not_matter_at_any_depth(tmp_path: Path) -> None:
+    compiled = {"compile_config": {"loss": function("dice_loss", "train")}}
+    config = model(model(layer("Dense")) | compiled) | compiled
     path = write_keras(tmp_path / "m.keras", config)
     assert open_model(ModelOptions(path=str(path))).config == config
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.models.custom_objects import import_custom_objects
+from pipeline.models.build_bounds import bounded_weights, check_planes
+from pipeline.models.custom_objects import import_custom_objects, known_objects
 from pipeline.models.model_facts import ModelFacts, TensorSpec
 from pipeline.models.model_file import ModelFile
 from pipeline.models.tensorflow_start import start_tensorflow
@@ -38,9 +39,10 @@ def load_keras(file: ModelFile, facts: ModelFacts, options: ModelOptions) -> Loa
     custom = import_custom_objects(options.custom_objects)
     with _named_for_keras(file) as path:
         if file.framework == "tf_keras":
-            model = _open_keras_2(path, custom, options)
+            model = _open_keras_2(path, file, custom, options)
         else:
             model = _open_keras_3(path, file, custom, options)
+    check_planes(model, file.uri)
     inputs = _inputs(model, facts)
     forward = _make_forward(model, inputs[0].dtype)
 
@@ -50,25 +52,42 @@ def load_keras(file: ModelFile, facts: ModelFacts, options: ModelOptions) -> Loa
     return Loaded(model, call, inputs, _outputs(model, forward, inputs[0]))
 
 
-def _open_keras_2(path: Path, custom: dict[str, Any], options: ModelOptions) -> Any:
+def _open_keras_2(path: Path, file: ModelFile, custom: dict[str, Any], options: ModelOptions) -> Any:
     import tf_keras
     from tf_keras.src.engine.functional import Functional
     from tf_keras.src.layers.core import tf_op_layer
+    from tf_keras.src.saving.serialization_lib import SafeModeScope
 
     # Early Keras 2 files name these by modules that have moved since.
     moved = {name: getattr(tf_op_layer, name) for name in ("TFOpLambda", "SlicingOpLambda")}
-    objects = {"Functional": Functional} | moved | custom
-    return tf_keras.models.load_model(path, objects, compile=False, safe_mode=not options.trust)
+    objects = {"Functional": Functional} | moved | known_objects(tf_keras) | custom
+    safe = not options.trust
+    # Asked for by its argument, safe mode is not in force for HDF5 files.
+    with SafeModeScope(safe), _building(tf_keras, file):
+        return tf_keras.models.load_model(path, objects, compile=False, safe_mode=safe)
 
 
 def _open_keras_3(path: Path, file: ModelFile, custom: dict[str, Any], options: ModelOptions) -> Any:
     import keras
 
-    if _needs_keras_hub(file):
-        hub = _import_keras_hub(file)
-        if (path / "task.json").exists():
+    hub = _import_keras_hub(file) if _needs_keras_hub(file) else None
+    with _building(keras, file):
+        if hub is not None and (path / "task.json").exists():
             return hub.models.ImageSegmenter.from_preset(str(path))
-    return keras.saving.load_model(path, custom, compile=False, safe_mode=not options.trust)
+        objects = known_objects(keras) | custom
+        return keras.saving.load_model(path, objects, compile=False, safe_mode=not options.trust)
+
+
+@contextmanager
+def _building(K: Any, file: ModelFile) -> Iterator[None]:
+    """Builds no more than the file holds, and compiles nothing: a model inside another brings its own loss."""
+    compiled = K.Model.compile_from_config
+    K.Model.compile_from_config = lambda *_: None
+    try:
+        with bounded_weights(K.layers.Layer, file):
+            yield
+    finally:
+        K.Model.compile_from_config = compiled
 
 
 def _needs_keras_hub(file: ModelFile) -> bool:

@@ -1,6 +1,8 @@
 """Opens models: `open_model` looks at the file and loads nothing, `load` brings it into this process's memory."""
 
+import os
 import re
+import sys
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import Any, Literal
@@ -17,7 +19,14 @@ from transforms.errors import RunError
 
 __all__ = ["LoadedModel", "TensorSpec", "load", "open_model"]
 
-_UNKNOWN_CLASS = re.compile(r"Unknown (?:layer|object|activation function)[^:]*: '?([\w>.]+)|locate \w+ '([\w>.]+)'")
+_UNKNOWN = re.compile(
+    r"Unknown (?:layer|object|initializer|regularizer|constraint|[a-z]+ function):? '?([\w>.]+)"
+    r"|(?:locate \w+|object of type) [`']([\w>.]+)"
+)
+_OTHER_BYTECODE = re.compile(r"EOF read where|bad marshal data|marshal data too short")
+_QUOTED = re.compile(r"Exception encountered: ")
+# Keras prints its layers' messages in bold.
+_BOLD = re.compile(r"\x1b\[\d*m")
 _LONGEST_REASON = 300
 
 
@@ -75,14 +84,19 @@ def load(file: ModelFile, options: ModelOptions) -> LoadedModel:
     """
     check_safety(file, trust=options.trust)
     facts = file_facts(file)
+    if file.framework == "tf_keras":
+        # The user's module may say `tensorflow.keras`, which is Keras 3 unless TensorFlow is told before it starts.
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     start_tensorflow(threads=share_cores(facts.plane_pixels).threads)
     try:
         loaded = load_saved_model(file) if file.kind == "saved_model" else load_keras(file, facts, options)
-    except (RunError, MemoryError):
+    except RunError:
         raise
+    except MemoryError as error:
+        raise RunError(f"--model {file.uri}: it does not fit into this machine's memory ({error}).") from error
     except Exception as error:
         # Keras raises whatever its layers raise, with whole configurations in the message.
-        raise RunError(_load_failure(file, error)) from error
+        raise RunError(load_failure(file, error, options)) from error
     known = len(facts.activations) == len(loaded.outputs)
     return LoadedModel(
         call=loaded.call,
@@ -107,13 +121,33 @@ def told_apart(outputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     return tuple(named.values())
 
 
-def _load_failure(file: ModelFile, error: Exception) -> str:
-    text = str(error)
+def load_failure(file: ModelFile, error: Exception, options: ModelOptions) -> str:
+    """The cause why Keras or TensorFlow could not load a model, in one line, and what helps."""
     saved = f", saved by Keras {file.keras_version}," if file.keras_version else ""
-    if found := _UNKNOWN_CLASS.search(text):
+    cause = _cause(str(error))
+    if found := _UNKNOWN.search(cause):
         return (
-            f"--model {file.uri}{saved} needs the class {found[1] or found[2]!r}, which is not part of Keras. "
-            "--trust_model --custom_objects pkg.module registers layers of your own."
+            f"--model {file.uri}{saved} needs {found[1] or found[2]!r}, which is not part of Keras. {_ways(options)}"
         )
-    reason = " ".join(text.split())[:_LONGEST_REASON]
-    return f"--model {file.uri}{saved} cannot be loaded by {file.framework}: {type(error).__name__}: {reason}"
+    if isinstance(error, EOFError | ValueError) and _OTHER_BYTECODE.search(cause):
+        version = ".".join(map(str, sys.version_info[:2]))
+        return (
+            f"--model {file.uri}{saved} holds code of another version of Python (a Lambda layer), which Python "
+            f"{version} cannot read. Load it with the Python that saved it, and write it as a SavedModel folder."
+        )
+    return f"--model {file.uri}{saved} cannot be loaded by {file.framework}: {type(error).__name__}: {cause}"
+
+
+def _cause(text: str) -> str:
+    """What a message of Keras says at its end, without the configuration that it quotes before."""
+    last = _QUOTED.split(text)[-1] or text
+    return " ".join(_BOLD.sub("", last).split())[:_LONGEST_REASON]
+
+
+def _ways(options: ModelOptions) -> str:
+    if not options.custom_objects:
+        return (
+            "--trust_model --custom_objects pkg.module brings layers of your own; docs/faults.md shows such a module."
+        )
+    modules = ", ".join(options.custom_objects)
+    return f"The modules of --custom_objects ({modules}) do not give it: define or import it there by this name."

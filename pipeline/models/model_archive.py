@@ -4,6 +4,7 @@ What is refused here is never part of a model that Keras saved, so no flag lets 
 """
 
 import io
+import json
 import zipfile
 import zlib
 from collections import Counter
@@ -85,16 +86,46 @@ def _read(archive: zipfile.ZipFile, name: str, uri: str) -> bytes:
         raise RunError(f"--model {uri}: {name} in the archive is damaged ({error}); copy the file again.") from error
 
 
-def check_weights(archive: zipfile.ZipFile, uri: str) -> None:
-    """Checks the HDF5 file of weights inside a `.keras` archive as `check_hdf5` does."""
+def read_json(path: Path, uri: str) -> Any:
+    """What one JSON file of a model's folder holds, of any type.
+
+    Raises:
+        RunError: It is no JSON, or larger than any configuration is.
+    """
+    with path.open("rb") as file:
+        text = file.read(MAX_JSON_BYTES + 1)
+    if len(text) > MAX_JSON_BYTES:
+        raise RunError(f"--model {uri}: refused, {path.name} is larger than {MAX_JSON_BYTES:,} bytes.")
+    return parse_json(text, uri, path.name)
+
+
+def parse_json(text: str | bytes, uri: str, name: str) -> Any:
+    """Parses what `name` in a model holds.
+
+    Raises:
+        RunError: It is no JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"--model {uri}: its {name} is damaged ({error}); copy the model again.") from error
+
+
+def check_weights(archive: zipfile.ZipFile, uri: str) -> int:
+    """Checks the HDF5 file of weights inside a `.keras` archive as `check_hdf5` does; the bytes of its arrays."""
+    total = 0
     for entry in archive.infolist():
         if entry.filename.endswith(".h5"):
             # HDF5 jumps about: ten times faster in memory, and reading all of it proves the entry's checksum.
-            check_hdf5(io.BytesIO(_read(archive, entry.filename, uri)), uri, size=entry.file_size)
+            total += check_hdf5(io.BytesIO(_read(archive, entry.filename, uri)), uri, size=entry.file_size)
+    return total
 
 
-def check_hdf5(file: Path | IO[bytes], uri: str, *, size: int) -> None:
+def check_hdf5(file: Path | IO[bytes], uri: str, *, size: int) -> int:
     """Checks an HDF5 file of `size` bytes for links that lead out of it and shapes that it cannot hold.
+
+    Returns:
+        The bytes of all its arrays.
 
     Raises:
         RunError: It is damaged, or holds soft, external or virtual links, or its datasets declare far more bytes
@@ -112,6 +143,7 @@ def check_hdf5(file: Path | IO[bytes], uri: str, *, size: int) -> None:
             f"--model {uri}: refused, its arrays declare {declared:,} bytes but the file has {size:,}. "
             "Keras writes no such file; save the model again."
         )
+    return declared
 
 
 def _declared_bytes(root: Any, uri: str) -> Iterator[int]:

@@ -90,9 +90,12 @@ def file_facts(file: ModelFile) -> ModelFacts:
 
 
 def model_facts(config: Config) -> ModelFacts:
-    """Reads the evidence from a model's configuration."""
-    converter = _image_converter(config)
-    return _keras_hub_facts(config, converter) if converter else _graph_facts(read_graph(config))
+    """Reads the evidence from a model's configuration; a configuration that is not understood tells nothing."""
+    try:
+        converter = _image_converter(config)
+        return _keras_hub_facts(config, converter) if converter else _graph_facts(read_graph(config))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return ModelFacts()
 
 
 def _graph_facts(graph: Graph) -> ModelFacts:
@@ -109,8 +112,14 @@ def _graph_facts(graph: Graph) -> ModelFacts:
 def _input_spec(layer: Layer) -> TensorSpec:
     shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape") or ()
     return TensorSpec(
-        str(layer.config.get("name", layer.key)), tuple(shape), str(layer.config.get("dtype", "float32"))
+        str(layer.config.get("name", layer.key)), _sides(shape), str(layer.config.get("dtype", "float32"))
     )
+
+
+def _sides(shape: Any) -> Shape:
+    if not all(side is None or type(side) is int for side in shape):
+        raise TypeError(f"{shape!r} is no shape")
+    return tuple(shape)
 
 
 def _preprocessing(graph: Graph) -> list[Layer]:
@@ -199,7 +208,7 @@ def _keras_hub_facts(config: Config, converter: Config) -> ModelFacts:
     size = converter["config"].get("image_size") or (None, None)
     activation = config["config"].get("activation")
     return ModelFacts(
-        inputs=(TensorSpec("images", (None, *size, 3), "float32"),),
+        inputs=(TensorSpec("images", (None, *_sides(size), 3), "float32"),),
         preprocessing=(_describe(layer),),
         scales_input=True,
         activations=(activation if isinstance(activation, str) else "linear" if activation is None else None,),

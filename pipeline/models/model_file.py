@@ -1,14 +1,13 @@
 """What kind of model a file or folder is, told from its content and without importing TensorFlow or Keras."""
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.models.model_archive import check_hdf5, check_weights, open_zip, read_entry
+from pipeline.models.model_archive import check_hdf5, check_weights, open_zip, parse_json, read_entry, read_json
 from pipeline.models.model_fetch import fetch_model
 from pipeline.models.saved_model import read_keras_config
 from transforms.errors import RunError
@@ -36,6 +35,7 @@ class ModelFile:
         digest: SHA-256 as 64 hex digits, of the file, or of a folder's relative names and contents.
         size: Bytes on disk.
         config: The model's configuration as Keras wrote it; may be empty for a SavedModel folder.
+        weights: Bytes of the arrays that it holds, unpacked; 0 where they are not counted.
     """
 
     uri: str
@@ -45,6 +45,7 @@ class ModelFile:
     digest: str
     size: int
     config: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    weights: int = 0
 
     @property
     def framework(self) -> Literal["keras", "tf_keras", "saved_model"]:
@@ -100,6 +101,19 @@ def _recognise_file(uri: str, path: Path) -> ModelFile:
 def _what_else(path: Path, head: bytes) -> str:
     if head[4:] == b"TFL3":
         return "this is a TensorFlow Lite model; use the model that it was converted from."
+    if head == b"version ":
+        return "this is a Git LFS pointer, not the model itself; fetch it with `git lfs pull`."
+    if path.name == "saved_model.pb":
+        return f"this is one file of a SavedModel; give its folder, {path.parent}/."
+    if path.suffix == ".onnx":
+        return (
+            "this is an ONNX model; use the Keras model that it was made of, or convert it (onnx2tf) to a SavedModel."
+        )
+    if path.suffix == ".pb":
+        return (
+            "this is a frozen graph of TensorFlow 1; load it there and write it with "
+            "tf.compat.v1.saved_model.simple_save as a SavedModel folder."
+        )
     if path.suffix == ".index" or ".data-" in path.name:
         return f"this checkpoint {_WEIGHTS_ONLY}"
     if head.lstrip()[:1] == b"{":
@@ -114,8 +128,8 @@ def _keras_zip(uri: str, path: Path) -> ModelFile:
             raise RunError(f"--model {uri}: {_what_other_zip(names)} {_WANTED}")
         config = _config(read_entry(archive, "config.json", uri), uri)
         metadata = _json(read_entry(archive, "metadata.json", uri), uri) if "metadata.json" in names else {}
-        check_weights(archive, uri)
-    return _describe(uri, path, "keras", _version(metadata, config), [path], config)
+        weights = check_weights(archive, uri)
+    return _describe(uri, path, "keras", _version(metadata, config), [path], config, weights)
 
 
 def _what_other_zip(names: Iterable[str]) -> str:
@@ -136,16 +150,19 @@ def _version(metadata: dict[str, Any], config: dict[str, Any]) -> str:
 def _hdf5(uri: str, path: Path) -> ModelFile:
     import h5py
 
-    check_hdf5(path, uri, size=path.stat().st_size)
-    with h5py.File(path, "r") as file:
-        stored, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "2.0")
+    weights = check_hdf5(path, uri, size=path.stat().st_size)
+    try:
+        with h5py.File(path, "r") as file:
+            stored, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "2.0")
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise RunError(f"--model {uri}: the HDF5 file is damaged ({error}); copy the file again.") from error
     if stored is None:
         raise RunError(f"--model {uri}: this file {_WEIGHTS_ONLY}")
-    return _describe(uri, path, "h5", _text(version), [path], _config(_text(stored), uri))
+    return _describe(uri, path, "h5", _text(version), [path], _config(_text(stored), uri), weights)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _recognise_folder(uri: str, path: Path) -> ModelFile:
@@ -155,19 +172,20 @@ def _recognise_folder(uri: str, path: Path) -> ModelFile:
         return _describe(uri, path, "saved_model", "", files, read_keras_config(path, uri))
     config_name = "task.json" if "task.json" in names else "config.json"
     if {config_name, "model.weights.h5"} <= names:
-        for weights in path.glob("*.h5"):
-            check_hdf5(weights, uri, size=weights.stat().st_size)
-        config = _config((path / config_name).read_bytes(), uri)
-        return _describe(uri, path, "keras_folder", "3.0", files, config)
+        weights = sum(check_hdf5(file, uri, size=file.stat().st_size) for file in path.glob("*.h5"))
+        config = _model_config(read_json(path / config_name, uri), uri)
+        return _describe(uri, path, "keras_folder", "3.0", files, config, weights)
     if "checkpoint" in names or any(name.endswith((".index", ".weights.h5")) for name in names):
         raise RunError(f"--model {uri}: this folder {_WEIGHTS_ONLY}")
     raise RunError(f"--model {uri}: a folder without saved_model.pb is no model. {_WANTED}")
 
 
-def _describe(uri: str, path: Path, kind: Kind, version: str, files: list[Path], config: dict[str, Any]) -> ModelFile:
+def _describe(
+    uri: str, path: Path, kind: Kind, version: str, files: list[Path], config: dict[str, Any], weights: int = 0
+) -> ModelFile:
     size = sum(file.stat().st_size for file in files)
     digest = _sha256(path) if files == [path] else _folder_digest(path, files)
-    return ModelFile(uri, path, kind, version, digest, size, config)
+    return ModelFile(uri, path, kind, version, digest, size, config, weights)
 
 
 def _sha256(path: Path) -> str:
@@ -183,17 +201,21 @@ def _folder_digest(root: Path, files: list[Path]) -> str:
 
 
 def _config(text: str | bytes, uri: str) -> dict[str, Any]:
-    parsed = _json(text, uri)
-    if not isinstance(parsed.get("config"), dict):
-        raise RunError(f"--model {uri}: its configuration is not one of a Keras model.")
-    return parsed
+    return _model_config(_json(text, uri), uri)
+
+
+def _model_config(parsed: Any, uri: str) -> dict[str, Any]:
+    inner = parsed.get("config") if isinstance(parsed, dict) else None
+    if isinstance(inner, list) and parsed.get("class_name") == "Sequential":
+        # Keras 2 before 2.2.3 wrote the layers of such a model and nothing else.
+        return {**parsed, "config": {"layers": inner}}
+    if not isinstance(inner, dict):
+        raise RunError(f"--model {uri}: its configuration is not one of a Keras model. {_WANTED}")
+    return dict(parsed)
 
 
 def _json(text: str | bytes, uri: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"--model {uri}: its configuration is damaged ({error}); copy the file again.") from error
+    parsed: Any = parse_json(text, uri, "configuration")
     if not isinstance(parsed, dict):
-        raise RunError(f"--model {uri}: its configuration is not one of a Keras model.")
-    return parsed
+        raise RunError(f"--model {uri}: its configuration is not one of a Keras model. {_WANTED}")
+    return dict(parsed)
