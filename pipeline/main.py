@@ -15,6 +15,7 @@ from pipeline.command_line import (
     to_options,
 )
 from pipeline.options import RunOptions
+from pipeline.own_end import only_our_end
 from pipeline.quiet import quiet
 from pipeline.stored_options import TYPED
 from transforms.errors import RunError
@@ -49,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = bool(os.environ.get("MASKBEAM_DEBUG"))
     quiet(debug=debug)
     try:
-        return _command(argv)
+        with only_our_end():
+            return _command(argv)
     except RunError as error:
         return _say(str(error), 2)
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from pipeline.models import choose_engine, engines, kept_probe, openvino_engine
 from pipeline.models.kept_probe import keep_probe, recall_probe
 from pipeline.models.model_file import ModelFile
 from pipeline.models.probe import Probe
+from pipeline.models.sealed import write_sealed
 from pipeline.options import ModelOptions, RunOptions
 from pipeline.output.tree import RECORD
 from pipeline.run import run
@@ -83,7 +84,7 @@ def test_other_options_find_out_for_themselves(options: RunOptions) -> None:
 def test_what_is_of_another_model_version_or_engine_is_not_taken(probe: Probe, cache: Path) -> None:
     keep_probe(OPTIONS, SETTLED)
     (place,) = cache.rglob("*.json")
-    place.write_text(probe.to_json())
+    write_sealed(place, probe.to_json())
     assert recall_probe(OPTIONS, FILE) is None
 
 
@@ -110,6 +111,19 @@ def test_a_damaged_one_is_as_good_as_none(cache: Path, text: str) -> None:
     (place,) = cache.rglob("*.json")
     place.write_text(text)
     assert recall_probe(OPTIONS, FILE) is None
+    write_sealed(place, text)
+    assert recall_probe(OPTIONS, FILE) is None
+
+
+def test_a_changed_one_is_as_good_as_none(cache: Path) -> None:
+    """It reads well and fits, and every pixel would be wrong."""
+    keep_probe(OPTIONS, SETTLED)
+    (place,) = cache.rglob("*.json")
+    place.write_text(place.read_text().replace('"channel_order": "rgb"', '"channel_order": "bgr"'))
+    assert '"bgr"' in place.read_text()
+    assert recall_probe(OPTIONS, FILE) is None
+    keep_probe(OPTIONS, SETTLED)
+    assert recall_probe(OPTIONS, FILE) is not None
 
 
 def test_a_place_that_takes_no_files_harms_nobody(cache: Path) -> None:
@@ -211,7 +225,8 @@ def test_a_damaged_model_is_converted_anew(tmp_path: Path, cache: Path) -> None:
     assert run(run_options([*command, str(tmp_path / "first")])) == 0
     (weights,) = cache.rglob("model.bin")
     whole = weights.read_bytes()
-    weights.write_bytes(whole[:100])
+    # Of the same size, so that OpenVINO takes it.
+    weights.write_bytes(bytes(len(whole) // 4) + whole[len(whole) // 4 :])
     engines._start.cache_clear()
     assert run(run_options([*command, str(tmp_path / "second")])) == 0
     assert weights.read_bytes() == whole

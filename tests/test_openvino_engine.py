@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from pipeline.models.engine import KerasEngine
 from pipeline.models.keras_model import LoadedModel, load, open_model
 from pipeline.models.openvino_engine import OpenVinoEngine, convert, kept
 from pipeline.models.probe import Probe, probe_model
+from pipeline.models.sealed import is_whole, seal
 from pipeline.models.trial import synthetic_planes
 from pipeline.options import ModelOptions
 from tests.models import save, unet
@@ -167,6 +169,28 @@ class TestKept:
         assert len(set(places)) == len(places)
         assert keep(replace(probe, evidence=("told otherwise",)), end="labels") == places[0]
         assert not list(tmp_path.glob(".making-*"))
+
+
+class TestSealed:
+    @pytest.mark.parametrize("file", ["model.xml", "model.bin", "sha256.json"])
+    @pytest.mark.parametrize(
+        "harm", [lambda data: data[:-1], lambda data: data[:9] + b"\0" + data[10:], lambda _: b""]
+    )
+    def test_damage_is_noticed(self, file: str, harm: Callable[[bytes], bytes], tmp_path: Path) -> None:
+        for name in ("model.xml", "model.bin"):
+            (tmp_path / name).write_bytes(name.encode() * 20)
+        seal(tmp_path)
+        assert is_whole(tmp_path)
+        (tmp_path / file).write_bytes(harm((tmp_path / file).read_bytes()))
+        assert not is_whole(tmp_path)
+        (tmp_path / file).unlink()
+        assert not is_whole(tmp_path)
+
+    @pytest.mark.parametrize("digests", ["{}", "[]", "null", '{"x": 1}', '{"x": null}'])
+    def test_digests_that_are_none(self, digests: str, tmp_path: Path) -> None:
+        (tmp_path / "sha256.json").write_text(digests)
+        assert not is_whole(tmp_path)
+        assert not is_whole(tmp_path / "nowhere")
 
 
 class TestSettle:

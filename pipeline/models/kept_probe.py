@@ -6,8 +6,6 @@ TensorFlow is the engine it loads the model in any case, so there nothing is kep
 
 import hashlib
 import json
-import os
-import uuid
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 from pipeline.models.choose_engine import reason_against
 from pipeline.models.model_file import ModelFile
 from pipeline.models.probe import Probe, other_versions
+from pipeline.models.sealed import read_sealed, write_sealed
 from pipeline.options import ModelOptions, RunOptions
 
 # Raised when probing finds other things, so that probes are not taken from older versions.
@@ -27,7 +26,7 @@ def recall_probe(options: RunOptions, model: ModelFile) -> Probe | None:
     if not _may_keep(options.model) or reason_against(options.model.engine, local=True):
         return None
     try:
-        probe = Probe.from_json(_place(options, model.digest).read_text())
+        probe = Probe.from_json(read_sealed(_place(options, model.digest)))
     except Exception:
         # Not there, not whole, of another shape, OpenVINO broken: the model is probed, and what is wrong shows then.
         return None
@@ -40,7 +39,7 @@ def keep_probe(options: RunOptions, probe: Probe) -> None:
     if probe.engine != "openvino" or not _may_keep(options.model):
         return
     with suppress(OSError):
-        _write_whole(_place(options, probe.digest), probe.to_json())
+        write_sealed(_place(options, probe.digest), probe.to_json())
 
 
 def _may_keep(options: ModelOptions) -> bool:
@@ -62,13 +61,3 @@ def _place(options: RunOptions, digest: str) -> Path:
     }
     name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
     return cache_folder() / "probes" / f"{name}.json"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        staged.write_text(text)
-        os.replace(staged, path)
-    finally:
-        staged.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from pipeline.models.batched_engine import CALL_PIXELS, BatchedEngine
 from pipeline.models.cores import available_cores, share_cores
 from pipeline.models.keras_model import LoadedModel
 from pipeline.models.probe import Probe
+from pipeline.models.sealed import is_whole, seal
 from transforms.elements import Array
 
 # Raised when the graph around the model changes, so that converted models are not taken from older versions.
@@ -107,7 +108,7 @@ def convert(loaded: LoadedModel, probe: Probe, *, end: str, threshold: float = 0
 def kept(
     load: Callable[[], LoadedModel], probe: Probe, *, end: str, threshold: float = 0.5, folder: Path | None = None
 ) -> Path:
-    """A model's converted form on disk, converted now if it is not there yet.
+    """A model's converted form on disk, converted now if it is not there yet, or damaged since.
 
     Args:
         load: Loads the model; only called when it has to be converted.
@@ -120,16 +121,26 @@ def kept(
         RuntimeError: OpenVINO does not know an operation of the model.
     """
     place = (folder or cache_folder()) / _key(probe, end, threshold)
-    if not (place / "model.xml").exists():
+    if not is_whole(place):
         model = convert(load(), probe, end=end, threshold=threshold)
         place.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
         openvino.save_model(model, made / "model.xml", compress_to_fp16=False)
-        try:
-            made.rename(place)
-        except OSError:  # another process was faster
-            shutil.rmtree(made)
+        seal(made)
+        _put(made, place)
     return place / "model.xml"
+
+
+def _put(made: Path, place: Path) -> None:
+    """Gives a whole folder its name, which a damaged one may have."""
+    try:
+        made.rename(place)
+    except OSError:
+        if not is_whole(place):  # else another process was faster
+            place.rename(f"{made}-damaged")
+            made.rename(place)
+    for left in (made, Path(f"{made}-damaged")):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def cache_folder() -> Path:
