@@ -12,6 +12,7 @@ from pipeline.output.holder import Holder
 from pipeline.output.parts import lock_of
 from pipeline.output.tree import Tree
 from pipeline.storage import is_gcs
+from pipeline.without_effect import check_effects
 from transforms.argmax import Labeling
 from transforms.class_table import ClassTable
 from transforms.emitted import assumed_note, emits_ids
@@ -113,6 +114,7 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
         nonfinite=label.nonfinite,
         emits_ids=probe.head.kind == "ids" and emits_ids(table.ids, seen),
     )
+    check_effects(options, probe.spec, labeling)
     rendering = make_rendering(options, table, labeling)
     return Job(options, run, probe, table, labeling, rendering, settings_of(options, probe, table, labeling))
 

@@ -24,6 +24,7 @@ from pipeline.options import ModelOptions, ReadOptions, RunOptions
 from pipeline.output.ours import check_new
 from pipeline.output.tree import RECORD
 from pipeline.storage import NotFound, SourceChanged, absolute, open_storage
+from pipeline.without_effect import without_effect
 from transforms.class_table import ClassTable
 from transforms.errors import RunError
 from transforms.head import BINARY
@@ -62,6 +63,8 @@ class Plan:
                 f"Classes  {len(job.table)}: {classes}{more}",
                 *(f"         {note}" for note in job.table.notes),
                 f"Output   {job.options.output.path} with {products}",
+                *(f"Unused   {flag}" for flag in without_effect(job.options, job.probe.spec, job.labeling)),
+                *(f"Warning  {warning}" for warning in job.probe.warnings),
             ]
         )
 

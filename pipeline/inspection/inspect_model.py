@@ -13,6 +13,7 @@ from pipeline.inspection.variants import Finding, Variant, Variants, compare_var
 from pipeline.models.engines import loaded_model
 from pipeline.models.keras_model import LoadedModel, open_model
 from pipeline.models.model_file import ModelFile
+from pipeline.models.model_input import scales_itself
 from pipeline.models.probe import Probe, probe_model
 from pipeline.options import ModelOptions, RunOptions
 from pipeline.plan import read_file
@@ -58,10 +59,10 @@ def inspect(options: RunOptions, *, say: Say = say) -> int:
     file = open_model(options.model)
     say(_describe(file))
     loaded = loaded_model(options.model, file.digest)
-    open_scaling = options.model.normalize is None and not _scales_itself(loaded)
+    open_scaling = options.model.normalize is None and not scales_itself(loaded)
     assumed = replace(options.model, normalize="0..1") if open_scaling else options.model
     probe = probe_model(loaded, assumed, digest=file.digest)
-    for line in _evidence(probe, open_scaling=open_scaling):
+    for line in _evidence(probe, loaded, open_scaling=open_scaling):
         say(f"  {line}")
     table = _class_table(options, probe)
     images = _images(options, probe, say) if options.read.patterns else []
@@ -76,14 +77,11 @@ def _describe(file: ModelFile) -> str:
     return f"{file.uri}: {saved}, {file.size / 1e6:.1f} MB, loaded by {file.framework}, sha256 {file.digest}"
 
 
-def _scales_itself(loaded: LoadedModel) -> bool:
-    return loaded.scales_input or "int" in loaded.inputs[0].dtype
-
-
-def _evidence(probe: Probe, *, open_scaling: bool) -> Iterator[str]:
+def _evidence(probe: Probe, loaded: LoadedModel, *, open_scaling: bool) -> Iterator[str]:
+    own = "the model's own is not for pixels of 0..255" if loaded.scales_input else "the model has none of its own"
     for line in probe.evidence:
         is_assumed = open_scaling and line.startswith("scaling")
-        yield "scaling: the model has none of its own, so --normalize must be given" if is_assumed else line
+        yield f"scaling: {own}, so --normalize must be given" if is_assumed else line
 
 
 def _class_table(options: RunOptions, probe: Probe) -> ClassTable:
@@ -128,7 +126,7 @@ def _compare(
     images: Sequence[EncodedImage],
     say: Say,
 ) -> int:
-    scales_itself = _scales_itself(loaded)
+    fixed_scaling = scales_itself(loaded)
     labeling = Labeling(
         probe.head.kind,
         table.ids,
@@ -140,21 +138,21 @@ def _compare(
     )
     variants = Variants(loaded, probe, labeling=labeling, images=images, decode_options=options.decode)
     base = Variant(
-        options.model.normalize or ("none" if scales_itself else "0..1"),
+        options.model.normalize or ("none" if fixed_scaling else "0..1"),
         options.model.channel_order,
         options.model.resize_filter,
     )
     findings, best = compare_variants(
-        variants, base=base, scales_itself=scales_itself, colored=probe.spec.channels == 3
+        variants, base=base, scales_itself=fixed_scaling, colored=probe.spec.channels == 3
     )
-    told = scales_itself or options.model.normalize is not None or best.mismatch is not None
+    told = fixed_scaling or options.model.normalize is not None or best.mismatch is not None
     pictures = [drawable(image) for image in variants.images(base.resize_filter)]
     say(f"{count(len(images), 'image')}, fed in {count(len(findings), 'way')}:")
     for line in _table_lines(findings, best if told else None, table):
         say(f"  {line}")
     _say_channels(best, table, say)
     _write_sheet(options, pictures, findings, best if told else None, table, say)
-    _say_command(options, best, told=told, scales_itself=scales_itself, say=say)
+    _say_command(options, best, told=told, scales_itself=fixed_scaling, say=say)
     return 0
 
 

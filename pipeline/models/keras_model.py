@@ -4,13 +4,18 @@ import os
 import re
 import sys
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 from itertools import chain, count
 from typing import Any, Literal
 
+import numpy as np
+
 from pipeline.models.cores import share_cores
+from pipeline.models.input_scaling import Scaling, find_scaling
 from pipeline.models.keras_loader import Call, load_keras
 from pipeline.models.model_facts import TensorSpec, file_facts
 from pipeline.models.model_file import ModelFile, check_digest, recognise
+from pipeline.models.model_graph import Layer
 from pipeline.models.model_safety import check_safety
 from pipeline.models.saved_model_loader import load_saved_model
 from pipeline.models.tensorflow_start import start_tensorflow
@@ -42,7 +47,8 @@ class LoadedModel:
         outputs: What the model gives.
         preprocessing: What prepares the image inside the model, reached straight from its input, in order, such as
             `Rescaling(scale=0.00784, offset=-1)`.
-        scales_input: Whether any of it changes the scale of the values, so that pixels go in as 0..255.
+        scales_input: Whether any of it changes the scale of the values.
+        scaling: What it makes of a value, None where that is not known.
         activations: For each output the function that it ends in (`softmax`, `sigmoid`, `linear`, `argmax`...),
             None where that cannot be told.
         data_format: `channels_last` or `channels_first` where the model's layers say so, else None.
@@ -58,6 +64,7 @@ class LoadedModel:
     data_format: str | None = None
     model: Any = None
     scales_input: bool = False
+    scaling: Scaling | None = None
 
 
 def open_model(options: ModelOptions) -> ModelFile:
@@ -108,6 +115,7 @@ def load(file: ModelFile, options: ModelOptions) -> LoadedModel:
         data_format=facts.data_format,
         model=loaded.model,
         scales_input=facts.scales_input,
+        scaling=find_scaling(facts.chain, partial(_learnt, loaded.model)) if facts.scales_input else None,
     )
 
 
@@ -119,6 +127,16 @@ def told_apart(outputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
         name = next(name for name in names if name not in named)
         named[name] = replace(output, name=name)
     return tuple(named.values())
+
+
+def _learnt(model: Any, layer: Layer) -> tuple[Any, Any] | None:
+    """The mean and the variance that a Normalization layer, which may lie in nested models, has learnt."""
+    try:
+        found = reduce(lambda outer, name: outer.get_layer(name), layer.key.split("/"), model)
+        return np.asarray(found.mean), np.asarray(found.variance)
+    except (AttributeError, TypeError, ValueError):
+        # Of another kind, without a name of its own, or never adapted: then its configuration has all there is.
+        return None
 
 
 def load_failure(file: ModelFile, error: Exception, options: ModelOptions) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from pipeline.models.input_scaling import ARITHMETIC, Scaling, find_scaling
 from pipeline.models.model_file import ModelFile
 from pipeline.models.model_graph import Config, Graph, Layer, read_graph
 from pipeline.models.saved_model import read_saved_model
@@ -29,7 +30,8 @@ class ModelFacts:
         inputs: What the model takes.
         preprocessing: What is reached straight from the input and prepares it, in order, such as
             `Rescaling(scale=0.00784, offset=-1)`.
-        scales_input: Whether any of it changes the scale of the values, so that pixels go in as 0..255.
+        scales_input: Whether any of it changes the scale of the values.
+        chain: The layers behind `preprocessing`, each fed by the one before where they are in a row.
         activations: For each output the function that it ends in (`softmax`, `sigmoid`, `linear`, `argmax`...),
             None where that cannot be told.
         data_format: `channels_last` or `channels_first` where the layers agree, else None.
@@ -38,8 +40,14 @@ class ModelFacts:
     inputs: tuple[TensorSpec, ...] = ()
     preprocessing: tuple[str, ...] = ()
     scales_input: bool = False
+    chain: tuple[Layer, ...] = ()
     activations: tuple[str | None, ...] = ()
     data_format: str | None = None
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """What the model makes of its input before anything else, as far as its configuration tells."""
+        return find_scaling(self.chain) if self.scales_input else None
 
     @property
     def plane_pixels(self) -> int | None:
@@ -50,10 +58,6 @@ class ModelFacts:
 
 
 _SCALING = {"rescaling", "normalization"}
-# Operations with one tensor and a constant; with two tensors they are part of the model.
-_ARITHMETIC = {
-    "truediv", "truedivide", "divide", "realdiv", "multiply", "mul", "subtract", "sub", "add", "addv2", "bias_add",
-}  # fmt: skip
 _NEUTRAL = {
     "resizing",
     "centercrop",
@@ -61,8 +65,10 @@ _NEUTRAL = {
     "identity",
     "getitem",
     "strided_slice",
+    "stridedslice",
     "resize",
     "reverse",
+    "reversev2",
     "flip",
     "resizebilinear",
 }
@@ -103,7 +109,8 @@ def _graph_facts(graph: Graph) -> ModelFacts:
     return ModelFacts(
         inputs=tuple(_input_spec(graph.layers[key]) for key in graph.inputs),
         preprocessing=tuple(_describe(layer) for layer in chain if layer.operation != "identity"),
-        scales_input=any(layer.operation in _SCALING | _ARITHMETIC for layer in chain),
+        scales_input=any(layer.operation in _SCALING | ARITHMETIC.keys() for layer in chain),
+        chain=tuple(chain),
         activations=tuple(_activation(graph, key) for key in graph.outputs),
         data_format=_data_format(graph),
     )
@@ -139,7 +146,7 @@ def _preprocessing(graph: Graph) -> list[Layer]:
 
 def _prepares(layer: Layer) -> bool:
     one_tensor = len(set(layer.inputs)) == 1
-    return one_tensor and (layer.operation in _SCALING | _ARITHMETIC | _NEUTRAL or _is_augmentation(layer))
+    return one_tensor and (layer.operation in _SCALING | ARITHMETIC.keys() | _NEUTRAL or _is_augmentation(layer))
 
 
 def _is_augmentation(layer: Layer) -> bool:

@@ -145,14 +145,22 @@ def _is_reference(value: list[Any]) -> bool:
 
 
 def _arguments(value: Any) -> Config:
-    """The plain numbers and words that a layer was called with, by name or by position (`0`, `1`...)."""
+    """The numbers, arrays and words that a layer was called with, by name or by position (`0`, `1`...)."""
     found: Config = {}
     if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
+        if str(value.get("class_name")).startswith("__"):  # a tensor, an array, a slice
             return found
         for name, item in [*value.items(), *enumerate(value.get("args", []))]:
-            found.update({str(name): item} if isinstance(item, (int, float, str)) else _arguments(item))
+            found.update({str(name): item} if _is_constant(item) else _arguments(item))
     elif isinstance(value, list):
         for item in value:
             found.update(_arguments(item))
     return found
+
+
+def _is_constant(item: Any) -> bool:
+    if isinstance(item, dict):
+        return item.get("class_name") in ("__numpy__", "__tensor__")
+    if isinstance(item, list):
+        return bool(item) and all(isinstance(number, (int, float)) for number in item)
+    return isinstance(item, (int, float, str))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.models.input_scaling import Scaling, fits, likely_normalization
 from pipeline.models.keras_model import LoadedModel, TensorSpec
 from pipeline.models.model_facts import ModelFacts
 from pipeline.options import ModelOptions
@@ -11,6 +12,12 @@ from transforms.normalize import Normalization, parse_normalization
 
 # As many channels as pictures have; more tells that an axis is a side of the image.
 USUAL_CHANNELS = (1, 3, 4)
+# Types of whole numbers that are not there for 0..255, and how `--normalize` scales pixels to all that they hold.
+_OTHER_RANGES = {
+    "uint16": "0/0.0038910506 if on 0..65535",
+    "int16": "0/0.0077822199 if on 0..32767",
+    "int8": "128/1 if on -128..127",
+}
 
 
 @dataclass(frozen=True)
@@ -71,23 +78,77 @@ def _is_channels_first(shape: tuple[int | None, ...], data_format: str | None) -
     return usual[0] if usual[0] != usual[1] else data_format == "channels_first"
 
 
+def scales_itself(model: LoadedModel | ModelFacts) -> bool:
+    """Whether a model takes pixels of 0..255 as they are: it scales them itself, or takes whole numbers."""
+    if model.scales_input:
+        return model.scaling is None or fits(model.scaling.span())
+    # A byte holds 0..255, and so do 32 bits or more; 16 bits are there for 0..65535, and int8 ends at 127.
+    return "int" in model.inputs[0].dtype and model.inputs[0].dtype not in _OTHER_RANGES
+
+
 def find_normalization(loaded: LoadedModel | ModelFacts, options: ModelOptions) -> tuple[Normalization, str]:
     """How pixels are scaled for the model, with a line of evidence.
 
     Raises:
-        RunError: As of `check_inputs`; or the model does not scale by itself and `--normalize` was not given.
+        RunError: As of `check_inputs`; or `--normalize` was not given, and the model does not scale by itself, or not
+            from 0..255.
     """
     check_inputs(loaded.inputs)
-    inside = ", ".join(loaded.preprocessing)
     if options.normalize is not None:
-        besides = f", besides the model's own {inside}" if loaded.scales_input else ""
-        return parse_normalization(options.normalize), f"scaling {options.normalize}: as --normalize says{besides}"
-    if loaded.scales_input:
-        return parse_normalization("none"), f"scaling none: the model has its own, {inside}"
-    if "int" in loaded.inputs[0].dtype:
-        return parse_normalization("none"), f"scaling none: the model takes {loaded.inputs[0].dtype}"
+        normalization = parse_normalization(options.normalize)
+        return normalization, f"scaling {options.normalize}: as --normalize says{_besides(loaded, normalization)}"
+    if scales_itself(loaded):
+        own = _own(loaded) if loaded.scales_input else f"takes {loaded.inputs[0].dtype}"
+        return parse_normalization("none"), f"scaling none: the model {own}"
+    if loaded.scales_input and loaded.scaling:
+        raise RunError(_not_from_pixels(loaded, loaded.scaling))
+    if (dtype := loaded.inputs[0].dtype) in _OTHER_RANGES:
+        raise RunError(
+            f"The model takes {dtype}, so say what of: --normalize none if it was trained on values of 0..255, "
+            f"--normalize {_OTHER_RANGES[dtype]}"
+        )
     raise RunError(
         "The model does not scale its input, so say what it was trained with: --normalize 0..1, -1..1, imagenet, "
         "caffe, none, or a mean and a deviation for each channel, such as 120,115,104/58,57,57. "
         "`maskbeam inspect` shows which is right."
     )
+
+
+def twice_scaled(scaling: Scaling | None, normalization: Normalization) -> str | None:
+    """A warning where `--normalize` comes before a model's own scaling that fits pixels as they are; else None."""
+    if scaling is None or normalization == parse_normalization("none") or not fits(scaling.span()):
+        return None
+    return (
+        f"pixels are scaled twice: the model's own scaling makes {_range(scaling.span())} of 0..255, and "
+        f"{_range(scaling.span(normalization))} of what --normalize gives it; leave --normalize out, unless the "
+        "model was trained so"
+    )
+
+
+def _own(model: LoadedModel | ModelFacts) -> str:
+    makes = f", which makes {_range(model.scaling.span())} of 0..255" if model.scaling else ""
+    return f"has its own, {', '.join(model.preprocessing)}{makes}"
+
+
+def _besides(model: LoadedModel | ModelFacts, normalization: Normalization) -> str:
+    if not model.scales_input:
+        return ""
+    makes = f"; together they make {_range(model.scaling.span(normalization))} of 0..255" if model.scaling else ""
+    return f", besides the model's own {', '.join(model.preprocessing)}{makes}"
+
+
+def _not_from_pixels(model: LoadedModel | ModelFacts, scaling: Scaling) -> str:
+    likely = likely_normalization(scaling)
+    how = "say with --normalize how they were"
+    if likely:
+        made = _range(scaling.span(parse_normalization(likely)))
+        how = f"--normalize {likely} would make {made}, and --normalize none leaves all as it is"
+    return (
+        f"The model's own scaling, {', '.join(model.preprocessing)}, makes {_range(scaling.span())} of pixels of "
+        f"0..255, which no network is usually trained on: they were probably scaled before. So {how}. "
+        "`maskbeam inspect` shows which is right."
+    )
+
+
+def _range(span: tuple[float, float]) -> str:
+    return f"{span[0]:.4g}..{span[1]:.4g}"

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.models.find_head import choose_output, find_head
 from pipeline.models.find_stride import find_stride
 from pipeline.models.keras_model import LoadedModel
-from pipeline.models.model_input import find_input, find_normalization
+from pipeline.models.model_input import find_input, find_normalization, twice_scaled
 from pipeline.models.trial import Trial, synthetic_planes
 from pipeline.options import ModelOptions
 from transforms.elements import Array
@@ -49,6 +49,7 @@ class Probe:
         engine: What runs the model, `tensorflow` or `openvino`; empty while that is not settled.
         agreement: Share of labels that OpenVINO and TensorFlow gave alike, where they were compared.
         seen_ids: What a model of class ids gave for the probe batch, in ascending order.
+        warnings: What a person should know of how it is fed, a sentence each.
     """
 
     spec: InputSpec
@@ -65,6 +66,7 @@ class Probe:
     engine: str = ""
     agreement: float | None = None
     seen_ids: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def output_stride(self) -> int:
@@ -158,6 +160,7 @@ def probe_model(
         digest=digest,
         versions=_versions(loaded.framework),
         seen_ids=tuple(int(value) for value in np.unique(scores)[:_MOST_IDS]) if head.kind == "ids" else (),
+        warnings=tuple(filter(None, [twice_scaled(loaded.scaling, normalization)])),
     )
 
 

@@ -39,7 +39,14 @@ _MESSAGES = {
     "OpDef": {"name": (1, "string"), "inputs": (2, "[Argument]"), "outputs": (3, "[Argument]")},
     "Argument": {"name": (1, "string")},
     "Node": {"name": (1, "string"), "op": (2, "string"), "inputs": (3, "[string]"), "attrs": (5, "{Attr}")},
-    "Attr": {"list": (1, "AttrList"), "function": (10, "Called")},
+    "Attr": {"list": (1, "AttrList"), "tensor": (8, "Constant"), "function": (10, "Called")},
+    "Constant": {
+        "dtype": (1, "int"),
+        "content": (4, "bytes"),
+        "floats": (5, "[float]"),
+        "doubles": (6, "[double]"),
+        "ints": (7, "[int]"),
+    },
     "AttrList": {"functions": (9, "[Called]")},
     "Called": {"name": (1, "string")},
     "Saver": {"filename": (1, "string"), "save": (2, "string"), "restore": (3, "string")},
@@ -255,7 +262,7 @@ def _classes() -> dict[str, Any]:
 
 
 # Of `FieldDescriptorProto`.
-_PLAIN = {"int": 5, "string": 9, "bytes": 12}
+_PLAIN = {"double": 1, "float": 2, "int": 5, "string": 9, "bytes": 12}
 
 
 def _add_field(message: Any, field: str, number: int, kind: str) -> None:

@@ -4,8 +4,11 @@ Folders that Keras 3 exports describe no layers; their operations still tell how
 output ends in.
 """
 
+from collections.abc import Callable
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
+
+import numpy as np
 
 from pipeline.models.model_graph import Graph, Layer
 
@@ -17,6 +20,19 @@ _TYPES = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 9: "int64",
     14: "bfloat16", 17: "uint16", 19: "float16", 22: "uint32", 23: "uint64",
 }  # fmt: skip
+# More values than channels have are no scaling of pixels.
+_LARGEST_CONSTANT = 64
+# What is computed of constants before they meet the image: a standard deviation of a variance, say.
+_FOLDED: dict[str, Callable[..., Any]] = {
+    "Identity": lambda x: x,
+    "Cast": lambda x: x,
+    "Reshape": lambda x, _: x,
+    "Sqrt": np.sqrt,
+    "Rsqrt": lambda x: 1 / np.sqrt(x),
+    "Maximum": np.maximum,
+}
+
+Constants = dict[str, Any]
 
 
 def read_signature(model: Any) -> Graph:
@@ -36,7 +52,7 @@ def read_signature(model: Any) -> Graph:
     graph.inputs.append(image)
     graph.layers[image] = Layer(image, "InputLayer", {"dtype": _TYPES.get(taken.dtype, "float32")}, ())
     try:
-        produced = _add_nodes(graph, functions, meta.graph.nodes, {image: [image]}, "")
+        produced = _add_nodes(graph, functions, meta.graph.nodes, {image: [image]}, {}, "")
         # By name, as the loader orders them.
         graph.outputs = [_pick(produced, tensor.name) or "" for _, tensor in sorted(served.outputs.items())]
     except (CycleError, RecursionError, KeyError, IndexError):
@@ -56,33 +72,68 @@ def _pick(produced: dict[str, list[str | None]], tensor: str) -> str | None:
 
 
 def _add_nodes(
-    graph: Graph, functions: dict[str, Any], nodes: Any, given: dict[str, list[str | None]], path: str
+    graph: Graph,
+    functions: dict[str, Any],
+    nodes: Any,
+    given: dict[str, list[str | None]],
+    known: Constants,
+    path: str,
 ) -> dict[str, list[str | None]]:
     """Adds the nodes that the image reaches; returns for each node's name the keys of its outputs."""
     by_name = {node.name: node for node in nodes}
-    produced = dict(given)
+    produced, constants = dict(given), dict(known)
     order = TopologicalSorter({name: [_name(i) for i in node.inputs] for name, node in by_name.items()})
     for name in order.static_order():
         if name not in by_name or name in produced:
             continue
-        sources = [_pick(produced, tensor) for tensor in by_name[name].inputs if not tensor.startswith("^")]
+        tensors = [tensor for tensor in by_name[name].inputs if not tensor.startswith("^")]
+        sources = [_pick(produced, tensor) for tensor in tensors]
+        operands = [constants.get(_name(tensor)) for tensor in tensors]
         if any(sources):
-            produced[name] = _add_node(graph, functions, by_name[name], sources, path)
+            produced[name] = _add_node(graph, functions, by_name[name], sources, operands, path)
+        elif (value := _constant(by_name[name], operands)) is not None:
+            constants[name] = value
     return produced
 
 
+def _constant(node: Any, operands: list[Any]) -> Any:
+    """What a node gives that no image reaches, float64 of any shape; None where that is not known."""
+    if node.op == "Const":
+        return _held(node.attrs["value"].tensor)
+    fold = _FOLDED.get(node.op)
+    if fold is None or not operands or operands[0] is None or (node.op == "Maximum" and operands[1] is None):
+        return None
+    with np.errstate(all="ignore"):
+        return fold(*operands)
+
+
+def _held(tensor: Any) -> Any:
+    dtype = _TYPES.get(tensor.dtype, "string")
+    if dtype in ("string", "bfloat16"):
+        return None
+    values = tensor.floats or tensor.doubles or tensor.ints or np.frombuffer(tensor.content, dtype)
+    return np.asarray(values, np.float64) if 0 < len(values) <= _LARGEST_CONSTANT else None
+
+
 def _add_node(
-    graph: Graph, functions: dict[str, Any], node: Any, sources: list[str | None], path: str
+    graph: Graph, functions: dict[str, Any], node: Any, sources: list[str | None], operands: list[Any], path: str
 ) -> list[str | None]:
     called = functions.get(node.attrs["f"].function.name) if "f" in node.attrs else None
     if node.op in _CALLS and called is not None:
         arguments = [argument.name for argument in called.signature.inputs]
         given = {name: [key] for name, key in zip(arguments, sources, strict=False)}
-        produced = _add_nodes(graph, functions, called.nodes, given, f"{path}{node.name}/")
+        known = {name: value for name, value in zip(arguments, operands, strict=False) if value is not None}
+        produced = _add_nodes(graph, functions, called.nodes, given, known, f"{path}{node.name}/")
         return [_pick(produced, called.returned[output.name]) for output in called.signature.outputs]
     if node.op in _SHAPES:
         return []
     key = path + node.name
     images = tuple(source for source in sources if source)
-    graph.layers[key] = Layer(key, node.op, {}, images, {"0": node.name})
+    held = {at: _listed(value) for at, value in zip("xy", operands, strict=False) if value is not None}
+    graph.layers[key] = Layer(key, node.op, {}, images, {"0": node.name, **held})
     return [key] * 8  # Operations with more outputs than that do not lie on an image's way.
+
+
+def _listed(value: Any) -> Any:
+    values = value.reshape(-1).tolist()
+    return values[0] if len(values) == 1 else values

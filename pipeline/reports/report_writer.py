@@ -76,7 +76,7 @@ class ReportWriter:
             max_failures=options.max_failures,
             fail_on_degenerate=options.fail_on_degenerate,
         )
-        of_inputs = input_warnings(totals.statistics, self.job.options.decode)
+        of_inputs = [*self.job.probe.warnings, *input_warnings(totals.statistics, self.job.options.decode)]
         if self._part:
             warnings += of_inputs
             check_output(self.job, totals.done)
