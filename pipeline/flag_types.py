@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.inputs.part import Part
-from pipeline.options import PRODUCTS
+from pipeline.options import PRODUCTS, RESIZE_FILTERS, SAME_FILTERS
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -17,6 +17,15 @@ def product_names(text: str) -> frozenset[str]:
     for name in sorted(chosen.difference(PRODUCTS)):
         raise argparse.ArgumentTypeError(f"{name!r} is no product; choose from {', '.join(PRODUCTS)} or all")
     return chosen
+
+
+def resize_filter(text: str) -> str:
+    """A filter by the one name under which it is kept."""
+    if text not in RESIZE_FILTERS and text not in SAME_FILTERS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no filter; choose from {', '.join(sorted({*RESIZE_FILTERS, *SAME_FILTERS}))}"
+        )
+    return SAME_FILTERS.get(text, text)
 
 
 def number_pair(text: str) -> tuple[float, float]:

@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.flag_types import allowance, color, count, fraction, names, number_pair, part, product_names, whole
+from pipeline.flag_types import (
+    allowance,
+    color,
+    count,
+    fraction,
+    names,
+    number_pair,
+    part,
+    product_names,
+    resize_filter,
+    whole,
+)
 from pipeline.options import (
     DecodeOptions,
     LabelOptions,
@@ -129,9 +140,10 @@ FLAGS: dict[str, list[Flag]] = {
         F(
             "resize_filter",
             "model.resize_filter",
-            "the filter of the training: that of tf.image.resize, Pillow's, or nearest",
+            "the filter of the training, by its library: tf, tf-nearest, tf-bicubic, tf-area, tf-lanczos3; "
+            "pillow-bilinear, -bicubic, -lanczos, -box, -nearest; opencv-linear, -cubic, -area, -lanczos4, -nearest",
             "WORD",
-            choices=("tf", "pillow", "nearest"),
+            resize_filter,
         ),
         F("head", "model.head", "what the output means [found by probing]", "WORD", choices=HEADS),
         F(

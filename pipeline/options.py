@@ -6,6 +6,14 @@ from pipeline.inputs.part import Part
 
 PRODUCTS = ("color", "binary", "overlay", "confidence")
 
+# As they are kept in settings; the first three are older than the rule that a name tells its library.
+RESIZE_FILTERS = (
+    "tf", "pillow", "nearest", "tf-nearest", "tf-bicubic", "tf-area", "tf-lanczos3", "pillow-bicubic",
+    "pillow-lanczos", "pillow-box", "opencv-nearest", "opencv-linear", "opencv-cubic", "opencv-area",
+    "opencv-lanczos4",
+)  # fmt: skip
+SAME_FILTERS = {"tf-bilinear": "tf", "pillow-bilinear": "pillow", "pillow-nearest": "nearest"}
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -50,7 +58,7 @@ class ModelOptions:
     normalize: str | None = None  # 0..1, -1..1, imagenet, caffe, none, or "mean,mean,mean/std,std,std"
     channel_order: str = "rgb"  # rgb, bgr
     resize: str | None = None  # stretch, letterbox, native
-    resize_filter: str = "tf"  # tf, pillow, nearest
+    resize_filter: str = "tf"  # RESIZE_FILTERS
     head: str | None = None  # logits, probabilities, ids, sigmoid, sigmoid_logits, multilabel, multilabel_logits
     layout: str | None = None  # channels_last, channels_first, flat, flat_first
     output_name: str | None = None

@@ -7,10 +7,11 @@ from pipeline.job import Job
 from pipeline.reports.sample_overlays import decode_for
 from pipeline.watchdog import WatchedDecoder
 from transforms.elements import EncodedImage, Image
+from transforms.resize import is_of_tensorflow
 
 
 def safe_decoder(job: Job) -> Callable[[EncodedImage], Image]:
     """`decode_for`, with a guard against decoders that hang and, with --isolate_decoding, that crash."""
     decode = decode_for(job)
-    isolated = IsolatedDecoder(decode, ("tensorflow",) if job.probe.spec.resize_filter == "tf" else ())
+    isolated = IsolatedDecoder(decode, ("tensorflow",) if is_of_tensorflow(job.probe.spec.resize_filter) else ())
     return isolated if job.options.decode.isolate else WatchedDecoder(decode, job.tree, apart=isolated)

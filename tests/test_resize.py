@@ -1,5 +1,6 @@
 """Resizing against TensorFlow, Pillow and Keras themselves, bit for bit."""
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,9 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 
-from tests.pictures import scene
+from pipeline.options import RESIZE_FILTERS, SAME_FILTERS
+from tests.pictures import as_file, encoded, scene
+from transforms.decode import decode
 from transforms.elements import Array
-from transforms.resize import resize_bilinear_tf, resize_nearest, resize_pillow
+from transforms.resize import FILTERS, resize_bilinear_tf, resize_nearest, resize_pillow
 
 SIDES = st.integers(1, 70)
 
@@ -88,3 +91,76 @@ def test_filters_are_those_of_keras(tmp_path: object) -> None:
     for interpolation, resize in (("nearest", resize_nearest), ("bilinear", resize_pillow)):
         loaded = keras.utils.load_img(file, target_size=(32, 48), interpolation=interpolation)
         assert np.array_equal(resize(scene(), 32, 48), np.asarray(loaded))
+
+
+SIZES = [
+    (37, 50, 20, 31), (20, 31, 37, 50), (64, 48, 16, 12), (64, 48, 32, 24), (60, 40, 20, 40), (40, 61, 90, 20),
+    (1, 70, 9, 9), (50, 1, 7, 3), (9, 9, 1, 1), (33, 100, 33, 64), (90, 7, 2, 88),
+]  # fmt: skip
+OPENCV = {
+    "opencv-nearest": cv2.INTER_NEAREST,
+    "opencv-linear": cv2.INTER_LINEAR,
+    "opencv-cubic": cv2.INTER_CUBIC,
+    "opencv-area": cv2.INTER_AREA,
+    "opencv-lanczos4": cv2.INTER_LANCZOS4,
+}
+PILLOW = {
+    "pillow": PilImage.Resampling.BILINEAR,
+    "pillow-bicubic": PilImage.Resampling.BICUBIC,
+    "pillow-lanczos": PilImage.Resampling.LANCZOS,
+    "pillow-box": PilImage.Resampling.BOX,
+    "nearest": PilImage.Resampling.NEAREST,
+}
+TENSORFLOW = {"tf": "bilinear", **{f"tf-{name}": name for name in ("nearest", "bicubic", "area", "lanczos3")}}
+
+
+def test_every_filter_is_compared_with_its_library() -> None:
+    assert set(OPENCV) | set(PILLOW) | set(TENSORFLOW) == set(FILTERS) == set(RESIZE_FILTERS)
+    assert set(SAME_FILTERS.values()) < set(FILTERS)
+
+
+@pytest.mark.parametrize("name", OPENCV)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_opencv_s_filters_are_opencv_s(name: str, channels: int) -> None:
+    cv2.ipp.setUseIPP(False)
+    wrong = pixels_seen = 0
+    for rows, columns, height, width in SIZES:
+        pixels = noise(rows, columns, channels, "uint8")
+        expected = cv2.resize(pixels, (width, height), interpolation=OPENCV[name]).reshape(height, width, channels)
+        found = FILTERS[name](pixels, height, width)
+        assert found.dtype == np.uint8
+        off = np.abs(found.astype(int) - expected)
+        assert off.max() <= (name == "opencv-cubic"), (rows, columns, height, width)
+        wrong, pixels_seen = wrong + int(off.sum()), pixels_seen + off.size
+        floats = noise(rows, columns, channels, "float32")
+        expected = cv2.resize(floats, (width, height), interpolation=OPENCV[name]).reshape(height, width, channels)
+        np.testing.assert_allclose(FILTERS[name](floats, height, width), expected, rtol=0, atol=0.005)
+    assert wrong < pixels_seen / 100
+
+
+@pytest.mark.parametrize("name", TENSORFLOW)
+def test_tensorflow_s_filters_are_tensorflow_s(name: str) -> None:
+    for rows, columns, height, width in SIZES:
+        for dtype in ("uint8", "float32"):
+            pixels = noise(rows, columns, 3, dtype)
+            expected = tf.image.resize(pixels, (height, width), method=TENSORFLOW[name]).numpy()
+            found = FILTERS[name](pixels, height, width)
+            assert found.dtype == expected.dtype
+            exact = name in ("tf", "tf-nearest")
+            np.testing.assert_allclose(found, expected, rtol=0, atol=0 if exact else 0.005)
+
+
+@pytest.mark.parametrize("name", PILLOW)
+def test_pillow_s_filters_are_pillow_s(name: str) -> None:
+    for rows, columns, height, width in SIZES:
+        pixels = noise(rows, columns, 3, "uint8")
+        expected = np.asarray(PilImage.fromarray(pixels).resize((width, height), PILLOW[name]))
+        assert np.array_equal(FILTERS[name](pixels, height, width), expected)
+        assert np.array_equal(FILTERS[name](pixels[..., 1:2], height, width), expected[..., 1:2])
+
+
+def test_jpegs_for_opencv_s_filters_are_those_of_imread() -> None:
+    data = as_file(scene(), "JPEG", quality=85)
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert expected is not None
+    assert np.array_equal(decode(encoded(data)).pixels, expected[..., ::-1])

@@ -21,6 +21,7 @@ from transforms.elements import Array, EncodedImage, Image, LabelMap, LogitsBatc
 from transforms.head import canonical
 from transforms.normalize import NAMED, parse_normalization
 from transforms.prepare import prepare
+from transforms.resize import is_of_tensorflow
 
 ORDERS = ("rgb", "bgr")
 FILTERS = ("tf", "pillow", "nearest")
@@ -135,7 +136,7 @@ def decode_as_trained(image: EncodedImage, options: DecodeOptions, resize_filter
         background=options.background,
         upright=options.orientation == "upright",
         max_pixels=options.max_pixels,
-        jpeg_decoder=decode_jpeg if resize_filter == "tf" else None,
+        jpeg_decoder=decode_jpeg if is_of_tensorflow(resize_filter) else None,
     )
 
 

@@ -22,7 +22,7 @@ from transforms.encode import decode_mask, encode_jpeg
 from transforms.errors import ImageError
 from transforms.overlay import overlay
 from transforms.prepare import InputSpec, drawable
-from transforms.resize import resize_nearest
+from transforms.resize import is_of_tensorflow, resize_nearest
 
 # Pixels of a sample's longer side: of larger images every second, third ... pixel is drawn, all that a screen shows.
 LONGEST = 2048
@@ -82,7 +82,7 @@ def decode_for(job: Job) -> partial[Image]:
         upright=options.orientation == "upright",
         max_pixels=options.max_pixels,
         fast_scale=size if options.fast_decode else None,
-        jpeg_decoder=_tf_decoder(spec) if spec.resize_filter == "tf" else None,
+        jpeg_decoder=_tf_decoder(spec) if is_of_tensorflow(spec.resize_filter) else None,
     )
 
 
