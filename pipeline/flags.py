@@ -16,6 +16,7 @@ from pipeline.flag_types import (
     whole,
 )
 from pipeline.options import (
+    RAW_TYPES,
     DecodeOptions,
     LabelOptions,
     ModelOptions,
@@ -95,6 +96,13 @@ FLAGS: dict[str, list[Flag]] = {
         F("height_key", "read.height_key", "key of a raw tensor's height", "KEY"),
         F("width_key", "read.width_key", "key of a raw tensor's width", "KEY"),
         F("channels_key", "read.channels_key", "key of a raw tensor's channels", "KEY"),
+        F(
+            "raw_type",
+            "read.raw_type",
+            "type of a raw tensor's values, little-endian [uint8 where they have one byte]",
+            "TYPE",
+            choices=tuple(RAW_TYPES),
+        ),
         F(
             "input_range",
             "decode.input_range",

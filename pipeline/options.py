@@ -14,6 +14,11 @@ RESIZE_FILTERS = (
 )  # fmt: skip
 SAME_FILTERS = {"tf-bilinear": "tf", "pillow-bilinear": "pillow", "pillow-nearest": "nearest"}
 
+# Types of raw tensors, with the bytes of a value.
+RAW_TYPES = {
+    "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "float16": 2, "uint32": 4, "int32": 4, "float32": 4, "float64": 8,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -25,6 +30,7 @@ class ReadOptions:
     height_key: str = "image/height"
     width_key: str = "image/width"
     channels_key: str = "image/channels"
+    raw_type: str | None = None  # RAW_TYPES
     id_root: str | None = None
     keep_extension: bool = False
     allow_empty: bool = False

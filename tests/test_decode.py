@@ -177,6 +177,15 @@ def test_raw_tensors_keep_all_their_channels() -> None:
     assert np.array_equal(image.pixels, (deep / np.float32(257)).astype(np.float32))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int16", "float16", "uint32", "int32", "float32", "float64"])
+def test_raw_tensors_of_every_type_go_by_their_range(dtype: str) -> None:
+    low, high = (-100, 120) if dtype == "int8" else (0, 3071) if dtype[0] == "u" else (-1024, 3071)
+    values = np.random.default_rng(0).integers(low, high, (4, 5, 3), endpoint=True).astype(dtype)
+    data = values.astype(values.dtype.newbyteorder("<")).tobytes()
+    image = decode(encoded(data, raw_shape=(4, 5, 3), raw_dtype=dtype), input_range=(low, high))
+    np.testing.assert_allclose(image.pixels, (values.astype(float) - low) / (high - low) * 255, rtol=1e-6, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(4, 5, 6), (0, 5, 7), (4, 5, 0)])
 def test_raw_tensors_of_the_wrong_length_fail(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ImageError, match="UNREADABLE"):

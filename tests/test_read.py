@@ -4,6 +4,7 @@ import errno
 import gzip
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -18,7 +19,8 @@ from pipeline.inputs.kinds import Kind
 from pipeline.inputs.listing import chunks_of, list_chunks
 from pipeline.inputs.read import List, Read, fetch, read_chunk, reread
 from pipeline.inputs.tfrecord import frame
-from pipeline.options import ReadOptions
+from pipeline.options import RAW_TYPES, ReadOptions
+from pipeline.output.failures import PASSING
 from pipeline.storage import SourceChanged, local_errors
 from pipeline.storage.gcs_client import forget_client
 from pipeline.storage.local_storage import LocalStorage
@@ -121,8 +123,9 @@ def test_each_bad_record_fails_alone(tmp_path: Path) -> None:
     assert "secret" not in repr(found)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_raw_tensors(tmp_path: Path, dtype: str) -> None:
+@pytest.mark.parametrize("dtype", [None, *RAW_TYPES])
+def test_raw_tensors(tmp_path: Path, dtype: str | None) -> None:
+    named, dtype = dtype, dtype or "uint8"
     pixels = np.arange(24).reshape(2, 3, 4).astype(dtype)
     sizes = {"image/height": 2, "image/width": 3, "image/channels": 4}
     path = write_shard(
@@ -136,11 +139,32 @@ def test_raw_tensors(tmp_path: Path, dtype: str) -> None:
             make_example({"image/encoded": bytes(24), "image/height": 2}),
         ],
     )
-    found = read_all(path)
+    found = read_all(path, replace(OPTIONS, raw_type=named))
     raw, encoded, unknown = images(found)
     assert (raw.raw_shape, raw.raw_dtype, raw.data) == ((2, 3, 4), dtype, pixels.tobytes())
     assert encoded.raw_shape is unknown.raw_shape is None
     assert codes(found) == ["UNREADABLE"] * 3
+
+
+@pytest.mark.parametrize(
+    ("size", "named", "told"),
+    [
+        (2, None, "uint16, int16, float16"),
+        (4, None, "uint32, int32, float32"),
+        (8, None, "float64"),
+        (2, "int32", "uint16, int16, float16"),
+        (1, "int16", "uint8, int8"),
+    ],
+)
+def test_a_raw_tensor_s_type_is_never_guessed(tmp_path: Path, size: int, named: str | None, told: str) -> None:
+    sizes = {"image/height": 2, "image/width": 3, "image/channels": 4}
+    path = write_shard(tmp_path / "s", [make_example({"image/encoded": bytes(24 * size), **sizes})])
+    [failure] = read_all(path, replace(OPTIONS, raw_type=named))
+    assert isinstance(failure, Failure)
+    assert failure.code == "RAW_TYPE"
+    assert told in failure.reason
+    assert "--raw_type" in failure.reason
+    assert failure.code in PASSING  # the same command with --raw_type tries it again
 
 
 def test_files_that_are_gone_changed_or_huge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def _file_samples(
 def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixels: int) -> Samples:
     if shape[0] * shape[1] > max_pixels:
         raise too_large(shape[0] * shape[1], max_pixels)
-    kind = np.dtype(dtype)
+    kind = np.dtype(dtype).newbyteorder("<")
     if kind.kind not in "uif" or min(shape) < 1 or len(data) != prod(shape) * kind.itemsize:
         raise ImageError("UNREADABLE", f"its {len(data)} bytes are not a tensor of {shape} {kind.name}")
     return Samples(np.frombuffer(data, kind).reshape(shape))

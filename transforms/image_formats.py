@@ -4,8 +4,6 @@ The format is told by content, never by name, and its Pillow class is called dir
 the bytes to every plugin that is installed, and complains of large images through process-wide warnings.
 """
 
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -20,13 +18,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from transforms.errors import ImageError
+from transforms.png_chunks import bare_png, sound_png
 from transforms.signatures import CAMERA_RAW, HEAD_BYTES, format_of
 from transforms.tiff_tags import unread_kind
 
 # Our cap is read from the header before anything is decoded. Pillow's own would warn, or refuse, on top of it.
 PIL.Image.MAX_IMAGE_PIXELS = None
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CLASSES: dict[str, type[ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -52,15 +50,27 @@ def opener(data: bytes, *, max_pixels: int) -> Opener:
         ImageError: UNREADABLE, UNSUPPORTED_FORMAT or TOO_LARGE.
     """
     image_class = _image_class(data)
+    sound = sound_png(data) if image_class is PngImageFile else data
 
     def open_image() -> ImageFile:
-        with decoder_errors():
-            image = image_class(BytesIO(data))
+        image = _opened(image_class, sound)
         if image.width * image.height > max_pixels:
             raise too_large(image.width * image.height, max_pixels)
         return image
 
     return open_image
+
+
+def _opened(image_class: type[ImageFile], data: bytes) -> ImageFile:
+    try:
+        with decoder_errors():
+            return image_class(BytesIO(data))
+    except ImageError:
+        if image_class is not PngImageFile:
+            raise
+    # Nonsense in a comment or a colour profile is no damage to the pixels.
+    with decoder_errors():
+        return image_class(BytesIO(bare_png(data)))
 
 
 def too_large(pixels: int, max_pixels: int) -> ImageError:
@@ -73,8 +83,6 @@ def _image_class(data: bytes) -> type[ImageFile]:
         raise ImageError("UNREADABLE", "it holds no bytes at all")
     name = format_of(data[:HEAD_BYTES])
     name = (unread_kind(data) if name == "TIFF" else "") or name
-    if name == "PNG":
-        _check_png(data)
     if name in _CLASSES:
         return _CLASSES[name]
     if name:
@@ -86,22 +94,6 @@ def _unsupported(name: str) -> str:
     if name == CAMERA_RAW:
         return "it is a camera raw file, of which a thumbnail would be read; develop it to a TIFF, PNG or JPEG"
     return f"its format is {name}; JPEG, PNG, TIFF, WebP, BMP and GIF are read"
-
-
-def _check_png(data: bytes) -> None:
-    """Checks every chunk's CRC up to IEND: Pillow skips those of the pixels, and does not miss the end."""
-    view, at = memoryview(data), len(_PNG_SIGNATURE)
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if end > len(data) or zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
-            break
-        if kind == b"IEND":
-            return
-        at = end
-    raise ImageError(
-        "UNREADABLE", "the PNG data is damaged or cut short: a checksum does not fit, or the end is missing"
-    )
 
 
 @contextmanager

@@ -210,7 +210,8 @@ def resize_area_opencv(pixels: Array, height: int, width: int) -> Array:
 def _block_means(blocks: Array) -> Array:
     pixels = blocks.shape[1] * blocks.shape[3]
     if blocks.dtype == np.uint8 and blocks.shape[1:4:2] == (2, 2):
-        return ((blocks.sum(axis=(1, 3), dtype=np.uint16) + 2) >> 2).astype(np.uint8)
+        quarters: Array = (blocks.sum(axis=(1, 3), dtype=np.uint16) + 2) >> 2
+        return quarters.astype(np.uint8)
     total = blocks.sum(axis=(1, 3), dtype=np.int64 if blocks.dtype == np.uint8 else np.float32)
     return _in_type_of(blocks, total.astype(np.float32) * np.float32(1 / pixels))
 

@@ -7,14 +7,15 @@ from pipeline.inputs.example import Features, parse_example
 from pipeline.inputs.ids import check_id, image_id_of
 from pipeline.inputs.misread import misread_image, misread_record
 from pipeline.inputs.tfrecord import Record
-from pipeline.options import ReadOptions
+from pipeline.options import RAW_TYPES, ReadOptions
 from transforms.elements import EncodedImage, Entry, Failure, Source
 from transforms.errors import ImageError
 from transforms.signatures import is_image
 
 _PLACE = re.compile(r"(.*)#(\d+)", re.DOTALL)
 _VERSION = re.compile(r"[0-9a-f]{8}")
-_RAW_DTYPES = {1: "uint8", 2: "uint16", 4: "float32"}
+# What values of one byte are unless somebody says otherwise.
+_ONE_BYTE = "uint8"
 
 
 def source_of(shard: Entry, record: Record) -> Source:
@@ -32,11 +33,11 @@ def image_of(record: Record, shard: Entry, options: ReadOptions) -> EncodedImage
     """The image that a record holds.
 
     Its id is the record's name, the last extension dropped, else `<shard>/<offset>`. Its bytes are an image file's
-    or, where they are none and height, width and channels are given, a tensor of 1 (uint8), 2 (uint16) or 4 (float32)
-    bytes a value.
+    or, where they are none and height, width and channels are given, a tensor of `options.raw_type`; without that, of
+    uint8 where each value has one byte.
 
     Returns:
-        The image, or its failure: `BAD_EXAMPLE`, `MISSING_KEY`, `BAD_ID` or `UNREADABLE`.
+        The image, or its failure: `BAD_EXAMPLE`, `MISSING_KEY`, `BAD_ID`, `UNREADABLE` or `RAW_TYPE`.
     """
     source, image_id = source_of(shard, record), ""
     try:
@@ -47,7 +48,7 @@ def image_of(record: Record, shard: Entry, options: ReadOptions) -> EncodedImage
         image_id = check_id(named or f"{shard.image_id}/{record.offset:012}")
         data = _image_bytes(features, options.image_key, record)
         if not is_image(data):
-            return _no_file(image_id, source, data, features, sizes)
+            return _no_file(image_id, source, data, features, options)
     except ImageError as error:
         return Failure(image_id, source, error.code, error.reason)
     return EncodedImage(image_id, source, data)
@@ -63,23 +64,38 @@ def _image_bytes(features: Features, key: str, record: Record) -> bytes:
 
 
 def _no_file(
-    image_id: str, source: Source, data: bytes, features: Features, sizes: tuple[str, str, str]
+    image_id: str, source: Source, data: bytes, features: Features, options: ReadOptions
 ) -> EncodedImage:
     """A raw tensor; what is neither that nor known is left to the decoder to refuse."""
     # Asked first: a tensor in an envelope may have as many bytes as one of another type.
     if reason := misread_image(data):
         raise ImageError("UNREADABLE", reason)
-    if not all(key in features for key in sizes):
+    keys = (options.height_key, options.width_key, options.channels_key)
+    if not all(key in features for key in keys):
         return EncodedImage(image_id, source, data)
-    height, width, channels = (features.int_of(key) for key in sizes)
-    dtype = _dtype(len(data), (height, width, channels))
-    if dtype is None:
-        reason = "its bytes are no image file, and not height x width x channels values of 1, 2 or 4 bytes"
-        raise ImageError("UNREADABLE", reason)
-    return EncodedImage(image_id, source, data, (height, width, channels), dtype)
-
-
-def _dtype(size: int, shape: tuple[int, int, int]) -> str | None:
-    """The type of a tensor of that many bytes and that shape; None: there is none."""
+    height, width, channels = (features.int_of(key) for key in keys)
+    shape = (height, width, channels)
     values = prod(shape)
-    return _RAW_DTYPES.get(size // values if min(shape) > 0 and size % values == 0 else 0)
+    if min(shape) < 1 or not data or len(data) % values:
+        reason = "its bytes are no image file, and not height x width x channels values of equal size"
+        raise ImageError("UNREADABLE", reason)
+    return EncodedImage(image_id, source, data, shape, _raw_type(len(data) // values, options.raw_type))
+
+
+def _raw_type(size: int, named: str | None) -> str:
+    """The type of values of `size` bytes each."""
+    if named is None and size == RAW_TYPES[_ONE_BYTE]:
+        return _ONE_BYTE
+    of_that_size = ", ".join(name for name, bytes_each in RAW_TYPES.items() if bytes_each == size)
+    if not of_that_size:
+        raise ImageError("UNREADABLE", f"its values have {size} bytes each, and no type of --raw_type has as many")
+    if named is None:
+        raise ImageError(
+            "RAW_TYPE", f"its values have {size} bytes each: say with --raw_type which they are of {of_that_size}"
+        )
+    if RAW_TYPES[named] != size:
+        raise ImageError(
+            "RAW_TYPE",
+            f"its values have {size} bytes each, so they are {of_that_size} and not --raw_type {named}",
+        )
+    return named

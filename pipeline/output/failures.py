@@ -19,6 +19,7 @@ PASSING = {
     "ID_FREED",
     "OUT_OF_MEMORY",
     "OUTPUT_BLOCKED",
+    "RAW_TYPE",
 }
 FOLDER = "failed"
 # No failure yet: the image was in a batch that the model hung on, and goes to it alone next time.
