@@ -20,7 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from transforms.errors import ImageError
 from transforms.png_chunks import bare_png, sound_png
 from transforms.signatures import CAMERA_RAW, HEAD_BYTES, format_of
-from transforms.tiff_tags import unread_kind
+from transforms.tiff_tags import BANDS_APART, unread_kind
 
 # Our cap is read from the header before anything is decoded. Pillow's own would warn, or refuse, on top of it.
 PIL.Image.MAX_IMAGE_PIXELS = None
@@ -93,6 +93,11 @@ def _image_class(data: bytes) -> type[ImageFile]:
 def _unsupported(name: str) -> str:
     if name == CAMERA_RAW:
         return "it is a camera raw file, of which a thumbnail would be read; develop it to a TIFF, PNG or JPEG"
+    if name == BANDS_APART:
+        return (
+            "it stores one band after another, and such TIFFs are read in 8 bits and without extra bands only: write "
+            "it with its bands side by side (INTERLEAVE=PIXEL in GDAL), or convert it to PNG"
+        )
     return f"its format is {name}; JPEG, PNG, TIFF, WebP, BMP and GIF are read"
 
 

@@ -19,7 +19,7 @@ from transforms.image_formats import Opener, decoder_errors
 
 # What only maps carry: georeference (GeoTIFF 1.1, section 7), and GDAL's own metadata and value for missing pixels.
 _OF_MAPS = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
-_BITS, _PHOTOMETRIC, _ORIENTATION, _BANDS, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 258, 262, 274, 277, 284, 338, 339
+_PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 262, 274, 339
 # What must be asked for so that a tile gives the lower bytes where it would give the upper ones.
 _OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _LOWER = {f"{bands};16{order}": f"{bands};16{_OTHER[order]}" for bands in ("RGB", "RGBA", "RGBX") for order in _OTHER}
@@ -88,14 +88,8 @@ def turned_upright(pixels: Array, orientation: int) -> Array:
 
 
 def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
-    """Mends what Pillow reads wrongly without a word: signed bytes, 16 bits with white as zero, bands in a row."""
+    """Mends what Pillow reads wrongly without a word: signed bytes, 16 bits with white as zero."""
     tags = image.tag_v2
-    if tags.get(_PLANAR) == 2 and tags.get(_BANDS, 1) > 1 and (set(tags.get(_BITS, ())) != {8} or _EXTRA in tags):
-        reason = (
-            "it stores one band after another, and such TIFFs are read in 8 bits and without extra bands only: write "
-            "it with its bands side by side (INTERLEAVE=PIXEL in GDAL), or convert it to PNG"
-        )
-        raise ImageError("UNSUPPORTED_FORMAT", reason)
     signed = image.mode == "L" and set(tags.get(_SAMPLE_FORMAT, ())) == {2}
     inverted = image.mode == "I;16" and tags.get(_PHOTOMETRIC) == 0
     values, alpha, _ = _all_bits(image, reopen, _BACK.get(orientation(image)))

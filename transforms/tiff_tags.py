@@ -9,10 +9,15 @@ from typing import Final
 
 from transforms.signatures import CAMERA_RAW
 
-_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 259, 262, 330, 50706
-_WANTED = (_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION)
+_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _BANDS, _PLANAR = 254, 258, 259, 262, 277, 284
+_SUB_IFDS, _EXTRA, _DNG_VERSION = 330, 338, 50706
+_WANTED = (
+    _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _BANDS, _PLANAR, _SUB_IFDS, _EXTRA, _DNG_VERSION,
+)  # fmt: skip
 _SENSOR_VALUES = (32803, 34892)  # photometric interpretations: colour filter array, linear raw
 _REDUCED = 1  # the bit of NewSubfileType that stands for a smaller copy of another image
+_ONE_AFTER_ANOTHER = (2,)  # planar configuration
+BANDS_APART: Final = "TIFF of bands one after another"
 # Types of whole numbers, as `struct` names them.
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MAX_ENTRIES = 1024
@@ -42,7 +47,7 @@ Tags = Mapping[int, tuple[int, ...]]
 
 
 def unread_kind(data: bytes) -> str:
-    """What a TIFF is that must not be decoded: `camera raw`, or `TIFF with ... compression`; else `""`.
+    """What a TIFF is that must not be decoded: `camera raw`, `TIFF with ... compression`, ...; else `""`.
 
     Args:
         data: The whole file. Where its first directory is damaged nothing is said of it: decoding shows that.
@@ -52,10 +57,18 @@ def unread_kind(data: bytes) -> str:
     tags = _directory(data, first, order, big=big)
     if _is_raw(tags, [_directory(data, at, order, big=big) for at in tags.get(_SUB_IFDS, ())]):
         return CAMERA_RAW
+    if _has_bands_apart(tags):
+        return BANDS_APART
     compression = next(iter(tags.get(_COMPRESSION, ())), 1)
     if compression in _DECODED:
         return ""
     return f"TIFF with {_OTHERS.get(compression, f'number {compression}')} compression"
+
+
+def _has_bands_apart(tags: Tags) -> bool:
+    """Whether bands lie one after another in a way that Pillow reads wrongly, or not at all: not as 8-bit colours."""
+    apart = tags.get(_PLANAR) == _ONE_AFTER_ANOTHER and tags.get(_BANDS, (1,)) > (1,)
+    return apart and (set(tags.get(_BITS, ())) != {8} or _EXTRA in tags)
 
 
 def _is_raw(tags: Tags, others: list[Tags]) -> bool:
