@@ -102,7 +102,7 @@ def test_bands_one_after_another_are_read_in_eight_bits_only() -> None:
     for compress in ("none", "deflate"):
         assert np.array_equal(samples_of(tiff(picture, interleave="band", compress=compress)).values, picture)
         for odd in (deep(3), deep(2, "uint8"), deep(4, "uint8")):
-            with pytest.raises(ImageError, match="UNSUPPORTED_FORMAT: .*INTERLEAVE=PIXEL"):
+            with pytest.raises(ImageError, match=r"UNSUPPORTED_FORMAT: .*INTERLEAVE=PIXEL"):
                 samples_of(tiff(odd, interleave="band", compress=compress))
 
 
