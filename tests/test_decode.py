@@ -14,7 +14,7 @@ from PIL import Image as PilImage
 from PIL import ImageFile
 
 from pipeline.models import tf_jpeg
-from pipeline.models.tf_jpeg import decode_jpeg
+from pipeline.models.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
 from tests.graph import local_pipeline
 from tests.pictures import as_file, encoded, scene, with_stray_bytes
 from transforms.decode import Decode, decode
@@ -79,6 +79,42 @@ def test_simplejpeg_decodes_without_tensorflow(mode: str, channels: int, tmp_pat
     command = [sys.executable, "-c", script, str(tmp_path / "a.jpg"), str(channels)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     assert done.stdout.strip() == f"(8, 8, {channels}) False"
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_simplejpeg_decodes_as_pillow_does_too(subsampling: str, progressive: bool) -> None:
+    data = as_file(scene(), "JPEG", subsampling=subsampling, progressive=progressive, quality=85)
+    assert np.array_equal(decode(encoded(data), jpeg_decoder=decode_jpeg_as_pillow).pixels, pixels_of(data))
+    grey = as_file(scene(channels=1), "JPEG", progressive=progressive)
+    assert np.array_equal(decode(encoded(grey), jpeg_decoder=decode_jpeg_as_pillow).pixels, pixels_of(grey))
+    stray = with_stray_bytes(data)
+    assert decode_jpeg_as_pillow(stray, 3) is None
+    assert np.array_equal(decode(encoded(stray), jpeg_decoder=decode_jpeg_as_pillow).pixels, pixels_of(data))
+
+
+def promising(data: bytes, height: int, width: int) -> bytes:
+    """The same JPEG with another size in its header."""
+    [at] = [data.index(frame) for frame in (b"\xff\xc0", b"\xff\xc2") if frame in data]
+    return data[: at + 5] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + data[at + 9 :]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_header_that_promises_more_pixels_than_there_are_is_believed_by_no_decoder(progressive: bool) -> None:
+    data = as_file(scene(64, 64), "JPEG", progressive=progressive)
+    for decoder in (None, decode_jpeg_as_pillow, decode_jpeg):
+        with pytest.raises(ImageError, match=r"UNREADABLE.* 12200 x 12200 pixels"):
+            decode(encoded(promising(data, 12200, 12200)), jpeg_decoder=decoder)
+        if decoder:
+            with pytest.raises(ImageError, match="UNREADABLE"):
+                decode(encoded(promising(data, 80, 64)), jpeg_decoder=decoder)
+
+
+def test_jpegs_of_nearly_nothing_are_whole() -> None:
+    for progressive in (False, True):
+        empty = PilImage.new("L", (1600, 1200))
+        data = as_file(empty, "JPEG", quality=1, optimize=True, progressive=progressive)
+        assert pixels_of(data).shape == (1200, 1600, 1)
 
 
 def test_inks_stay_with_pillow_whatever_decoder_is_given() -> None:

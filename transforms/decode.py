@@ -19,11 +19,13 @@ from transforms.value_range import is_opaque, on_background, to_byte_scale
 
 MAX_PIXELS = 150_000_000
 Size = tuple[int, int]
+# How frames of arithmetic coding begin (ITU-T T.81, table B.1).
+_ARITHMETIC = (b"\xff\xc9", b"\xff\xca", b"\xff\xcd", b"\xff\xce")
 # Decodes grey and RGB JPEGs in Pillow's place, to `[H, W, C]` uint8 from the file's bytes and C. Decoders differ:
 # the result of Pillow is `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")`, every pixel; `tf.io.decode_jpeg` as it
 # is uses a faster transform, which is one level off on average and up to eight. That changes about 1% of a trained
-# model's labels, so where training read its images so, a job does too.
-JpegDecoder = Callable[[bytes, int], Array]
+# model's labels, so where training read its images so, a job does too. One that gives None leaves it to Pillow.
+JpegDecoder = Callable[[bytes, int], Array | None]
 
 
 def decode(
@@ -109,14 +111,27 @@ def _file_samples(
     keep = {} if turned == 1 else {"orientation": str(turned)}
     if not isinstance(image, JpegImageFile):
         return read_samples(image, open_image), keep, None
+    _check_holds_pixels(data, width, height)
     on_its_side = upright and turned >= 5
     if fast_scale is not None:
         image.draft(None, fast_scale if on_its_side else fast_scale[::-1])
     full_size = None if image.size == (width, height) else (width, height) if on_its_side else (height, width)
     if jpeg_decoder is not None and not full_size and image.mode in ("L", "RGB"):
         with decoder_errors():
-            return Samples(jpeg_decoder(data, len(image.getbands()))), keep, None
+            values = jpeg_decoder(data, len(image.getbands()))
+        if values is not None:
+            return Samples(values), keep, None
     return read_samples(image, open_image), keep, full_size
+
+
+def _check_holds_pixels(data: bytes, width: int, height: int) -> None:
+    """Refuses a JPEG too short for its header: libjpeg fills what is missing with grey, and Pillow says nothing.
+
+    A block of 8 x 8 pixels takes a Huffman code, and a code a bit; arithmetic coding may take less.
+    """
+    if 8 * len(data) < (width // 8) * (height // 8) and not any(frame in data for frame in _ARITHMETIC):
+        reason = f"its header promises {width} x {height} pixels, more than its {len(data)} bytes can hold"
+        raise ImageError("UNREADABLE", reason)
 
 
 def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixels: int) -> Samples:

@@ -11,7 +11,7 @@ from pipeline.models.find_head import choose_output
 from pipeline.models.keras_model import LoadedModel
 from pipeline.models.model_input import find_input
 from pipeline.models.probe import Probe
-from pipeline.models.tf_jpeg import decode_jpeg
+from pipeline.models.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
 from pipeline.models.trial import Trial
 from pipeline.options import DecodeOptions
 from transforms.argmax import Labeling, label_map
@@ -136,7 +136,7 @@ def decode_as_trained(image: EncodedImage, options: DecodeOptions, resize_filter
         background=options.background,
         upright=options.orientation == "upright",
         max_pixels=options.max_pixels,
-        jpeg_decoder=decode_jpeg if is_of_tensorflow(resize_filter) else None,
+        jpeg_decoder=decode_jpeg if is_of_tensorflow(resize_filter) else decode_jpeg_as_pillow,
     )
 
 

@@ -1,6 +1,5 @@
-"""JPEGs decoded as TensorFlow decodes them, for models whose training read them so."""
+"""JPEGs decoded as training read them: as TensorFlow decodes them, or as Pillow and OpenCV do."""
 
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,8 @@ def decode_jpeg(data: bytes, channels: int, *, threads: int = 0) -> "Array":
     """Decodes a JPEG as `tf.io.decode_jpeg` does with its own settings.
 
     Where simplejpeg is installed it decodes: the same library with the same settings, in three quarters of the time
-    and without TensorFlow. It complains of more than TensorFlow does; then TensorFlow has the last word.
+    and without TensorFlow. It complains of more than TensorFlow does; then that has the last word, unless pixels
+    are missing.
 
     Args:
         data: A grey or RGB file.
@@ -24,17 +24,47 @@ def decode_jpeg(data: bytes, channels: int, *, threads: int = 0) -> "Array":
         threads: What TensorFlow is started with when it is first needed.
 
     Returns:
-        uint8 `[H, W, channels]`. TensorFlow's errors are raised for damaged data.
+        uint8 `[H, W, channels]`. ValueError or TensorFlow's errors are raised for damaged data.
     """
-    simplejpeg = _simplejpeg()
-    if simplejpeg:
-        with suppress(ValueError):
-            return np.asarray(simplejpeg.decode_jpeg(data, _COLORS[channels], fastdct=True))
+    pixels = _by_simplejpeg(data, channels, fastdct=True)
+    if pixels is not None:
+        return pixels
     from pipeline.models.tensorflow_start import start_tensorflow
 
     tf = start_tensorflow(threads=threads)
     # `numpy()` would copy what nobody else holds.
     return np.asarray(tf.io.decode_jpeg(data, channels=channels))
+
+
+def decode_jpeg_as_pillow(data: bytes, channels: int) -> "Array | None":
+    """Decodes a JPEG as Pillow and `cv2.imread` do, but for one whose pixels are not all there.
+
+    They fill what is missing with grey and say nothing. simplejpeg tells, and takes less time.
+
+    Args:
+        data: A grey or RGB file.
+        channels: 1 or 3, as many as the file has.
+
+    Returns:
+        uint8 `[H, W, channels]`; None where simplejpeg is not installed, or complains of what costs no pixel.
+
+    Raises:
+        ValueError: The data ends before the pixels do.
+    """
+    return _by_simplejpeg(data, channels, fastdct=False)
+
+
+def _by_simplejpeg(data: bytes, channels: int, *, fastdct: bool) -> "Array | None":
+    """Pixels; None where another decoder must judge. ValueError where pixels are missing: others make them up."""
+    simplejpeg = _simplejpeg()
+    if simplejpeg is None:
+        return None
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, _COLORS[channels], fastdct=fastdct))
+    except ValueError as error:
+        if "premature end" in str(error).lower():
+            raise
+        return None
 
 
 @cache

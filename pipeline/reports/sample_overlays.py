@@ -10,7 +10,7 @@ from pipeline.inputs.ids import encode_id
 from pipeline.inputs.read import reread
 from pipeline.job import Job
 from pipeline.models.cores import share_cores
-from pipeline.models.tf_jpeg import decode_jpeg
+from pipeline.models.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
 from pipeline.output.ours import SAMPLE_TEXT
 from pipeline.output.outcome import Outcome
 from pipeline.output.tree import overwrite
@@ -82,7 +82,7 @@ def decode_for(job: Job) -> partial[Image]:
         upright=options.orientation == "upright",
         max_pixels=options.max_pixels,
         fast_scale=size if options.fast_decode else None,
-        jpeg_decoder=_tf_decoder(spec) if is_of_tensorflow(spec.resize_filter) else None,
+        jpeg_decoder=_tf_decoder(spec) if is_of_tensorflow(spec.resize_filter) else decode_jpeg_as_pillow,
     )
 
 
