@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 
 
 class _NotWanted(logging.Filter):
@@ -27,3 +28,6 @@ def quiet(*, debug: bool = False) -> None:
     # Beam logs every failed bundle with its traceback; the run's own last words name the cause.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     logging.getLogger("google").setLevel(logging.ERROR)
+    # What Pillow thinks of an image belongs into that image's failure, if it is one.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"PIL\.")

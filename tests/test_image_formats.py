@@ -1,8 +1,11 @@
 """What is let in, what is refused and why: damage, bombs, foreign files."""
 
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -129,6 +132,27 @@ def test_signatures_alone_are_not_images() -> None:
             ("UNREADABLE", "its data is damaged, cut short or of a kind that Pillow cannot read"),
             ("UNREADABLE", "the PNG data is damaged or cut short: a checksum does not fit, or the end is missing"),
         ]
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "jpeg"])
+def test_libtiff_keeps_to_itself_what_it_thinks_of_a_file(
+    compression: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(as_file(scene(), "TIFF", compression=compression))
+    data[200:1200] = (byte ^ 0x5A for byte in data[200:1200])
+    with suppress(ImageError):
+        load(bytes(data))
+    assert capfd.readouterr().err == ""
+
+
+def test_pillow_s_log_and_warnings_stay_off_the_terminal() -> None:
+    script = (
+        "import logging, warnings; from pipeline.quiet import quiet; quiet();"
+        "logging.getLogger('PIL.TiffImagePlugin').error('more samples');"
+        "warnings.warn_explicit('malformed', UserWarning, 'x.py', 1, module='PIL.JpegImagePlugin')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, check=True, text=True)
+    assert done.stderr == ""
 
 
 def test_our_own_memory_runs_out_as_such() -> None:

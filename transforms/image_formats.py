@@ -4,10 +4,12 @@ The format is told by content, never by name, and its Pillow class is called dir
 the bytes to every plugin that is installed, and complains of large images through process-wide warnings.
 """
 
+import ctypes
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 
+import PIL._imaging
 import PIL.Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -22,6 +24,19 @@ from transforms.png_chunks import bare_png, sound_png
 from transforms.signatures import CAMERA_RAW, HEAD_BYTES, format_of
 from transforms.tiff_tags import BANDS_APART, unread_kind
 
+
+def _silence_libtiff() -> None:
+    """Keeps libtiff from writing to the console what it thinks of a file, thread by thread and quoting its values.
+
+    What it cannot decode raises an exception all the same. Where it is built into Pillow it cannot be reached.
+    """
+    library = ctypes.CDLL(PIL._imaging.__file__)
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        with suppress(AttributeError):
+            getattr(library, name)(None)
+
+
+_silence_libtiff()
 # Our cap is read from the header before anything is decoded. Pillow's own would warn, or refuse, on top of it.
 PIL.Image.MAX_IMAGE_PIXELS = None
 

@@ -1,5 +1,6 @@
 """JPEGs decoded as training read them: as TensorFlow decodes them, or as Pillow and OpenCV do."""
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +10,16 @@ if TYPE_CHECKING:
     from transforms.elements import Array
 
 _COLORS = {1: "GRAY", 3: "RGB"}
+# libjpeg's first complaint, in front of the marker that ends the image: all pixels have been decoded without one.
+_BEHIND_PIXELS = re.compile("extraneous bytes before marker 0xd9")
 
 
 def decode_jpeg(data: bytes, channels: int, *, threads: int = 0) -> "Array":
     """Decodes a JPEG as `tf.io.decode_jpeg` does with its own settings.
 
     Where simplejpeg is installed it decodes: the same library with the same settings, in three quarters of the time
-    and without TensorFlow. It complains of more than TensorFlow does; then that has the last word, unless pixels
-    are missing.
+    and without TensorFlow, which has the last word of what it cannot read. A file whose pixels are not all there is
+    damaged, though TensorFlow fills them with grey.
 
     Args:
         data: A grey or RGB file.
@@ -46,7 +49,7 @@ def decode_jpeg_as_pillow(data: bytes, channels: int) -> "Array | None":
         channels: 1 or 3, as many as the file has.
 
     Returns:
-        uint8 `[H, W, channels]`; None where simplejpeg is not installed, or complains of what costs no pixel.
+        uint8 `[H, W, channels]`; None where simplejpeg is not installed, or cannot read it.
 
     Raises:
         ValueError: The data ends before the pixels do.
@@ -55,7 +58,10 @@ def decode_jpeg_as_pillow(data: bytes, channels: int) -> "Array | None":
 
 
 def _by_simplejpeg(data: bytes, channels: int, *, fastdct: bool) -> "Array | None":
-    """Pixels; None where another decoder must judge. ValueError where pixels are missing: others make them up."""
+    """Pixels; None where another decoder must judge. ValueError where pixels are missing: others make them up.
+
+    Bytes that are too many cost no pixel; TensorFlow would only tell the console.
+    """
     simplejpeg = _simplejpeg()
     if simplejpeg is None:
         return None
@@ -64,7 +70,9 @@ def _by_simplejpeg(data: bytes, channels: int, *, fastdct: bool) -> "Array | Non
     except ValueError as error:
         if "premature end" in str(error).lower():
             raise
-        return None
+        if not _BEHIND_PIXELS.search(str(error)):
+            return None
+    return np.asarray(simplejpeg.decode_jpeg(data, _COLORS[channels], fastdct=fastdct, strict=False))
 
 
 @cache
