@@ -1,5 +1,7 @@
 """Input scalings against Keras's own, on numpy and TensorFlow alike."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from tests.pictures import scene
 from transforms.elements import Array
 from transforms.errors import RunError
 from transforms.normalize import NAMED, normalize, parse_normalization
+from transforms.value_range import to_byte_scale
 
 
 def batch(channels: int = 3) -> Array:
@@ -67,3 +70,11 @@ def test_nonsense_is_refused_with_its_value(text: str) -> None:
 def test_scalings_for_other_channels_are_refused(channels: int) -> None:
     with pytest.raises(RunError, match=f"3 channels.*{channels}"):
         normalize(batch(channels), NAMED["caffe"])
+
+
+def test_sixteen_bit_values_can_be_fed_as_they_are_stored() -> None:
+    stored = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    fed = normalize(to_byte_scale(stored), parse_normalization("0/0.0038910506"))
+    assert np.abs(fed - stored).max() < 0.005
+    assert np.array_equal(fed.astype(np.uint16), stored)  # as for a model that takes whole numbers
+    assert "`0/0.0038910506`" in (Path(__file__).parents[1] / "docs/formats.md").read_text(encoding="utf-8")

@@ -63,9 +63,7 @@ def _image_bytes(features: Features, key: str, record: Record) -> bytes:
         raise
 
 
-def _no_file(
-    image_id: str, source: Source, data: bytes, features: Features, options: ReadOptions
-) -> EncodedImage:
+def _no_file(image_id: str, source: Source, data: bytes, features: Features, options: ReadOptions) -> EncodedImage:
     """A raw tensor; what is neither that nor known is left to the decoder to refuse."""
     # Asked first: a tensor in an envelope may have as many bytes as one of another type.
     if reason := misread_image(data):
