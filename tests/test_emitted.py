@@ -1,13 +1,21 @@
 from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pipeline.job import make_job
+from pipeline.main import run_options
+from tests.numpy_engine import command, numpy_probe
 from tests.scored import batch, whole
 from transforms.argmax import Labeling, label_map
+from transforms.class_table import ClassInfo, ClassTable
 from transforms.elements import Array, LabelMap
 from transforms.emitted import assumed_note, emits_ids, lookup, two_meanings
 from transforms.errors import ImageError
+from transforms.head import Head
+from transforms.palettes import generate_colors
 
 
 def mask_of(emitted: Sequence[int], labeling: Labeling) -> Array:
@@ -57,6 +65,23 @@ def test_a_person_is_told_where_values_have_two_meanings() -> None:
 def test_what_is_neither_is_an_error_of_the_image(table: tuple[int, ...], are_ids: bool, wrong: int) -> None:
     with pytest.raises(ImageError, match=f"emitted class {wrong}, which its class table does not have"):
         mask_of((table[0] if are_ids else 0, wrong), Labeling("ids", table, emits_ids=are_ids))
+
+
+@pytest.mark.parametrize(
+    ("seen", "ids", "noted"),
+    [((1, 7), True, False), ((1, 2), False, True), ((0, 1), False, False), ((), False, True)],
+)
+def test_what_the_probe_gave_decides_for_the_whole_output(seen: tuple[int, ...], *, ids: bool, noted: bool) -> None:
+    options = run_options(command("in", "out"))
+    probe = replace(numpy_probe(options.model, SimpleNamespace(digest="")), head=Head("ids"), seen_ids=seen)  # type: ignore[arg-type]
+    colors = generate_colors(3)
+    table = ClassTable(tuple(ClassInfo(c, i, f"c{c}", colors[c]) for c, i in enumerate((1, 2, 7))), "a table")
+    job = make_job(options, "run", probe, table)
+    assert job.labeling.emits_ids == ids
+    assert ("model emits" in job.settings) == ids
+    assert [note for note in job.table.notes if "taken for channels" in note] == list(job.table.notes)
+    assert len(job.table.notes) == noted
+    assert make_job(options, "run", probe, job.table).table == job.table
 
 
 def test_lookup_of_large_ids() -> None:

@@ -2,7 +2,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from pipeline.models import keras_model
 from pipeline.models.keras_loader import _outputs
 from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model, told_apart
 from pipeline.models.tensorflow_start import check_devices
@@ -268,6 +269,17 @@ def test_saved_models_without_a_signature_say_what_to_do(tmp_path: Path) -> None
     tf.saved_model.save(tf.Module(), str(tmp_path / "m"))
     with pytest.raises(RunError, match=r"serving_default.*model\.export"):
         loaded_from(tmp_path / "m")
+
+
+def test_a_model_without_room_in_memory_is_the_models_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(unet(keras), tmp_path / "m.keras")
+
+    def full(*_: Any) -> NoReturn:
+        raise MemoryError("9 TB")
+
+    monkeypatch.setattr(keras_model, "load_keras", full)
+    with pytest.raises(RunError, match=r"m\.keras: it does not fit into this machine's memory \(9 TB\)"):
+        loaded_from(path)
 
 
 def test_a_model_that_keras_cannot_build_is_one_short_message(tmp_path: Path) -> None:

@@ -162,6 +162,11 @@ def test_native_needs_a_free_size() -> None:
         probe_model(fake(spread), replace(SCALED, resize="native"))
 
 
+def test_planes_that_no_memory_holds_are_refused_before_they_are_drawn() -> None:
+    with pytest.raises(RunError, match=r"planes of 1000000 x 2000000 pixels and 3 .* 288,000 GB of memory"):
+        probe_model(fake(spread, (None, 1_000_000, 2_000_000, 3)), SCALED)
+
+
 @pytest.mark.parametrize("stride", STRIDES)
 def test_a_size_that_is_tried_tells_its_stride_from_twice_that(stride: int) -> None:
     for side in trial_size(stride):
@@ -271,6 +276,13 @@ def test_whatever_a_model_raises_is_told_in_one_line(shape: tuple[int | None, ..
 def test_the_batch_stays_an_axis_of_its_own() -> None:
     with pytest.raises(RunError, match=r"for a batch of 2, .*keras.ops.reshape\(model.output, \(-1, 32, 48, 2\)\)"):
         probe_model(fake(lambda batch: spread(batch).reshape(-1, 2)), SCALED)
+
+
+def test_the_ids_that_a_model_gave_are_kept() -> None:
+    probe = probe_model(fake(lambda batch: np.where(batch[..., 0] > 0.5, 255, 7)), SCALED)
+    assert probe.seen_ids == (7, 255)
+    assert Probe.from_json(probe.to_json()) == probe
+    assert probe_model(fake(spread), SCALED).seen_ids == ()
 
 
 def test_bfloat16_is_a_floating_type() -> None:

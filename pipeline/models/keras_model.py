@@ -87,7 +87,7 @@ def load(file: ModelFile, options: ModelOptions) -> LoadedModel:
     """Loads a model without compiling its loss; no code from the file runs unless `options.trust`.
 
     Raises:
-        RunError: The model is not safe to load, needs classes that are not there, or is damaged.
+        RunError: The model is not safe to load, needs classes that are not there or more memory, or is damaged.
     """
     check_safety(file, trust=options.trust)
     facts = file_facts(file)

@@ -1,5 +1,6 @@
 """Runs a model as it was loaded, without compiling it: for finding out about it, not for speed."""
 
+import os
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,11 @@ from pipeline.models.model_errors import model_failure, reason_of
 from pipeline.models.model_input import InputFacts
 from pipeline.models.tensorflow_start import start_tensorflow
 from transforms.elements import Array
+from transforms.errors import RunError
 from transforms.normalize import Normalization, normalize
+
+# Three arrays of float64 are alive at once while a value is drawn.
+_BYTES_DRAWN = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +88,17 @@ class Trial:
 
 
 def synthetic_planes(count: int, height: int, width: int, channels: int) -> Array:
-    """Seeded float32 planes `[N, h, w, C]` of 0..255: flat blocks with noise over them, edges of every contrast."""
+    """Seeded float32 planes `[N, h, w, C]` of 0..255: flat blocks with noise over them, edges of every contrast.
+
+    Raises:
+        RunError: This machine has no memory for them.
+    """
+    needed = _BYTES_DRAWN * count * height * width * channels
+    if needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        raise RunError(
+            f"The model takes planes of {height} x {width} pixels and {channels} channels: to try {count} needs "
+            f"{needed / 1e9:,.0f} GB of memory, more than there is. Export the model with a smaller input."
+        )
     random = np.random.default_rng(0)
     blocks = random.uniform(0, 255, (count, -(-height // 16), -(-width // 16), channels))
     planes = blocks.repeat(16, axis=1).repeat(16, axis=2)[:, :height, :width]
