@@ -24,6 +24,8 @@ from transforms.garbage import starting_up
 ABOUT_MERGE = """Report on an output whose parts (maskbeam run --part I/N) are all done.
 Their options are kept in it, but not whose code may run here: --trust_model, with --model and
 --custom_objects, is typed again, and so are flags of Beam."""
+ABOUT_CLEAN = """List the masks of inputs that the last run no longer found, and remove them with their products.
+Without --yes it asks at a terminal, and elsewhere only lists."""
 HELP = f"""usage: maskbeam COMMAND [options]
 
 Batch semantic segmentation with Keras models.
@@ -33,6 +35,7 @@ commands:
   inspect   look at a model and how it wants its input
   merge     report on an output that was made in parts
   verify    check a whole output against its own records
+  clean     list or remove the masks of inputs that are gone
   demo      make sample images and segment them
 
 `maskbeam COMMAND --help` tells more; `maskbeam --version` the version.
@@ -73,6 +76,7 @@ def _command(argv: list[str]) -> int:
         "inspect": _inspect,
         "merge": _merge,
         "verify": _verify,
+        "clean": _clean,
         "demo": _demo,
     }
     word = argv[0] if argv else "--help"
@@ -148,6 +152,17 @@ def _verify(argv: list[str]) -> int:
     from pipeline.output.verify import verify
 
     return verify(output)
+
+
+def _clean(argv: list[str]) -> int:
+    parser = Parser("maskbeam clean", ABOUT_CLEAN)
+    parser.add_argument("output", metavar="DIR", help="the output folder of a run")
+    parser.add_argument("--yes", action="store_true", help="remove them, and ask nothing")
+    parser.add_argument("--all_inputs", action="store_true", help="also masks that other commands' --input made")
+    values = parser.parse(argv)
+    from pipeline.output.clean import ask_at_terminal, clean
+
+    return clean(values.output, yes=values.yes, all_inputs=values.all_inputs, ask=ask_at_terminal())
 
 
 @starting_up()

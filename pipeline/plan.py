@@ -231,6 +231,8 @@ def record_of(job: Job) -> bytes:
     """What a run leaves about itself in its output."""
     record = {
         "settings": job.settings,
+        # Of a sample nobody can say which inputs are gone.
+        "inputs": None if job.options.read.limit is not None else job.tree.inputs,
         "probe": json.loads(job.probe.to_json()),
         "model_options": _model_options(job.options.model),
     }

@@ -4,7 +4,6 @@ import shlex
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -26,7 +25,7 @@ from pipeline.options import ModelOptions, ReadOptions, RunOptions
 from pipeline.output.begin import begin_output, end_output
 from pipeline.output.lease import Lease
 from pipeline.output.lease_file import TakenOverError
-from pipeline.output.ours import delete_staged, remove_empty
+from pipeline.output.ours import delete_staged, new_run, remove_empty
 from pipeline.output.parts import lock_of, rivals_of
 from pipeline.plan import Command, FindProbe, Plan, check_command, make_plan, probe_file
 from pipeline.preview import fast_decode_agreement, output_size
@@ -59,7 +58,7 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         RunError: The command is wrong; nothing was done.
     """
     command = check_command(options)
-    name = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
+    name = new_run()
     if options.dry_run:
         plan = make_plan(command, name, find_probe=find_probe or _probe_here(command))
         return _describe(plan, make_loader or engine_loader)
@@ -195,6 +194,7 @@ def _conclude(job: Job) -> int:
         too_many=ended["too_many"],
         refused=ended["refused"],
         independent=statistics.independent,
+        other_masks=ended.get("other_masks"),
     )
     print(closing_summary(ending, summarize(job.table, statistics)))  # noqa: T201
     if job.options.read.part:

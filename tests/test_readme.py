@@ -25,11 +25,11 @@ def commands() -> Iterator[tuple[str, list[str]]]:
             if words.startswith("maskbeam ") and block.language in ("sh", "bash", "console"):
                 yield block.page.name, shlex.split(words, comments=True)[1:]
     for page in PAGES:
-        for span in re.findall(r"`maskbeam (run|inspect|verify|demo) (@?[\w./]+)`", prose(page)):
+        for span in re.findall(r"`maskbeam (run|inspect|verify|clean|demo) (@?[\w./]+)`", prose(page)):
             yield page.name, list(span)
 
 
-OTHERS = {"--help", "--version"}
+OTHERS = {"--help", "--version", "--yes", "--all_inputs"}
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +50,10 @@ def test_command_is_understood(page: str, words: list[str], monkeypatch: pytest.
         "pipeline.run.run",
         "pipeline.inspection.inspect_model.inspect",
         "pipeline.output.verify.verify",
+        "pipeline.output.clean.clean",
         "pipeline.sample.demo.demo",
     ):
-        monkeypatch.setattr(function, lambda *_: 0)
+        monkeypatch.setattr(function, lambda *_, **__: 0)
     assert main([*words]) == 0, f"{page}: maskbeam {shlex.join(words)}"
 
 

@@ -1,11 +1,15 @@
 """Frees ids from masks whose sources are no inputs any more, so that the next run gives them to those that are."""
 
 import json
+import logging
 
 from pipeline.inputs.ids import encode_id
 from pipeline.job import Job
+from pipeline.output.orphans import is_behind_link
 from pipeline.output.ours import report_files
 from pipeline.reports.totals import FREED
+
+_log = logging.getLogger(__name__)
 
 
 def free_ids(job: Job) -> None:
@@ -29,5 +33,9 @@ def _free(job: Job, image_id: str) -> None:
     record = tree.record.format(name)
     products = {f"color/{name}.png", f"overlay/{name}.jpg", f"confidence/{name}.png", *of_classes} - {record}
     # The record last: as long as it is there, all of this is done again.
-    for path in (*sorted(products), record):
+    paths = (*sorted(products), record)
+    if any(is_behind_link(tree.root, path) for path in paths):
+        _log.warning("files of an id that was freed lie behind a link, and stay there; remove them, and run again")
+        return
+    for path in paths:
         tree.storage.delete(tree.uri(path))

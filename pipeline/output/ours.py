@@ -7,6 +7,8 @@ are removed within an open folder, so that one that is exchanged for a link mean
 import os
 import re
 import shutil
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +40,11 @@ SAMPLE_TEXT = {TEXT_KEY: '{"sample":true}'}
 def is_own(folder: str, below: str) -> bool:
     """Whether maskbeam makes files of this name below a folder of the output."""
     return re.fullmatch(NAMES[folder], below, re.DOTALL) is not None
+
+
+def new_run() -> str:
+    """The name of a run that begins now; none is like another."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
 
 
 def is_run(name: str) -> bool:

@@ -1,29 +1,25 @@
 """`maskbeam verify`: checks a whole output against its own records, pixel by pixel."""
 
-import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
-import numpy as np
-
 from pipeline.inputs.ids import encode_id
 from pipeline.job import fingerprint
-from pipeline.output.claim import TEXT_KEY, Claim, parse_claim
+from pipeline.output.claim import TEXT_KEY
+from pipeline.output.orphans import FOLDERS, Images, claim_of, digest_of
 from pipeline.output.tree import RECORD, SUCCESS
 from pipeline.output.verify_image import Checked, Made, check_image
 from pipeline.output.verify_reports import Row, compare_reports, image_rows, read_json, row_differs
 from pipeline.reports.wording import count
-from pipeline.storage import Listed, NotFound, Storage, absolute, join, open_storage
-from transforms.encode import read_text
+from pipeline.storage import Listed, Storage, absolute, join, open_storage
 from transforms.statistics import PixelStatistics
 
 _SHOWN = 100
 _THREADS = 8
 _BATCH = 512
-_FOLDERS = ("masks", "binary", "color", "confidence", "overlay")
 
 
 class _Findings:
@@ -39,22 +35,6 @@ class _Findings:
     def orphan(self, path: str) -> None:
         self.orphans += 1
         _say(f"ORPHAN    {path}", self.orphans)
-
-
-class _Images:
-    """The images whose masks were decoded: their names and their masks' texts as digests, eight bytes each."""
-
-    def __init__(self, names: Sequence[int], texts: Sequence[int]) -> None:
-        order = np.argsort(np.array(names, np.uint64))
-        self._names, self._texts = (np.array(digests, np.uint64)[order] for digests in (names, texts))
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def text(self, name: str) -> int | None:
-        """The digest of the text of an image's mask, or None for an image that is not among these."""
-        at = int(np.searchsorted(self._names, np.uint64(_digest(name))))
-        return int(self._texts[at]) if at < len(self) and int(self._names[at]) == _digest(name) else None
 
 
 def verify(output: str) -> int:
@@ -88,19 +68,19 @@ def verify(output: str) -> int:
     return 1 if findings.differences else 0
 
 
-def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[PixelStatistics, _Images]:
+def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[PixelStatistics, Images]:
     total, names, texts = PixelStatistics.zero(made.table.ids), array("Q"), array("Q")
     rows = image_rows(storage, root)
     check = partial(_check_row, storage, root, made)
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(rows, _BATCH)):
-            names.extend(_digest(encode_id(row.image_id)) for row in batch)
+            names.extend(digest_of(encode_id(row.image_id)) for row in batch)
             for checked in pool.map(check, batch):
-                texts.append(_digest(checked.text))
+                texts.append(digest_of(checked.text))
                 total += checked.statistics or PixelStatistics.zero()
                 for text in checked.differences:
                     findings.difference(text)
-    return total, _Images(names, texts)
+    return total, Images(names, texts)
 
 
 def _check_row(storage: Storage, root: str, made: Made, row: Row) -> Checked:
@@ -112,7 +92,7 @@ def _check_row(storage: Storage, root: str, made: Made, row: Row) -> Checked:
     return checked
 
 
-def _check_files(storage: Storage, root: str, made: Made, images: _Images, findings: _Findings) -> None:
+def _check_files(storage: Storage, root: str, made: Made, images: Images, findings: _Findings) -> None:
     """Tells files that no row claims from those of another model or other options, and looks at masks' metadata."""
     for listed in _files(storage, root):
         path = listed.uri[len(root) + 1 :]
@@ -120,10 +100,10 @@ def _check_files(storage: Storage, root: str, made: Made, images: _Images, findi
         text = None if name is None else images.text(name)
         if name is not None and text is not None:
             shown = (listed.metadata or {}).get(TEXT_KEY)
-            if shown is not None and path == made.record.format(name) and _digest(shown) != text:
+            if shown is not None and path == made.record.format(name) and digest_of(shown) != text:
                 findings.difference(f"{path} says something else in its metadata than inside")
             continue
-        claim = _claim(storage, join(root, path))
+        claim = claim_of(storage, join(root, path))
         if claim is None or claim.fingerprint != made.fingerprint:
             findings.difference(f"{path} is not of this model and these options, and no row of the report claims it")
         else:
@@ -131,7 +111,7 @@ def _check_files(storage: Storage, root: str, made: Made, images: _Images, findi
 
 
 def _files(storage: Storage, root: str) -> Iterator[Listed]:
-    for folder in _FOLDERS:
+    for folder in FOLDERS:
         yield from storage.list(f"{root}/{folder}/")
 
 
@@ -145,17 +125,6 @@ def _name(path: str, made: Made) -> str | None:
         if named not in made.binary:
             return None
     return below.rpartition(".")[0]
-
-
-def _claim(storage: Storage, uri: str) -> Claim | None:
-    try:
-        return parse_claim(read_text(storage.read(uri)).get(TEXT_KEY))
-    except NotFound:
-        return None
-
-
-def _digest(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
 
 
 def _conclude(root: str, images: int, findings: _Findings) -> None:

@@ -32,8 +32,11 @@ class Row(NamedTuple):
     @property
     def place(self) -> str:
         """Digest of where the source lies; with --anonymous_ids the report holds nothing else."""
-        where = self.source.where
-        return where if _PLACE.fullmatch(where) else self.source.place
+        return _place(self.source.where)
+
+
+def _place(where: str) -> str:
+    return where if _PLACE.fullmatch(where) else Source(where, "").place
 
 
 def read_json(storage: Storage, root: str, path: str) -> dict[str, Any]:
@@ -83,16 +86,27 @@ def row_differs(row: Row, checked: Checked, made: Made) -> bool:
     return tuple(next(csv.reader(io.StringIO(line, newline="")))) != row.cells
 
 
-def failure_codes(storage: Storage, root: str) -> Counter[str]:
-    """How many failures of each code the failures report lists."""
-    codes: Counter[str] = Counter()
+class Failed(NamedTuple):
+    """A line of the failures report: its code, and the digest of where the source lies."""
+
+    code: str
+    place: str
+
+
+def failures(storage: Storage, root: str) -> Iterator[Failed]:
+    """The lines of the failures report, all of its shards."""
     for uri in report_files(storage, root, "failures.jsonl"):
         with storage.open(uri) as lines:
             try:
-                codes.update(json.loads(line)["code"] for line in lines)
+                for values in map(json.loads, lines):
+                    yield Failed(values["code"], _place(values["where"]))
             except (ValueError, TypeError, KeyError):
                 raise _damaged(uri) from None
-    return codes
+
+
+def failure_codes(storage: Storage, root: str) -> Counter[str]:
+    """How many failures of each code the failures report lists."""
+    return Counter(failed.code for failed in failures(storage, root))
 
 
 def compare_reports(

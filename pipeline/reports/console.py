@@ -1,5 +1,6 @@
 """What a person reads at the end of a run: ten lines, give or take what failed."""
 
+import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Ending:
         too_many: Whether more inputs failed than it allows.
         refused: Whether the warnings make the run a failure.
         independent: Whether classes overlap, so that shares may add up to more than 100%.
+        other_masks: Masks in the output that are of no input of this run; None where that cannot be told.
     """
 
     output: str
@@ -47,6 +49,7 @@ class Ending:
     too_many: bool = False
     refused: bool = False
     independent: bool = False
+    other_masks: int | None = None
 
 
 def closing_summary(ending: Ending, classes: Sequence[ClassSummary]) -> str:
@@ -60,6 +63,7 @@ def closing_summary(ending: Ending, classes: Sequence[ClassSummary]) -> str:
         *_titled("Failed", _failure_lines(ending)),
         *_titled("Warning", ending.warnings),
         "Output   " + f"{ending.output.rstrip('/')}/ with {', '.join(ending.folders)}",
+        *_titled("", _other_lines(ending)),
         _verdict(ending),
     ]
     return "\n".join(lines)
@@ -78,6 +82,17 @@ def _images(ending: Ending) -> str:
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:
     return [(_INDENT if i else title.ljust(len(_INDENT))) + line for i, line in enumerate(lines)]
+
+
+def _other_lines(ending: Ending) -> list[str]:
+    if not ending.other_masks:
+        return []
+    masks = count(ending.other_masks, "mask")
+    of_them = "it" if ending.other_masks == 1 else "them"
+    return [
+        f"besides {masks} of no input of this run, as of inputs that are gone: "
+        f"`maskbeam clean {shlex.quote(ending.output.rstrip('/'))}` lists {of_them}"
+    ]
 
 
 def _class_lines(classes: Sequence[ClassSummary], ending: Ending) -> list[str]:
