@@ -33,10 +33,9 @@ Done."""
 
 
 def test_masks_of_no_input_are_told() -> None:
+    told = "besides 3 masks of no input of this run, as of inputs that are gone: `maskbeam clean out` lists them"
     lines = closing_summary(replace(CLEAN, other_masks=3), CLASSES).splitlines()
-    assert lines[-2] == (
-        "         besides 3 masks of no input of this run, as of inputs that are gone: `maskbeam clean out` lists them"
-    )
+    assert lines[-2] == f"         {told}"
     assert closing_summary(replace(CLEAN, other_masks=0), CLASSES) == closing_summary(CLEAN, CLASSES)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.output import write
+from pipeline.output.process import identity
 from pipeline.output.verify import verify
 from tests import numpy_engine
 from tests.numpy_engine import command, run_numpy
@@ -177,7 +178,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
 def test_two_runs_into_one_output_are_refused_while_the_first_lives(tmp_path: Path) -> None:
     out, inputs = tmp_path / "out", images(tmp_path)
     out.mkdir()
-    lease = {"run": "first", "host": "elsewhere", "pid": 1, "expires": time.time() + 600}
+    lease = {"run": "first", "host": "elsewhere", "pid": 1, "expires": time.time() + 50}
     (out / ".lock.json").write_text(json.dumps(lease))
     with pytest.raises(RunError, match="run first"):
         run(inputs, out)
@@ -185,12 +186,12 @@ def test_two_runs_into_one_output_are_refused_while_the_first_lives(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "lease", [{"host": "elsewhere", "expires": 1}, {"host": os.uname().nodename, "pid": 2**22 + 1}]
+    "lease", [{"host": "elsewhere", "expires": 1}, {"host": os.uname().nodename, **identity(), "start": 1}]
 )
 def test_a_lease_that_a_dead_run_left_is_taken_over(tmp_path: Path, lease: dict[str, Any]) -> None:
     out, inputs = tmp_path / "out", images(tmp_path)
     out.mkdir()
-    (out / ".lock.json").write_text(json.dumps({"run": "dead", "pid": 1, "expires": time.time() + 600} | lease))
+    (out / ".lock.json").write_text(json.dumps({"run": "dead", "pid": 1, "expires": time.time() + 50} | lease))
     assert run(inputs, out) == 0
     assert not (out / ".lock.json").exists()
 
@@ -262,8 +263,9 @@ def test_success_is_gone_while_a_rerun_works_and_comes_last(tmp_path: Path, monk
 
 def test_what_a_dead_run_left_half_written_is_cleared_away(tmp_path: Path) -> None:
     out, inputs = tmp_path / "out", images(tmp_path)
-    (out / ".tmp/dead").mkdir(parents=True)
-    (out / ".tmp/dead/0123").write_bytes(b"half")
+    half = out / ".tmp/20260101-000000-abcdef/0123"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
     assert run(inputs, out) == 0
     assert not [path for path in (out / ".tmp").rglob("*") if path.is_file()]
 

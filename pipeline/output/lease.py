@@ -203,8 +203,8 @@ class Lease:
             return held, version
         if expires_of(held) > now + 2 * LEASE_SECONDS:
             raise RunError(
-                f"{uri} says that a run ({whereabouts(held, now)}) holds this output for longer than a run may: the "
-                "file is damaged, or a clock is wrong; if nothing writes there, remove that file"
+                f"{uri} says that {named(held)} ({whereabouts(held, now)}) holds this output for longer than a run "
+                "may: the file is damaged, or a clock is wrong; if nothing writes there, remove that file"
             )
         raise RunError(
             f"{named(held)} ({whereabouts(held, now)}) is writing to this output; wait for it, or choose another "
