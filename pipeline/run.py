@@ -185,6 +185,7 @@ def _conclude(job: Job) -> int:
         job.options.output.path,
         _folders(job),
         counts,
+        left_out=ended["left_out"],
         skipped=ended["skipped"],
         seconds=ended["seconds"],
         failures=ended["failures"],

@@ -1,6 +1,6 @@
 """A storage that fails now and then, for soak tests on local files: what `FakeGcs` does to objects."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -22,9 +22,9 @@ class FaultyStorage:
     inner: Storage
     faults: Faults
 
-    def list(self, pattern: str) -> Iterator[Listed]:
+    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         self._before("list", pattern)
-        for found in self.inner.list(pattern):
+        for found in self.inner.list(pattern, special=special):
             self._before("next", found.uri)
             yield found
 

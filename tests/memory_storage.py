@@ -1,6 +1,6 @@
 """A storage in a dict, for tests of what is built on storage."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from io import BytesIO
 from typing import BinaryIO
 
@@ -12,7 +12,7 @@ class MemoryStorage:
         self.files: dict[str, tuple[bytes, int]] = {}
         self._versions = 0
 
-    def list(self, pattern: str) -> Iterator[Listed]:
+    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         for uri, (data, version) in sorted(self.files.items()):
             if uri.startswith(pattern):
                 yield Listed(uri, len(data), str(version))

@@ -1,8 +1,9 @@
 """Which inputs a pattern means, how they are cut into chunks, and samples of them."""
 
 import os
+import socket
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pipeline.inputs.sampling import sample
 from pipeline.options import ReadOptions
 from pipeline.storage.local_storage import LocalStorage
 from tests.shard_files import examples, png, write_shard, write_tree
-from transforms.elements import Chunk, EncodedImage, Entry
+from transforms.elements import Chunk, EncodedImage, Entry, Found
 from transforms.errors import RunError
 
 OPTIONS = ReadOptions()
@@ -84,13 +85,40 @@ def test_the_root_as_a_match_shows_it(pattern: str, uri: str, root: str) -> None
     assert root_of(pattern, uri) == root
 
 
-def test_files_of_other_kinds_are_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_tree(tmp_path, ["a.jpg", "b"])
-    write_tree(tmp_path, ["README.md", "x/Thumbs.db", "labels.json", "list.csv", "notes.docx"], b"text")
-    assert ids(tmp_path) == ["a", "b"]
-    assert "neither images nor shards" in caplog.text
-    assert "1 .docx" in caplog.text
-    assert "notes" not in caplog.text
+def listed(chunks: Iterable[Chunk]) -> Found:
+    return Found.sum(chunk.listed for chunk in chunks if chunk.listed)
+
+
+def test_files_of_other_kinds_are_left_out_and_counted(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["a.jpg", "b", "x/c.png"])
+    write_tree(tmp_path, ["README.md", "x/y.MD", "labels.json", "notes.docx", "scan.miller", "miller"], b"text")
+    write_tree(tmp_path, ["1.2.840", "d.dcm"], bytes(128) + b"DICM")
+    os.mkfifo(tmp_path / "pipe.png")
+    os.symlink("/dev/zero", tmp_path / "x" / "zero.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"/proc/self/fd/{os.open(tmp_path, os.O_RDONLY)}/s")
+    assert ids(tmp_path) == ["a", "b", "x/c"]
+    left_out = {
+        ".md": 2,
+        ".json": 1,
+        ".docx": 1,
+        "with another extension": 1,
+        "without extension": 1,
+        "DICOM": 2,
+        "special file": 3,
+    }
+    assert listed(list_chunks(str(tmp_path), OPTIONS)) == Found(files=3, left_out=left_out)
+    assert describe_inputs(ReadOptions(patterns=(str(tmp_path),))).left_out == left_out
+    one = ReadOptions(patterns=(str(tmp_path), str(tmp_path / "x/*.png")), limit=1)
+    assert listed(sample(one)) == Found(files=4, left_out={**left_out, "special file": 4})
+
+
+def test_what_was_found_adds_up_in_any_order() -> None:
+    parts = [Found(3, 2, {"DICOM": 1}), Found(), Found(0, 5, {".md": 2, "DICOM": 4}), Found(7)]
+    total = Found(10, 7, {".md": 2, "DICOM": 5})
+    assert Found.sum(parts) == Found.sum(reversed(parts)) == total
+    assert Found.sum([Found.sum(parts[:2]), Found.sum(parts[2:])]) == total
+    assert list(Found.sum(parts).left_out) == [".md", "DICOM"]
 
 
 def test_a_named_file_is_always_an_input(tmp_path: Path) -> None:
@@ -176,7 +204,7 @@ def plain_entry(path: Path, image_id: str) -> Entry:
 
 def test_an_empty_shard_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "train-00000-of-00001").write_bytes(b"")
-    assert [list(read_chunk(chunk, OPTIONS)) for chunk in list_chunks(str(tmp_path), OPTIONS)] == [[]]
+    assert [list(read_chunk(chunk, OPTIONS)) for chunk in list_chunks(str(tmp_path), OPTIONS)] == [[], []]
     assert "empty shard" in caplog.text
 
 

@@ -273,7 +273,11 @@ def run(options: ReadOptions, *, ids: list[str] | None, failed: list[str], count
         names = found.main | beam.Map(lambda image: image.image_id)
         assert_that(names, is_not_empty() if ids is None else equal_to(ids), label="main")
         assert_that(found.failed | beam.Map(lambda failure: failure.code), equal_to(failed), label="failed")
-        assert_that(found.counted | beam.CombineGlobally(sum), equal_to([counted]), label="counted")
+        assert_that(
+            found.counted | beam.Map(lambda each: each.inputs) | beam.CombineGlobally(sum),
+            equal_to([counted]),
+            label="counted",
+        )
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pipeline.reports.report import Report, shard_of
 from pipeline.reports.totals import BUCKETS, Resolved, Totals, bucket_of
 from tests.graph import local_pipeline
 from tests.test_totals import failure, outcome
+from transforms.elements import Found
 
 _lock = threading.Lock()
 encode = OutcomeCoder().encode
@@ -26,8 +27,8 @@ def write_shard(shard: int, shards: int, buckets: Iterable[Resolved]) -> None:
         assert list(buckets) == WRITTEN[shard, shards], "buckets can be gone through again"
 
 
-def finish(totals: Totals, inputs: int) -> None:
-    FINISHED.append((totals, inputs, sum(len(r.done) for shard in WRITTEN.values() for r in shard)))
+def finish(totals: Totals, found: Found) -> None:
+    FINISHED.append((totals, found.inputs, sum(len(r.done) for shard in WRITTEN.values() for r in shard)))
 
 
 def done(image_id: str) -> Outcome:
@@ -41,7 +42,7 @@ def run(ids: list[str], failures: int) -> None:
         {
             "outcomes": tuple(root | f"i{n}" >> beam.Create(ids[n::2]) | f"o{n}" >> beam.Map(done) for n in (0, 1)),
             "failed": root | "f" >> beam.Create([failure(n) for n in range(failures)]),
-            "counted": root | "c" >> beam.Create([len(ids), failures]),
+            "counted": root | "c" >> beam.Create([Found(len(ids)), Found(failures)]),
         } | Report(ids=(0, 1), write_shard=write_shard, finish=finish)
 
 

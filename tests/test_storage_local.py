@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,13 @@ def test_broken_links_are_listed_and_then_not_found(tmp_path: Path) -> None:
             STORAGE.read(item.uri, version=item.version)
 
 
-def test_pipes_neither_hang_nor_show_up(tmp_path: Path) -> None:
+def test_pipes_neither_hang_nor_are_listed_but_are_counted(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     assert names(tmp_path) == []
+    met: list[str] = []
+    for pattern in ("", "/", "/*.png", "/**", "/*.jpg"):
+        assert list(STORAGE.list(f"{tmp_path}{pattern}", special=partial(met.append, pattern))) == []
+    assert met == ["", "/", "/*.png", "/**"]
     assert STORAGE.stat(f"{tmp_path}/pipe.png") is None
     for call in (STORAGE.read, STORAGE.open):
         with pytest.raises(NotFound):

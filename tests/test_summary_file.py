@@ -18,6 +18,7 @@ def summary(**changed: Any) -> str:
         "options": {"resize": {"filter": "tf", "b": frozenset({"z", "a"})}, "a": (1, 2)},
         "model": {"sha256": "ab"},
         "counts": COUNTS,
+        "left_out": {"DICOM": 1, ".avif": 15},
         "failures": {"UNREADABLE": 1, "BAD_CHANNELS": 1},
         "table": TABLE,
         "statistics": BOTH,

@@ -7,7 +7,7 @@ arrays' own sizes; it also keeps the result right where an engine breaks the fus
 
 import hashlib
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,11 +30,38 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Found:
+    """How much there was to find; to be summed over all chunks.
+
+    Attributes:
+        inputs: Images and records that were read.
+        files: Image files and shards that were listed.
+        left_out: Number of other files that were listed, by kind.
+    """
+
+    inputs: int = 0
+    files: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def sum(cls, parts: "Iterable[Found]") -> "Found":
+        """The sum of any number of them."""
+        inputs = files = 0
+        left_out: dict[str, int] = {}
+        for part in parts:
+            inputs, files = inputs + part.inputs, files + part.files
+            for kind, number in part.left_out.items():
+                left_out[kind] = left_out.get(kind, 0) + number
+        return cls(inputs, files, dict(sorted(left_out.items())))
+
+
+@dataclass(frozen=True)
 class Chunk:
     """A piece of the input's list, the only thing that is shuffled on the way in.
 
     Either up to about 1,000 image files (`files`), or a part of one shard: its byte range `[start, end)`, or all
     of it (`end` is None) when it is compressed. `offsets` narrows a shard to the records that start there.
+    The last piece of a list holds nothing and says with `listed` how much was listed.
     """
 
     files: tuple[Entry, ...] = ()
@@ -42,6 +69,7 @@ class Chunk:
     start: int = 0
     end: int | None = None
     offsets: frozenset[int] | None = None
+    listed: Found | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """A model of many channels is refused over input that cannot have them, before every single image fails."""
 
-from collections import Counter
-
-from pipeline.inputs.find_inputs import find_inputs
+from pipeline.inputs.find_inputs import Listing
 from pipeline.inputs.kinds import Kind
 from pipeline.options import ReadOptions
 from transforms.errors import RunError
@@ -19,10 +17,8 @@ def check_channels(channels: int, options: ReadOptions) -> None:
     """
     if channels in _OF_FILES:
         return
-    left_out: Counter[str] = Counter()
-    inputs = (found for pattern in options.patterns for found in find_inputs(pattern, options, left_out=left_out))
     count = 0
-    for count, found in enumerate(inputs, 1):  # noqa: B007 - the number is used below
+    for count, found in enumerate(Listing(options.patterns, options), 1):  # noqa: B007 - the number is used below
         if found.kind is not Kind.IMAGE:
             return
     if count:

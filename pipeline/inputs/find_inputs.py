@@ -6,7 +6,7 @@ extension; others are told by their first bytes.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -23,13 +23,16 @@ from pipeline.inputs.kinds import (
 )
 from pipeline.inputs.manifest import Line, parse_manifest
 from pipeline.options import ReadOptions
+from pipeline.reports.wording import by_kind
 from pipeline.storage import LOST, Listed, SourceChanged, Storage, absolute, find_file, folder_of, open_storage
-from transforms.elements import Entry
+from transforms.elements import Entry, Found
 from transforms.errors import RunError
 
 _log = logging.getLogger(__name__)
 _THREADS = 16
 _BATCH = 256
+# What pipes, sockets, devices and links to them are counted as.
+_SPECIAL = "special file"
 _MAX_MANIFEST_BYTES = 1 << 30
 # What a file is, and what it is counted as if it is left out.
 _Told = tuple[Kind, str]
@@ -46,13 +49,34 @@ class Input(NamedTuple):
     entry: Entry
 
 
+class Listing:
+    """The inputs that patterns mean, one after the other; errors as in `find_inputs`."""
+
+    def __init__(self, patterns: Iterable[str], options: ReadOptions) -> None:
+        self._patterns = patterns
+        self._options = options
+        self._files = 0
+        self._left_out: Counter[str] = Counter()
+
+    @property
+    def listed(self) -> Found:
+        """How much was listed, as far as the inputs were gone through."""
+        return Found(files=self._files, left_out=dict(self._left_out))
+
+    def __iter__(self) -> Iterator[Input]:
+        for pattern in self._patterns:
+            for found in find_inputs(pattern, self._options, left_out=self._left_out):
+                self._files += 1
+                yield found
+
+
 def find_inputs(pattern: str, options: ReadOptions, *, left_out: Counter[str] | None = None) -> Iterator[Input]:
     """The inputs that `pattern` means, in the order of their names (of a manifest: of its lines).
 
     Args:
         pattern: File, folder, glob or manifest.
         options: For ids.
-        left_out: Counts the files that are neither images nor shards, by kind; without it they are logged.
+        left_out: Counts the files that are neither images nor shards, by kind.
 
     Raises:
         RunError: Nothing matches, unless `allow_empty`; a manifest is wrong; a file lies outside `id_root`.
@@ -64,18 +88,9 @@ def find_inputs(pattern: str, options: ReadOptions, *, left_out: Counter[str] | 
         yield found
     if left_out is not None:
         left_out.update(skipped)
-    elif skipped:
-        _log.warning("left out files that are neither images nor shards: %s", in_words(skipped))
     if not count and not options.allow_empty:
-        also = f" (of other files there are: {in_words(skipped)})" if skipped else ""
+        also = f" (of other files there are: {by_kind(skipped)})" if skipped else ""
         raise RunError(f"--input {pattern} matches no image and no shard{also}; correct it, or set --allow_empty")
-
-
-def in_words(kinds: Mapping[str, int]) -> str:
-    """Files by kind, the most frequent first, for a person."""
-    ordered = sorted(kinds.items(), key=lambda each: (-each[1], each[0]))
-    shown = [f"{count:,} {kind}" for kind, count in ordered[:5]]
-    return ", ".join([*shown, *(["and others"] if len(kinds) > 5 else [])])
 
 
 def ids_below(roots: Iterable[str]) -> str:
@@ -100,10 +115,11 @@ def root_of(pattern: str, uri: str) -> str:
 
 def _found(pattern: str, options: ReadOptions, skipped: Counter[str]) -> Iterator[Input]:
     storage = open_storage(pattern)
+    listing = storage.list(pattern, special=lambda: skipped.update([_SPECIAL]))
     if extension_of(pattern) not in MANIFEST_EXTENSIONS:
-        yield from _files(storage, storage.list(pattern), pattern, options, skipped)
+        yield from _files(storage, listing, pattern, options, skipped)
         return
-    for listed in storage.list(pattern):
+    for listed in listing:
         if extension_of(listed.uri) in MANIFEST_EXTENSIONS:
             yield from _of_manifest(storage, listed, options)
         else:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.inputs.find_inputs import Input, find_inputs, ids_below, in_words, root_of
+from pipeline.inputs.find_inputs import Input, Listing, find_inputs, ids_below, root_of
 from pipeline.inputs.kinds import Kind
 from pipeline.options import ReadOptions
-from pipeline.reports.wording import count
+from pipeline.reports.wording import by_kind, count
 from pipeline.storage import absolute
 from transforms.elements import Chunk, Entry
 
@@ -28,7 +28,7 @@ class InputSummary:
         shards: Number of TFRecord shards; how many images they hold shows only when they are read.
         bytes: Size of all files and shards; of images that a manifest lists, unknown and not counted.
         shard_bytes: Size of the shards among them.
-        left_out: Files that are neither images nor shards, by extension.
+        left_out: Files that are neither images nor shards, by kind.
         roots: Each pattern's fixed part, below which ids begin.
     """
 
@@ -43,7 +43,7 @@ class InputSummary:
         parts = [count(self.files, "image file")] if self.files or not self.shards else []
         parts += [count(self.shards, "TFRecord shard")] if self.shards else []
         text = f"{' and '.join(parts)}, {self.bytes / 1e6:,.1f} MB; {ids_below(self.roots)}"
-        return f"{text}; left out: {in_words(self.left_out)}" if self.left_out else text
+        return f"{text}; left out: {by_kind(self.left_out)}" if self.left_out else text
 
 
 def list_chunks(pattern: str, options: ReadOptions) -> Iterator[Chunk]:
@@ -52,7 +52,9 @@ def list_chunks(pattern: str, options: ReadOptions) -> Iterator[Chunk]:
     Image files come up to 1,000 in a chunk, but first in small chunks, so that a few files are work for several
     workers too. A shard is cut into ranges of up to 64 MB; a compressed one, or one of unknown size, stays whole.
     """
-    return chunks_of(find_inputs(pattern, options))
+    listing = Listing([pattern], options)
+    yield from chunks_of(listing)
+    yield Chunk(listed=listing.listed)
 
 
 def chunks_of(inputs: Iterable[Input]) -> Iterator[Chunk]:

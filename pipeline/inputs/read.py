@@ -26,7 +26,7 @@ from pipeline.options import ReadOptions
 from pipeline.reports.progress import tally
 from pipeline.reports.verdict import UNREAD
 from pipeline.storage import LOST, SourceChanged, find_file, open_storage
-from transforms.elements import Chunk, EncodedImage, Entry, Failure, Source, size_of
+from transforms.elements import Chunk, EncodedImage, Entry, Failure, Found, Source, size_of
 from transforms.errors import ImageError
 from transforms.signatures import HEAD_BYTES
 
@@ -110,7 +110,7 @@ class List(beam.PTransform[Any, Any]):
 
 
 class Read(beam.PTransform[Any, Any]):
-    """Chunks to images: `main` has them, `failed` has `Failure`s, `counted` the number of inputs of each chunk.
+    """Chunks to images: `main` has them, `failed` has `Failure`s, `counted` what each chunk held (`Found`).
 
     Images are called by what `naming` makes of their ids; with `options.part` the other parts' are passed over.
     """
@@ -140,7 +140,7 @@ class _Read(beam.DoFn):
                 continue
             count += 1
             yield TaggedOutput("failed", found) if isinstance(found, Failure) else found
-        yield TaggedOutput("counted", count)
+        yield TaggedOutput("counted", replace(chunk.listed or Found(), inputs=count))
 
 
 def _belongs(found: EncodedImage | Failure, part: Part) -> bool:

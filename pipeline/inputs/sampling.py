@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from pipeline.inputs.find_inputs import Input, find_inputs
+from pipeline.inputs.find_inputs import Input, Listing
 from pipeline.inputs.kinds import Kind
 from pipeline.inputs.listing import chunks_of
 from pipeline.inputs.shards import read_shard
@@ -40,7 +40,8 @@ def sample(options: ReadOptions) -> Iterator[Chunk]:
     """
     limit = options.limit or 0
     shards: list[Input] = []
-    files = heapq.nsmallest(limit, _draw_files(options, shards))
+    listing = Listing(options.patterns, options)
+    files = heapq.nsmallest(limit, _draw_files(listing, options.seed, shards))
     drawn = heapq.nsmallest(limit, [*files, *_draw_records(shards, limit, options.seed)])
     yield from chunks_of(draw.found for draw in drawn if draw.offset < 0)
     offsets: dict[str, list[_Draw]] = defaultdict(list)
@@ -51,16 +52,16 @@ def sample(options: ReadOptions) -> Iterator[Chunk]:
         kind, shard = chosen[0].found
         end = None if kind is Kind.GZIP_SHARD else shard.size
         yield Chunk(shard=shard, end=end, offsets=frozenset(draw.offset for draw in chosen))
+    yield Chunk(listed=listing.listed)
 
 
-def _draw_files(options: ReadOptions, shards: list[Input]) -> Iterator[_Draw]:
-    for pattern in options.patterns:
-        for found in find_inputs(pattern, options):
-            entry = found.entry
-            if found.kind is Kind.IMAGE:
-                yield _Draw(_number(options.seed, entry.image_id), entry.uri, -1, found)
-            else:
-                shards.append(found)
+def _draw_files(listing: Listing, seed: int, shards: list[Input]) -> Iterator[_Draw]:
+    for found in listing:
+        entry = found.entry
+        if found.kind is Kind.IMAGE:
+            yield _Draw(_number(seed, entry.image_id), entry.uri, -1, found)
+        else:
+            shards.append(found)
 
 
 def _draw_records(shards: list[Input], limit: int, seed: int) -> Iterator[_Draw]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline.reports.summary_file import InputCounts
 from pipeline.reports.verdict import UNREAD
-from pipeline.reports.wording import count, duration, percent, rate
+from pipeline.reports.wording import by_kind, count, duration, percent, rate
 from transforms.class_summary import ClassSummary
 
 _CLASSES = 10
@@ -25,6 +25,7 @@ class Ending:
         output: The output folder.
         folders: What was written below it, such as `masks` and `color`; without `reports` it was a part's run.
         counts: What became of the inputs.
+        left_out: Number of files that were no inputs, by kind.
         skipped: How many of those done were found done.
         seconds: How long it took.
         failures: Number of failures by code.
@@ -40,6 +41,7 @@ class Ending:
     output: str
     folders: Sequence[str]
     counts: InputCounts
+    left_out: Mapping[str, int] = field(default_factory=dict)
     skipped: int = 0
     seconds: float = 0.0
     failures: Mapping[str, int] = field(default_factory=dict)
@@ -60,6 +62,7 @@ def closing_summary(ending: Ending, classes: Sequence[ClassSummary]) -> str:
     lines = [
         "Images   " + _images(ending),
         *_titled("Classes", _class_lines(classes, ending)),
+        *_titled("Left out", [by_kind(ending.left_out)] if ending.left_out else []),
         *_titled("Failed", _failure_lines(ending)),
         *_titled("Warning", ending.warnings),
         "Output   " + f"{ending.output.rstrip('/')}/ with {', '.join(ending.folders)}",

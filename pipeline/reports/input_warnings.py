@@ -1,7 +1,8 @@
 """What a person should know of images that can be read in two ways, and of how they were read."""
 
 from pipeline.options import DecodeOptions
-from pipeline.reports.wording import count
+from pipeline.reports.wording import by_kind, count
+from transforms.elements import Found
 from transforms.statistics import PixelStatistics
 
 
@@ -25,6 +26,18 @@ def input_warnings(statistics: PixelStatistics, options: DecodeOptions) -> list[
             " as viewers and cv2.imread show them. --orientation upright turns them before the model sees them"
         )
     return warnings
+
+
+def left_out_warnings(found: Found) -> list[str]:
+    """Says so where more files were left out than were taken for images and shards."""
+    number = sum(found.left_out.values())
+    if number <= found.files:
+        return []
+    listed = count(number + found.files, "file")
+    return [
+        f"{number:,} of {listed} of --input left out: {by_kind(found.left_out)}. JPEG, PNG, TIFF, WebP, BMP and GIF "
+        "are read, and TFRecord shards; convert the others if they belong to the input"
+    ]
 
 
 def _of(number: int, statistics: PixelStatistics) -> str:

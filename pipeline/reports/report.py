@@ -12,7 +12,7 @@ import apache_beam as beam
 
 from pipeline.reports.packed import Buckets, Gather, pack_resolved, unpack
 from pipeline.reports.totals import BUCKETS, Resolved, SumTotals, Totals, bucket_of, resolve
-from transforms.elements import Failure
+from transforms.elements import Failure, Found
 from transforms.garbage import give_back
 
 ROWS_PER_SHARD = 100_000
@@ -29,20 +29,20 @@ def shard_of(bucket: int, shards: int) -> int:
 
 
 WriteShard = Callable[[int, int, Iterable[Resolved]], None]
-Finish = Callable[[Totals, int], None]
+Finish = Callable[[Totals, Found], None]
 
 
 class Report(beam.PTransform[Any, Any]):
     """Writes everything that is said of a run as a whole.
 
-    Takes the PCollections `failed` (Failure) and `counted` (int: inputs of a chunk), and under `outcomes` a tuple of
+    Takes the PCollections `failed` (Failure) and `counted` (Found, of each chunk), and under `outcomes` a tuple of
     PCollections (Outcome). Each is gathered by itself, because the local runner keeps whatever comes to a `Flatten`.
 
     Args:
         ids: Class ids, in the order of the class table.
         write_shard: Writes the rows of one shard: its number, the number of shards, and its buckets in any order,
             which can be gone through several times.
-        finish: Called once, with the sums and the number of inputs that were read, after all shards are written.
+        finish: Called once, with the sums and with what was found, after all shards are written.
     """
 
     def __init__(self, *, ids: tuple[int, ...], write_shard: WriteShard, finish: Finish) -> None:
@@ -71,11 +71,11 @@ class Report(beam.PTransform[Any, Any]):
             | "Group by shard" >> beam.GroupByKey()
             | "Write shard" >> beam.Map(_write_shard, self._write_shard)
         )
-        inputs = run["counted"] | "Count inputs" >> beam.CombineGlobally(sum)
+        found = run["counted"] | "Sum what was found" >> beam.CombineGlobally(Found.sum)
         return totals | "Finish" >> beam.Map(
             _call_finish,
             self._finish,
-            inputs=beam.pvalue.AsSingleton(inputs),
+            found=beam.pvalue.AsSingleton(found),
             written=beam.pvalue.AsList(written),
         )
 
@@ -110,7 +110,7 @@ def _write_shard(group: tuple[tuple[int, int], Iterable[bytes]], write: WriteSha
     return shard
 
 
-def _call_finish(totals: Totals, finish: Finish, inputs: int, written: list[int]) -> Totals:
+def _call_finish(totals: Totals, finish: Finish, found: Found, written: list[int]) -> Totals:
     # `written` is only waited for: the reports of single images are complete before anything says that they are.
-    finish(totals, inputs)
+    finish(totals, found)
     return totals

@@ -15,7 +15,7 @@ from pipeline.output.end import check_output
 from pipeline.output.free import free_ids
 from pipeline.output.parts import write_ended
 from pipeline.output.tree import SUCCESS, overwrite
-from pipeline.reports.input_warnings import input_warnings
+from pipeline.reports.input_warnings import input_warnings, left_out_warnings
 from pipeline.reports.json_text import json_text
 from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
 from pipeline.reports.sample_overlays import draw_samples
@@ -25,6 +25,7 @@ from pipeline.reports.verdict import UNREAD, Verdict, judge_run
 from pipeline.storage import NotFound
 from pipeline.stored_options import to_stored
 from transforms.dead_model import find_warnings
+from transforms.elements import Found
 from transforms.head import BINARY
 
 
@@ -56,7 +57,7 @@ class ReportWriter:
             parquet = images_parquet(_rows(buckets), table, anonymous=anonymous)
             overwrite(self.job.tree, f"reports/{shard_name('images.parquet', shard, shards)}", parquet)
 
-    def finish(self, totals: Totals, inputs: int) -> None:
+    def finish(self, totals: Totals, found: Found) -> None:
         """Writes what is said of the run as a whole; `_SUCCESS` last, if it is one.
 
         Raises:
@@ -64,9 +65,9 @@ class ReportWriter:
         """
         tree, options = self.job.tree, self.job.options.output
         tree.look()
-        if not inputs:
+        if not found.inputs:
             self.write_shard(0, 1, [])
-        counts = InputCounts(inputs, totals.done, sum(totals.failed.values()), totals.duplicates)
+        counts = InputCounts(found.inputs, totals.done, sum(totals.failed.values()), totals.duplicates)
         choices = 2 if self.job.probe.head.kind in BINARY else None
         warnings = find_warnings(self.job.table, totals.statistics, choices=choices)
         verdict = judge_run(
@@ -76,21 +77,22 @@ class ReportWriter:
             max_failures=options.max_failures,
             fail_on_degenerate=options.fail_on_degenerate,
         )
-        of_inputs = [*self.job.probe.warnings, *input_warnings(totals.statistics, self.job.options.decode)]
+        of_images = input_warnings(totals.statistics, self.job.options.decode)
+        of_inputs = [*self.job.probe.warnings, *left_out_warnings(found), *of_images]
         if self._part:
             warnings += of_inputs
             check_output(self.job, totals.done)
-            self._write_run(totals, counts, verdict, warnings)
+            self._write_run(totals, counts, found, verdict, warnings)
             write_ended(tree, self._part, to_stored(self.job.options))
             return
         self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
-        self._write("summary.json", self._summary(totals, counts, warnings, of_inputs))
+        self._write("summary.json", self._summary(totals, counts, found, warnings, of_inputs))
         warnings += of_inputs + draw_samples(self.job, [outcome for _, outcome in totals.samples])
         if FREED in totals.failed and UNREAD not in totals.failed and self.job.options.read.limit is None:
             free_ids(self.job)
         others = check_output(self.job, totals.done)
         # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
-        self._write_run(totals, counts, verdict, warnings, others)
+        self._write_run(totals, counts, found, verdict, warnings, others)
         if verdict.code == 0:
             overwrite(tree, SUCCESS, self._success(counts))
 
@@ -105,12 +107,15 @@ class ReportWriter:
     def _write(self, name: str, text: str) -> None:
         overwrite(self.job.tree, f"reports/{name}", text.encode())
 
-    def _summary(self, totals: Totals, counts: InputCounts, warnings: list[str], of_inputs: list[str]) -> str:
+    def _summary(
+        self, totals: Totals, counts: InputCounts, found: Found, warnings: list[str], of_inputs: list[str]
+    ) -> str:
         return summary_json(
             versions=self._versions,
             options=self.job.settings,
             model={"sha256": self.job.probe.digest, "evidence": list(self.job.probe.evidence)},
             counts=counts,
+            left_out=found.left_out,
             failures=totals.failed,
             table=self.job.table,
             statistics=totals.statistics,
@@ -119,7 +124,13 @@ class ReportWriter:
         )
 
     def _write_run(
-        self, totals: Totals, counts: InputCounts, verdict: Verdict, warnings: list[str], others: int | None = None
+        self,
+        totals: Totals,
+        counts: InputCounts,
+        found: Found,
+        verdict: Verdict,
+        warnings: list[str],
+        others: int | None = None,
     ) -> None:
         ended = time.time()
         run: dict[str, Any] = {
@@ -128,6 +139,7 @@ class ReportWriter:
             "ended": _utc(ended),
             "seconds": ended - self.started,
             **asdict(counts),
+            "left_out": dict(found.left_out),
             "written": totals.done - totals.skipped,
             "skipped": totals.skipped,
             "updated": totals.updated,

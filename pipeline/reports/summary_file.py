@@ -43,6 +43,7 @@ def summary_json(
     options: Mapping[str, Any],
     model: Mapping[str, Any],
     counts: InputCounts,
+    left_out: Mapping[str, int],
     failures: Mapping[str, int],
     table: ClassTable,
     statistics: PixelStatistics,
@@ -56,6 +57,7 @@ def summary_json(
         options: What the result depends on.
         model: Its path, its digest and what was found out about it.
         counts: What became of the inputs.
+        left_out: Number of files that were no inputs, by kind.
         failures: Number of failures by code.
         table: The model's classes.
         statistics: Sums over all images that are done.
@@ -68,6 +70,7 @@ def summary_json(
     content = {
         **asdict(counts),
         "reconciles": counts.reconciles,
+        "left_out": in_order(left_out),
         "failures": in_order(failures),
         "warnings": [*warnings, *input_warnings],
         "degenerate": bool(warnings),

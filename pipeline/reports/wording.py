@@ -1,9 +1,21 @@
 """Numbers the way people read them."""
 
+from collections.abc import Mapping
+
+_KINDS = 5
+
 
 def count(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun: `1 image`, `12,345 images`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def by_kind(numbers: Mapping[str, int]) -> str:
+    """How many there are of each kind, the most frequent first: `15 AVIF, 1 DICOM`."""
+    ordered = sorted(numbers.items(), key=lambda each: (-each[1], each[0]))
+    shown = [f"{number:,} {kind}" for kind, number in ordered[:_KINDS]]
+    others = sum(number for _, number in ordered[_KINDS:])
+    return ", ".join([*shown, *([f"{others:,} of other kinds"] if others else [])])
 
 
 def duration(seconds: float) -> str:

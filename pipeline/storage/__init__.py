@@ -68,12 +68,12 @@ class Storage(Protocol):
     raise `Unreadable` where that holds for one local file, or where it gives more bytes than it is said to have.
     """
 
-    def list(self, pattern: str) -> Iterator[Listed]:
+    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         """All files of a folder (recursive), of a glob (`*`, `?`, `[..]`, `**`), or one file; sorted by name.
 
         What exists under a name such as `b[1]`, which as a glob would not match itself, is taken as a name. Below the
         part before the first glob, hidden files and folders (leading dot) are skipped. A pattern that matches
-        nothing gives an empty listing.
+        nothing gives an empty listing. `special` is called for each pipe, socket and device that the pattern matches.
         """
 
     def stat(self, uri: str) -> Listed | None:

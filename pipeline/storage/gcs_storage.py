@@ -34,7 +34,7 @@ class GcsStorage:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     guard: Callable[[], None] = unguarded
 
-    def list(self, pattern: str) -> Iterator[Listed]:
+    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         return find(pattern, self.stat, self.policy)
 
     def stat(self, uri: str) -> Listed | None:

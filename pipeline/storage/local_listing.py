@@ -4,13 +4,15 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pipeline.storage import Listed, NotFound
 from pipeline.storage.local_errors import REFUSED, insist, listing, refused
 from pipeline.storage.patterns import Glob
 
 _log = logging.getLogger(__name__)
+# Marks a pipe, a socket or a device, also one that a link leads to; no name holds it.
+_SPECIAL = "\0"
 
 
 def listed(path: str, found: os.stat_result) -> Listed:
@@ -23,7 +25,7 @@ def version_of(found: os.stat_result) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
-def walk(glob: Glob) -> Iterator[Listed]:
+def walk(glob: Glob, special: Callable[[], None] | None = None) -> Iterator[Listed]:
     """All files that `glob` means, sorted by name.
 
     Links to folders are followed, but never into a folder above and each target only once, so that loops end.
@@ -41,10 +43,10 @@ def walk(glob: Glob) -> Iterator[Listed]:
             stack.pop()
             continue
         path = folder + names.pop()
-        parts = path.rstrip("/").split("/")
+        parts = path.rstrip("/\0").split("/")
         if not path.endswith("/"):
             if glob.matches(parts):
-                yield from _file(root + path)
+                yield from _file(root + path, special)
         elif glob.may_hold(parts) and links.enter(root + path, depth=len(stack)):
             stack.append((path, _names(root + path)))
     if links.skipped:
@@ -52,7 +54,7 @@ def walk(glob: Glob) -> Iterator[Listed]:
         _log.warning("left out %s: what is there was listed already", what)
 
 
-def file_or_folder(glob: Glob) -> Iterator[Listed]:
+def file_or_folder(glob: Glob, special: Callable[[], None] | None = None) -> Iterator[Listed]:
     """The file that a pattern without wildcards names, or all files of the folder."""
     try:
         found = insist(lambda: os.stat(glob.fixed))
@@ -65,18 +67,18 @@ def file_or_folder(glob: Glob) -> Iterator[Listed]:
     if stat.S_ISREG(found.st_mode):
         yield listed(glob.fixed, found)
     else:
-        yield from walk(glob)
+        yield from walk(glob, special)
 
 
 def _names(folder: str) -> list[str]:
-    """What may be listed of a folder, folders with a trailing slash, in reverse: the first is popped first."""
+    """What is in a folder in reverse, so that the first is popped first; folders and special files are marked."""
     try:
         with listing(folder):
             names = insist(lambda: _scan(folder))
     except NotFound:
         return []
     # Folders sort with their slash, so that the walk's order is that of whole names, as in object storage.
-    return sorted(filter(None, names), reverse=True)
+    return sorted(names, reverse=True)
 
 
 def _scan(folder: str) -> list[str]:
@@ -91,10 +93,14 @@ def _name(entry: os.DirEntry[str]) -> str:
         plain = insist(entry.is_file) or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:  # a link that points to itself, say: listed, so that its loss shows
         plain = True
-    return entry.name if plain else ""
+    return entry.name if plain else entry.name + _SPECIAL
 
 
-def _file(path: str) -> Iterator[Listed]:
+def _file(path: str, special: Callable[[], None] | None) -> Iterator[Listed]:
+    if path.endswith(_SPECIAL):
+        if special:
+            special()
+        return
     try:
         yield listed(path, insist(lambda: os.stat(path)))
     except OSError as error:

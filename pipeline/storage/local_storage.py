@@ -53,9 +53,9 @@ class LocalStorage:
     staging: str | None = None
     guard: Callable[[], None] = unguarded
 
-    def list(self, pattern: str) -> Iterator[Listed]:
+    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         glob = split(absolute(pattern), os.path.lexists)
-        return walk(glob) if glob.parts or pattern.endswith("/") else file_or_folder(glob)
+        return walk(glob, special) if glob.parts or pattern.endswith("/") else file_or_folder(glob, special)
 
     def stat(self, uri: str) -> Listed | None:
         try:
