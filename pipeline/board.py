@@ -1,5 +1,6 @@
 """What a process is busy with, in memory that another process reads while this one cannot say anything."""
 
+import fcntl
 import mmap
 import os
 import struct
@@ -76,6 +77,9 @@ def make_file() -> int:
     Raises:
         OSError: The system gives none.
     """
-    fd = os.memfd_create("maskbeam")
+    made = os.memfd_create("maskbeam")
+    # Where a standard stream is closed it has got that number, which a child's own stream takes.
+    fd = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(made)
     os.ftruncate(fd, _FIRST + SLOTS * SLOT_BYTES)
     return fd

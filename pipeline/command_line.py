@@ -24,6 +24,10 @@ after #. Of a flag given twice the last one counts; of --input all."""
 _COMMENT = re.compile(r"""((?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|(?<=\S)\#|[^#"'\\])*)(?:\#.*)?""")
 
 
+class Shown(SystemExit):
+    """The help was asked for, and shown."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are one line that ends in what to do."""
 
@@ -42,6 +46,10 @@ class Parser(argparse.ArgumentParser):
             r"^argument (--?\w+)(?:/--?\w+)?: expected (one|at least one) argument$", r"\1 needs a value", message
         )
         raise RunError(f"{text.removeprefix('argument ')} (see {self.prog} --help)")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        # Only --help ends here; errors are raised.
+        raise Shown(status)
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parses words that must all be known.

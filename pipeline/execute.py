@@ -1,12 +1,7 @@
 """Runs a pipeline on its engine, and turns what the engine says into what a person can use."""
 
 import logging
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -58,39 +53,3 @@ def is_local(flags: Sequence[str]) -> bool:
     """Whether the run's workers are threads of this process."""
     runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
     return runner in (None, "DirectRunner", LOCAL_RUNNER)
-
-
-@contextmanager
-def stopping_on_signals(
-    say: Callable[[str], None], clean_up: Callable[[], None], *, goes_on: bool = False
-) -> Iterator[None]:
-    """Within this context SIGINT and SIGTERM end the process at once, with exit code 130 or 143.
-
-    Files are complete or absent at any moment, so there is nothing to wait for; an engine's threads could not be
-    stopped anyway.
-
-    Args:
-        say: Tells the person at the terminal what that means.
-        clean_up: Called after that.
-        goes_on: Whether the job may go on without this process.
-    """
-    rest = (
-        "that ends the command and not the job, which may go on on its cluster: stop it there if you want to. The "
-        "same command is refused until a minute after the job has ended; then it does what is missing"
-        if goes_on
-        else "the same command goes on where this one stopped"
-    )
-
-    def stop(number: int, _: FrameType | None) -> None:
-        say(f"stopped by {signal.Signals(number).name}; {rest}")
-        clean_up()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(128 + number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

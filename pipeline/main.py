@@ -8,12 +8,14 @@ from pipeline.command_line import (
     ABOUT_RUN,
     EXAMPLE,
     Parser,
+    Shown,
     add_flags,
     check_beam_flags,
     did_you_mean,
     expand,
     to_options,
 )
+from pipeline.ending import run_as_process, stopping_on_signals
 from pipeline.options import RunOptions
 from pipeline.own_end import only_our_end
 from pipeline.quiet import quiet
@@ -44,21 +46,24 @@ commands:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Runs one command: the words given, or those of this process, which then ends with it.
 
     Returns:
         0 done; 1 the run failed; 2 wrong options or model; 3 too many images failed; 130 or 143 stopped by a signal.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        run_as_process(lambda: main(sys.argv[1:]))
     debug = bool(os.environ.get("MASKBEAM_DEBUG"))
     quiet(debug=debug)
     try:
-        with only_our_end():
-            return _command(argv)
+        with stopping_on_signals(), only_our_end():
+            return _command(list(argv))
+    except Shown:
+        return 0
+    except SystemExit as error:
+        return _say(f"code of the model or of a library called exit({error.code!r}), which is no end of a run", 1)
     except RunError as error:
         return _say(str(error), 2)
-    except KeyboardInterrupt:
-        return _say("stopped", 130)
     except Exception as error:
         if debug:
             raise
@@ -176,4 +181,4 @@ def _demo(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,8 +12,9 @@ from functools import partial
 import grpc
 
 from pipeline.build import segment
+from pipeline.ending import stopping_on_signals
 from pipeline.engine_flags import may_go_on_alone
-from pipeline.execute import ExecutionError, execute, is_local, stopping_on_signals
+from pipeline.execute import ExecutionError, execute, is_local
 from pipeline.heartbeat import counts_of
 from pipeline.inputs.listing import describe_inputs
 from pipeline.job import Job
@@ -41,6 +42,13 @@ from transforms.predict import Loader
 from transforms.statistics import PixelStatistics
 
 MakeLoader = Callable[[Job], tuple[Loader, Job]]
+
+# What a signal's end means.
+_GOES_ON = "the same command goes on where this one stopped"
+_JOB_GOES_ON = (
+    "that ends the command and not the job, which may go on on its cluster: stop it there if you want to. The same "
+    "command is refused until a minute after the job has ended; then it does what is missing"
+)
 
 
 def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader: MakeLoader | None = None) -> int:
@@ -72,7 +80,8 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         lease = Lease(storage, lock, name, rivals=rivals, outlives=outlives)
         stack.enter_context(lease)
         clean_up = (lambda: None) if outlives else lease.release
-        stack.enter_context(stopping_on_signals(say, clean_up, goes_on=may_go_on_alone(options.beam)))
+        rest = _JOB_GOES_ON if may_go_on_alone(options.beam) else _GOES_ON
+        stack.enter_context(stopping_on_signals(clean_up, rest=rest))
         find_probe = find_probe or _find_probe(command, lock, f"{staging}/probe.json")
         plan = make_plan(command, name, find_probe=find_probe)
         say(plan.describe())

@@ -8,7 +8,6 @@ process.
 """
 
 import logging
-import os
 import pickle
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from functools import cache
 from typing import Protocol
 
 from pipeline.board import Board, Busy, make_file
+from pipeline.ending import end_early
 from pipeline.output.failures import SUSPECT, is_suspect, leave_note
 from pipeline.output.tree import Tree
 from pipeline.sentinel import NOTES_SECONDS, start_sentinel, within
@@ -152,10 +152,7 @@ class Watchdog:
 
 
 def _end_process(what: str) -> None:
-    _log.critical("%s. The same command goes on without it.", what)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+    end_early(1, f"maskbeam: {what}. The same command goes on without it.")
 
 
 @cache

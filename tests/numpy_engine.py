@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.ending import run_as_process
 from pipeline.job import Job
 from pipeline.main import run_options
 from pipeline.models.model_file import ModelFile
@@ -116,4 +117,7 @@ def main(argv: Sequence[str], *, make_loader: MakeLoader = numpy_loader) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # By its name, so that workers find the classes where they lie.
+    from tests.numpy_engine import main as named
+
+    run_as_process(lambda: named(sys.argv[1:]))

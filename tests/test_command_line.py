@@ -155,8 +155,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == HELP * 3
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("maskbeam ")
-    with pytest.raises(SystemExit):
-        main(["run", "--help"])
+    assert main(["run", "--help"]) == 0
     shown = capsys.readouterr().out
     for flags in FLAGS.values():
         for flag in flags:

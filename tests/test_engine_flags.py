@@ -64,17 +64,20 @@ def test_a_job_goes_on_alone_where_nothing_of_it_is_in_the_command(flags: list[s
     assert may_go_on_alone(flags) == goes_on
 
 
-@pytest.mark.parametrize("workers", ["EXTERNAL", "LOOPBACK"])
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [("EXTERNAL", "refused until a minute after the job has ended"), ("LOOPBACK", "goes on where this one stopped")],
+)
 def test_a_run_says_at_ctrl_c_what_becomes_of_its_job(
-    workers: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    workers: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def stopping(*_: object, goes_on: bool) -> NoReturn:
-        raise RunError(f"goes on: {goes_on}")
+    def stopping(*_: object, rest: str) -> NoReturn:
+        raise RunError(rest)
 
     monkeypatch.setattr("pipeline.run.stopping_on_signals", stopping)
     with flink() as address:
         flags = ["--runner=PortableRunner", f"--job_endpoint={address}", f"--environment_type={workers}"]
-        with pytest.raises(RunError, match=f"goes on: {workers == 'EXTERNAL'}"):
+        with pytest.raises(RunError, match=said):
             run_numpy(command(str(draw_folder(tmp_path / "in", 1)), str(tmp_path / "out"), *flags))
 
 

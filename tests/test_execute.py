@@ -1,13 +1,10 @@
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 
 from pipeline.causes import cause_of
-from pipeline.execute import ExecutionError, execute, stopping_on_signals
+from pipeline.execute import ExecutionError, execute
 from pipeline.storage import Denied
 from transforms.errors import RunError
 
@@ -46,33 +43,3 @@ def test_any_other_error_is_its_last_line() -> None:
 
 def test_the_cause_of_a_bare_error_is_its_kind() -> None:
     assert cause_of(ValueError()) == "ValueError"
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_process_with_its_code_and_a_line_that_helps(number: int, code: int) -> None:
-    script = (
-        "import os, time, sys\n"
-        "from pipeline.execute import stopping_on_signals\n"
-        "with stopping_on_signals(print, lambda: print('cleaned')):\n"
-        f"    os.kill(os.getpid(), {number})\n"
-        "    time.sleep(60)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
-    assert done.returncode == code
-    assert "the same command goes on" in done.stdout
-    assert "cleaned" in done.stdout
-
-
-@pytest.mark.parametrize("goes_on", [False, True])
-def test_a_signal_says_what_becomes_of_a_job_that_goes_on(
-    goes_on: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ended: list[int] = []
-    monkeypatch.setattr("os._exit", ended.append)
-    with stopping_on_signals(print, lambda: None, goes_on=goes_on):
-        signal.raise_signal(signal.SIGINT)
-    assert ended == [130]
-    said = capsys.readouterr().out
-    assert said.startswith("stopped by SIGINT; ")
-    assert ("refused until a minute after the job has ended" in said) == goes_on
-    assert ("goes on where this one stopped" in said) != goes_on
