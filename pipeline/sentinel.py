@@ -1,11 +1,13 @@
 """Ends a process in which a call hangs that holds the interpreter's lock, so that its own watchdog cannot run.
 
 A process of its own, which the watchdog starts: `python -m pipeline.sentinel FD PID TICK`. It reads the board that
-both share, and goes on with the watchdog's clock where that stopped. It imports little until something hangs.
+both share, and goes on with the watchdog's clock where that stopped. When the process has crashed it notes what it
+was busy with. It imports little until something hangs.
 """
 
 import os
 import pickle
+import re
 import select
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.board import Board
 
@@ -23,6 +26,19 @@ from pipeline.board import Board
 NOTES_SECONDS = 30.0
 # The watchdog comes first: it knows which call hangs, and ends the process with an exit code.
 SILENT_TICKS = 10
+_NEXT_TIME = "each is tried with care next time. The same command goes on."
+
+
+class Fault(NamedTuple):
+    """What a call does that does not come back, and what is noted of it."""
+
+    code: str
+    verb: str
+    reason: str
+
+
+HANG = Fault("HANG", "hangs", "the {} did not come to an end; the process was ended for it")
+CRASH = Fault("CRASH", "crashes", "the {} crashed, and its process with it")
 
 
 @dataclass
@@ -91,14 +107,15 @@ def watch(board: Board, parent: int, tick: float) -> None:
     while not select.select([sys.stdin], [], [], tick)[0] and os.getppid() == parent:
         now = time.monotonic()
         if silence.advance(now - before, stopped=is_stopped(parent)):
-            # A standard error that nobody reads must not keep the process.
-            within(NOTES_SECONDS + 1, lambda: _say(within(NOTES_SECONDS, lambda: accuse(board))))
+            _tell(lambda: accuse(board))
             if os.getppid() == parent:
                 # It may end by itself at this moment.
                 with suppress(ProcessLookupError):
                     os.kill(parent, signal.SIGKILL)
             return
         before = now
+    if crash := board.crash:
+        _tell(lambda: blame(board, crash))
 
 
 def is_stopped(pid: int) -> bool:
@@ -120,13 +137,38 @@ def accuse(board: Board) -> str:
     if len(calls) == 1 and calls[0].what == "model":
         return str(calls[0].note())
     images = sum(call.suspect() for call in calls)
-    return f"a call hangs and lets nothing else run, images in work: {images}; each is tried with care next time"
+    return f"a call hangs and lets nothing else run, images in work: {images}; {_NEXT_TIME}"
+
+
+def blame(board: Board, crash: str) -> str:
+    """Notes what a process was busy with that has crashed, and says it in words.
+
+    Args:
+        board: Its board.
+        crash: What it recorded of its last moment: the signal, and the stacks of its threads.
+
+    The call whose thread crashed is known, unless it was a thread of a library; then all are suspects as above.
+    """
+    busy, thread = list(board.busy()), re.search(r"^Current thread 0x([0-9a-f]+)", crash, re.MULTILINE)
+    known = [one for one in busy if thread and one.thread == int(thread[1], 16)]
+    calls = [pickle.loads(one.what) for one in known or busy]  # noqa: S301 - written by the watchdog
+    cause = re.match(r"Fatal Python error: (.*)", crash)
+    crashed = f"the process crashed ({cause[1] if cause else 'of unknown cause'})"
+    if len(calls) == 1 and calls[0].what == "model":
+        return f"{crashed}: {calls[0].note(CRASH)}"
+    images = sum(call.suspect() for call in calls)
+    return f"{crashed}, images in work: {images}; {_NEXT_TIME}"
+
+
+def _tell(find_out: Callable[[], str]) -> None:
+    # A standard error that nobody reads must not keep the process.
+    within(NOTES_SECONDS + 1, lambda: _say(within(NOTES_SECONDS, find_out)))
 
 
 def _say(what: str) -> str:
     # Where standard error is closed nobody wants to hear it.
     with suppress(OSError):
-        os.write(2, f"maskbeam: {what}. The same command goes on without it.\n".encode())
+        os.write(2, f"maskbeam: {what}\n".encode())
     return what
 
 

@@ -4,7 +4,7 @@ What hung is noted in the output first, so that the same command goes on without
 image it was: each of them is noted as a suspect, is decoded apart and goes to the model alone next time.
 
 The watchdog is a thread. What hangs and holds the interpreter's lock stops it, too; its sentinel then ends the
-process.
+process. What crashes takes the watchdog with it; its sentinel then leaves the notes.
 """
 
 import logging
@@ -17,33 +17,47 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from math import prod
 from typing import Protocol
 
 from pipeline.board import Board, Busy, make_file
 from pipeline.ending import end_early
 from pipeline.output.failures import SUSPECT, is_suspect, leave_note
 from pipeline.output.tree import Tree
-from pipeline.sentinel import NOTES_SECONDS, start_sentinel, within
+from pipeline.reports.wording import duration
+from pipeline.sentinel import HANG, NOTES_SECONDS, Fault, start_sentinel, within
 from transforms.elements import EncodedImage, Failure, Image, ModelInput, Source
 
 # The largest image that is let in decodes in some ten seconds, and in a few times that where cores are shared.
 DECODE_SECONDS = 120.0
-# A first call may compile the model for its shape.
+# A first call may compile the model for its shape; so long may each step take, too, before there are images.
 FIRST_CALL_SECONDS = 900.0
 # Later calls get many times what the slowest one took, and never less than this.
 CALL_SECONDS = 120.0
 CALL_FACTOR = 20
 TICK_SECONDS = 1.0
+# Whoever waits for a step is told so often that it is still going on.
+REMIND_SECONDS = 60.0
 
-_REASON = "the {} did not come to an end; the process was ended for it"
+_GOES_ON = "The same command goes on without it."
 _log = logging.getLogger(__name__)
 
 
-class MayHang(Protocol):
+class Watched(Protocol):
     """A call that is watched; it can be pickled."""
 
-    def note(self) -> str:
-        """Notes that the call hangs, and says it in words."""
+    @property
+    def what(self) -> str:
+        """`decoder` or `model`."""
+
+    def note(self, fault: Fault = HANG) -> str:
+        """Notes that the call does not come back, and says it in words."""
+
+    def suspect(self) -> int:
+        """Notes each image as a suspect; their number."""
+
+    def remind(self, seconds: float) -> str:
+        """What a person is told who waits for it since so many seconds; empty for nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class Call:
     """A call on images.
 
     Attributes:
-        tree: Where to note that it hangs.
+        tree: Where to note that it does not come back.
         what: `decoder` or `model`.
         sources: The images, by id.
     """
@@ -60,27 +74,53 @@ class Call:
     what: str
     sources: tuple[tuple[str, Source], ...]
 
-    def note(self) -> str:
-        """Notes that the call hangs, and says it in words."""
+    def note(self, fault: Fault = HANG) -> str:
+        doing = f"the {self.what} {fault.verb} on"
         if len(self.sources) > 1:
-            return f"the {self.what} hangs on {self.suspect()} images, each is tried alone next time"
-        self._leave("HANG")
-        return f"the {self.what} hangs on an image, noted as failed/{self.sources[0][1].place}.json"
+            return f"{doing} {self.suspect()} images, each is tried alone next time. {_GOES_ON}"
+        self._leave(fault.code, fault)
+        return f"{doing} an image, noted as failed/{self.sources[0][1].place}.json. {_GOES_ON}"
 
     def suspect(self) -> int:
-        """Notes each image as a suspect; their number."""
         self._leave(SUSPECT)
         return len(self.sources)
 
-    def _leave(self, code: str) -> None:
+    def remind(self, seconds: float) -> str:
+        return ""
+
+    def _leave(self, code: str, fault: Fault = HANG) -> None:
         for image_id, source in self.sources:
-            leave_note(self.tree, Failure(image_id, source, code, _REASON.format(self.what)))
+            leave_note(self.tree, Failure(image_id, source, code, fault.reason.format(self.what)))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done with the model before there are images.
+
+    Attributes:
+        doing: Such as `loaded`.
+    """
+
+    doing: str
+    what: str = "model"
+
+    def note(self, fault: Fault = HANG) -> str:
+        limit = f" for over {duration(FIRST_CALL_SECONDS)}" if fault is HANG else ""
+        return f"the model {fault.verb}{limit} while it is {self.doing}, so no image was done; look at the model"
+
+    def suspect(self) -> int:
+        return 0
+
+    def remind(self, seconds: float) -> str:
+        limit = duration(FIRST_CALL_SECONDS)
+        return f"the model is still being {self.doing}, for {duration(seconds)}; after {limit} it is given up"
 
 
 @dataclass(eq=False)
 class _Task:
+    since: float
     deadline: float
-    call: MayHang
+    call: Watched
 
 
 @dataclass(eq=False)
@@ -103,15 +143,15 @@ class Watchdog:
     _sentinel: "subprocess.Popen[bytes] | None" = None
 
     @contextmanager
-    def watching(self, seconds: float, call: MayHang) -> Iterator[None]:
+    def watching(self, seconds: float, call: Watched) -> Iterator[None]:
         """Within this context, which holds a call, the process ends after `seconds`."""
-        task = _Task(self.now + seconds, call)
+        task = _Task(self.now, self.now + seconds, call)
         with self._lock:
             self._tasks.add(task)
             if not self._started:
                 self._start()
         board = self._board
-        place = board.put(Busy(task.deadline, pickle.dumps(call))) if board else None
+        place = board.put(Busy(task.deadline, pickle.dumps(call), threading.get_ident())) if board else None
         try:
             yield
         finally:
@@ -122,19 +162,31 @@ class Watchdog:
 
     def advance(self, seconds: float) -> None:
         """Moves the clock, and ends the process if something has taken too long."""
-        self.now += min(seconds, 2 * TICK_SECONDS)
+        before, self.now = self.now, self.now + min(seconds, 2 * TICK_SECONDS)
         with self._lock:
-            late = [task for task in self._tasks if task.deadline < self.now]
+            tasks = list(self._tasks)
+        late = [task for task in tasks if task.deadline < self.now]
         if late:
             if self._sentinel and self._sentinel.stdin:
                 # Notes may take longer than it waits.
                 self._sentinel.stdin.close()
-            self.end("; ".join(sorted({within(NOTES_SECONDS, task.call.note) for task in late})))
+            self.end(
+                "\n".join(
+                    f"maskbeam: {text}" for text in sorted({within(NOTES_SECONDS, task.call.note) for task in late})
+                )
+            )
+        for task in tasks:
+            minutes = (self.now - task.since) // REMIND_SECONDS
+            if minutes > (before - task.since) // REMIND_SECONDS and (
+                text := task.call.remind(self.now - task.since)
+            ):
+                _log.warning("%s", text)
 
     def _start(self) -> None:
         if sys.platform == "linux":
             try:
                 self._board = Board(make_file())
+                self._board.record_crash()
                 self._sentinel = start_sentinel(self._board, TICK_SECONDS)
             except OSError as error:
                 _log.warning("a decoder that hangs and lets nothing else run would not be noticed: %s", error)
@@ -152,7 +204,7 @@ class Watchdog:
 
 
 def _end_process(what: str) -> None:
-    end_early(1, f"maskbeam: {what}. The same command goes on without it.")
+    end_early(1, what)
 
 
 @cache
@@ -201,18 +253,30 @@ class ModelGuard:
 
 
 class _Pace:
-    """How long calls of the model take in this process, by the shape of their planes."""
+    """How long calls of the model take in this process, by the shape `(h, w, C)` of their planes."""
 
     def __init__(self) -> None:
         self._slowest: dict[tuple[int, ...], float] = {}
+        self._slowest_first: tuple[float, int] | None = None
 
     def limit(self, shape: tuple[int, ...]) -> float:
         # What the first call took has compiled the model in it and says nothing of the others.
         slowest = self._slowest.get(shape)
-        return FIRST_CALL_SECONDS if slowest is None else max(CALL_SECONDS, CALL_FACTOR * slowest)
+        if slowest is not None:
+            return max(CALL_SECONDS, CALL_FACTOR * slowest)
+        if self._slowest_first is None:
+            return FIRST_CALL_SECONDS
+        # Attention takes the square of its pixels.
+        seconds, pixels = self._slowest_first
+        return max(CALL_SECONDS, CALL_FACTOR * seconds * max(1.0, prod(shape) / pixels) ** 2)
 
     def took(self, shape: tuple[int, ...], seconds: float) -> None:
-        self._slowest[shape] = max(self._slowest[shape], seconds) if shape in self._slowest else 0.0
+        if shape in self._slowest:
+            self._slowest[shape] = max(self._slowest[shape], seconds)
+            return
+        self._slowest[shape] = 0.0
+        if self._slowest_first is None or seconds > self._slowest_first[0]:
+            self._slowest_first = (seconds, prod(shape))
 
 
 _pace = _Pace()

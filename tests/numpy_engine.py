@@ -4,6 +4,7 @@ It says of each pixel which of red, green and blue is the strongest: a function 
 cannot matter. Planes whose first pixel is one of the colours below misbehave.
 """
 
+import ctypes
 import sys
 import time
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from transforms.prepare import InputSpec
 __all__ = ["MODEL", "command", "numpy_loader", "numpy_probe", "run_numpy"]
 
 MODEL = "pipeline/sample/sample_model/unet.keras"
-RAISES, NAN, NO_ROOM, HANGS, INFINITE, TAKES_TWO = ((1, 2, n) for n in range(3, 9))
+RAISES, NAN, NO_ROOM, HANGS, INFINITE, TAKES_TWO, CRASHES = ((1, 2, n) for n in range(3, 10))
 BATCH = 8
 
 
@@ -56,6 +57,8 @@ def _misbehave(plane: Array, batch: int) -> None:
         raise MemoryError
     if first == HANGS:
         time.sleep(3600)
+    if first == CRASHES:
+        ctypes.string_at(0)
     if first in (NAN, INFINITE):
         plane[1, 1] = np.nan if first == NAN else np.inf
 

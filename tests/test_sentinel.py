@@ -13,7 +13,7 @@ import pytest
 from pipeline.board import SLOT_BYTES, SLOTS, Board, Busy, make_file
 from pipeline.output.failures import remembered
 from pipeline.output.tree import Tree
-from pipeline.sentinel import SILENT_TICKS, Silence, accuse, is_stopped
+from pipeline.sentinel import SILENT_TICKS, Silence, accuse, blame, is_stopped
 from pipeline.watchdog import Call
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
@@ -190,8 +190,72 @@ def test_who_is_accused(tmp_path: Path, board: Board, calls: list[tuple[str, ...
     for what, *names in calls:
         board.put(Busy(0.0, call(tmp_path, what, *names)))
     assert "/in/" not in accuse(board)
+    assert noted(tmp_path) == codes
+
+
+def noted(tmp_path: Path) -> list[str]:
     tree = Tree(str(tmp_path), "", "", "f", "i")
-    assert sorted(code for _, code, _ in remembered(tree).values()) == codes
+    remembered.cache_clear()
+    return sorted(code for _, code, _ in remembered(tree).values())
+
+
+MODEL, DECODER, ELSEWHERE = 0x7F11, 0x7F22, 0x7F33
+
+
+@pytest.mark.parametrize(
+    ("model", "crashed", "codes"),
+    [
+        (["a"], MODEL, ["CRASH"]),
+        (["a", "b"], MODEL, ["SUSPECT"] * 2),
+        (["a", "b"], DECODER, ["SUSPECT"]),
+        (["a", "b"], ELSEWHERE, ["SUSPECT"] * 3),
+        (["a", "b"], None, ["SUSPECT"] * 3),
+    ],
+)
+def test_who_is_blamed_for_a_crash(
+    tmp_path: Path, board: Board, model: list[str], crashed: int | None, codes: list[str]
+) -> None:
+    board.put(Busy(0.0, call(tmp_path, "model", *model), MODEL))
+    board.put(Busy(0.0, call(tmp_path, "decoder", "d"), DECODER))
+    threads = f"Thread 0x{ELSEWHERE:016x} (most recent call first):\n  File x\n"
+    threads += f"Current thread 0x{crashed:016x} (most recent call first):\n" if crashed else ""
+    text = blame(board, f"Fatal Python error: Segmentation fault\n\n{threads}")
+    assert text.startswith("the process crashed (Segmentation fault)")
+    assert "/in/" not in text
+    assert noted(tmp_path) == codes
+
+
+CRASHES = """
+import ctypes, os, pickle, sys, threading
+from pipeline.board import Board, Busy, make_file
+from pipeline.sentinel import start_sentinel
+from tests.light_call import LightCall
+board = Board(make_file())
+board.record_crash()
+started = start_sentinel(board, 0.1)
+board.put(Busy(60.0, pickle.dumps(LightCall()), threading.get_ident()))
+eval(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("crash", "number", "said"),
+    [
+        (
+            "ctypes.string_at(0)",
+            signal.SIGSEGV,
+            "maskbeam: the process crashed (Segmentation fault): noted as CRASH\n",
+        ),
+        ("ctypes.CDLL(None).abort()", signal.SIGABRT, "maskbeam: the process crashed (Aborted): noted as CRASH\n"),
+        ("os.kill(os.getpid(), 9)", signal.SIGKILL, ""),
+        ("os._exit(0)", 0, ""),
+    ],
+)
+def test_a_crash_leaves_a_note_and_a_word(crash: str, number: int, said: str) -> None:
+    argv = [sys.executable, "-c", CRASHES, crash]
+    # The sentinel writes to the same standard error: this returns when it has ended.
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-number, said)
 
 
 def test_a_board_is_the_same_through_its_file() -> None:

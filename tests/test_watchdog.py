@@ -10,7 +10,8 @@ import pytest
 from pipeline import watchdog
 from pipeline.output.failures import leave_note, recall_failure
 from pipeline.output.tree import Tree
-from pipeline.watchdog import ModelGuard, Watchdog, WatchedDecoder
+from pipeline.sentinel import HANG, Fault
+from pipeline.watchdog import ModelGuard, Step, Watchdog, WatchedDecoder
 from tests import numpy_engine
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw_folder, pixels, save, tree_of
@@ -41,9 +42,7 @@ def said(dog: Watchdog) -> list[str]:
     return dog.said  # type: ignore[attr-defined, no-any-return]
 
 
-class Late:
-    def note(self) -> str:
-        return "late"
+LATE = Step("tested")
 
 
 def pass_time(dog: Watchdog, seconds: float) -> None:
@@ -60,14 +59,14 @@ def notes(tmp_path: Path) -> list[str]:
 
 
 def test_what_ends_in_time_is_left_alone(dog: Watchdog) -> None:
-    with dog.watching(10, Late()):
+    with dog.watching(10, LATE):
         pass_time(dog, 9)
     pass_time(dog, 100)
     assert said(dog) == []
 
 
 def test_a_process_that_slept_has_not_hung(dog: Watchdog) -> None:
-    with dog.watching(10, Late()):
+    with dog.watching(10, LATE):
         dog.advance(3600)
     assert said(dog) == []
 
@@ -105,22 +104,46 @@ def test_the_limit_of_a_call_follows_from_the_slowest_warm_one() -> None:
     assert pace.limit(shape) == watchdog.FIRST_CALL_SECONDS
     pace.took(shape, 500)
     assert pace.limit(shape) == watchdog.CALL_SECONDS
+    # Another shape is compiled anew, and may take longer than the first one did.
+    assert pace.limit((2, 2, 3)) == watchdog.CALL_FACTOR * 500
+    assert pace.limit((8, 8, 3)) == watchdog.CALL_FACTOR * 500 * 16
     for seconds in (1, 30, 2):
         pace.took(shape, seconds)
     assert pace.limit(shape) == watchdog.CALL_FACTOR * 30
-    assert pace.limit((8, 8, 3)) == watchdog.FIRST_CALL_SECONDS
+    pace.took((8, 8, 3), 7)
+    assert pace.limit((4, 4, 4)) == watchdog.CALL_FACTOR * 500 * (64 / 48) ** 2
+
+
+def test_a_first_call_that_was_quick_does_not_keep_a_hang_for_a_quarter_of_an_hour() -> None:
+    pace = watchdog._Pace()
+    pace.took((4, 4, 3), 2)
+    assert pace.limit((4, 5, 3)) == watchdog.CALL_SECONDS
+
+
+def test_whoever_waits_for_a_step_is_told_each_minute_and_it_ends(
+    dog: Watchdog, caplog: pytest.LogCaptureFixture
+) -> None:
+    with dog.watching(watchdog.FIRST_CALL_SECONDS, Step("tried out")):
+        pass_time(dog, 200)
+        assert caplog.messages == [
+            f"the model is still being tried out, for {minutes} min 0 s; after 15 min 0 s it is given up"
+            for minutes in (1, 2, 3)
+        ]
+        assert said(dog) == []
+        pass_time(dog, watchdog.FIRST_CALL_SECONDS)
+    assert said(dog)[0].startswith("maskbeam: the model hangs for over 15 min 0 s while it is tried out")
 
 
 def test_notes_that_hang_too_do_not_stop_the_end(dog: Watchdog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "NOTES_SECONDS", 0.01)
     release = threading.Event()
 
-    class Hangs:
-        def note(self) -> str:
+    class Hangs(Step):
+        def note(self, fault: Fault = HANG) -> str:
             release.wait(30)
             return "never"
 
-    with dog.watching(1, Hangs()):
+    with dog.watching(1, Hangs("tested")):
         dog.advance(2)
     release.set()
     assert "so does the storage" in said(dog)[0]
