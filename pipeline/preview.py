@@ -13,6 +13,7 @@ from pipeline.job import Job
 from pipeline.output.write import Write
 from pipeline.reports.sample_overlays import decode_for
 from pipeline.reports.wording import count, percent
+from pipeline.watchdog import step
 from transforms.argmax import label_map
 from transforms.elements import Array, EncodedImage, Failure, LabelMap, LabelPlanes, LogitsBatch
 from transforms.errors import ImageError
@@ -91,7 +92,8 @@ def _sampled(job: Job) -> Iterator[EncodedImage]:
 
 def _segment(job: Job, engine: Engine, image: EncodedImage) -> LabelMap | LabelPlanes:
     made = prepare(decode_for(job)(image), job.probe.spec, keep_image="overlay" in job.rendering.products)
-    scores = engine(made.plane[None])
+    with step("tried out"):
+        scores = engine(made.plane[None])
     return label_map(LogitsBatch((made,), scores.logits, scores.confidence, scores.nonfinite), job.labeling)
 
 

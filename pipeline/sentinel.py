@@ -26,7 +26,7 @@ from pipeline.board import Board
 NOTES_SECONDS = 30.0
 # The watchdog comes first: it knows which call hangs, and ends the process with an exit code.
 SILENT_TICKS = 10
-_NEXT_TIME = "each is tried with care next time. The same command goes on."
+NEXT_TIME = "each is tried alone next time. The same command goes on."
 
 
 class Fault(NamedTuple):
@@ -137,7 +137,7 @@ def accuse(board: Board) -> str:
     if len(calls) == 1 and calls[0].what == "model":
         return str(calls[0].note())
     images = sum(call.suspect() for call in calls)
-    return f"a call hangs and lets nothing else run, images in work: {images}; {_NEXT_TIME}"
+    return f"a call hangs and lets nothing else run, images in work: {images}; {NEXT_TIME}"
 
 
 def blame(board: Board, crash: str) -> str:
@@ -157,7 +157,7 @@ def blame(board: Board, crash: str) -> str:
     if len(calls) == 1 and calls[0].what == "model":
         return f"{crashed}: {calls[0].note(CRASH)}"
     images = sum(call.suspect() for call in calls)
-    return f"{crashed}, images in work: {images}; {_NEXT_TIME}"
+    return f"{crashed}, images in work: {images}; {NEXT_TIME}"
 
 
 def _tell(find_out: Callable[[], str]) -> None:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -25,7 +25,7 @@ from pipeline.ending import end_early
 from pipeline.output.failures import SUSPECT, is_suspect, leave_note
 from pipeline.output.tree import Tree
 from pipeline.reports.wording import duration
-from pipeline.sentinel import HANG, NOTES_SECONDS, Fault, start_sentinel, within
+from pipeline.sentinel import HANG, NEXT_TIME, NOTES_SECONDS, Fault, start_sentinel, within
 from transforms.elements import EncodedImage, Failure, Image, ModelInput, Source
 
 # The largest image that is let in decodes in some ten seconds, and in a few times that where cores are shared.
@@ -39,7 +39,6 @@ TICK_SECONDS = 1.0
 # Whoever waits for a step is told so often that it is still going on.
 REMIND_SECONDS = 60.0
 
-_GOES_ON = "The same command goes on without it."
 _log = logging.getLogger(__name__)
 
 
@@ -77,9 +76,10 @@ class Call:
     def note(self, fault: Fault = HANG) -> str:
         doing = f"the {self.what} {fault.verb} on"
         if len(self.sources) > 1:
-            return f"{doing} {self.suspect()} images, each is tried alone next time. {_GOES_ON}"
+            return f"{doing} {self.suspect()} images; {NEXT_TIME}"
         self._leave(fault.code, fault)
-        return f"{doing} an image, noted as failed/{self.sources[0][1].place}.json. {_GOES_ON}"
+        noted = f"noted as failed/{self.sources[0][1].place}.json"
+        return f"{doing} an image, {noted}. The same command goes on without it."
 
     def suspect(self) -> int:
         self._leave(SUSPECT)
@@ -211,6 +211,15 @@ def _end_process(what: str) -> None:
 def watchdog() -> Watchdog:
     """This process's watchdog."""
     return Watchdog(_end_process)
+
+
+def step(doing: str) -> AbstractContextManager[None]:
+    """A context for a step without images: it ends the process when the model hangs in it.
+
+    Args:
+        doing: What is done with the model, such as `loaded`.
+    """
+    return watchdog().watching(FIRST_CALL_SECONDS, Step(doing))
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,19 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
 from pipeline import watchdog
+from pipeline.models.batched_engine import warm_up
+from pipeline.models.keras_model import load, open_model
+from pipeline.models.trial import Trial
+from pipeline.options import ModelOptions
 from pipeline.output.failures import leave_note, recall_failure
 from pipeline.output.tree import Tree
 from pipeline.sentinel import HANG, Fault
@@ -16,6 +23,8 @@ from tests import numpy_engine
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw_folder, pixels, save, tree_of
 from transforms.elements import EncodedImage, Failure, Image, ModelInput, Placement, Source
+from transforms.errors import RunError
+from transforms.normalize import Normalization
 
 
 def tree(tmp_path: Path, run: str = "r") -> Tree:
@@ -160,10 +169,42 @@ def test_a_note_is_written_once_and_again_when_it_says_something_else(tmp_path: 
     assert path.stat().st_mtime_ns == before
 
 
+@pytest.fixture
+def watched(dog: Watchdog) -> Callable[..., Any]:
+    """Ends whatever calls it with what the watchdog looks after at that moment."""
+
+    def end(*_: object, **__: object) -> NoReturn:
+        raise RunError("; ".join(task.call.note() for task in dog._tasks))
+
+    return end
+
+
+def test_all_that_is_done_with_a_model_before_there_are_images_is_watched(
+    watched: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensorflow = SimpleNamespace(constant=lambda batch: batch)
+    for module in ("trial", "keras_model"):
+        monkeypatch.setattr(f"pipeline.models.{module}.start_tensorflow", lambda **_: tensorflow)
+    monkeypatch.setattr("pipeline.models.keras_model.load_keras", watched)
+    options = ModelOptions(numpy_engine.MODEL)
+    with pytest.raises(RunError, match="while it is loaded"):
+        load(open_model(options), options)
+    loaded = SimpleNamespace(call=watched, inputs=[SimpleNamespace(dtype="float32")])
+    facts = SimpleNamespace(batch=None, channels_first=False)
+    with pytest.raises(RunError, match="while it is tried out"):
+        Trial(loaded, facts, Normalization())(np.zeros((1, 4, 4, 3), np.float32))  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="while it is started"):
+        warm_up(watched, numpy_engine.numpy_probe(options, open_model(options)))  # type: ignore[arg-type]
+
+
 HURRIED = """
 import sys
 import threading
 from pipeline import watchdog
+from pipeline.models.batched_engine import warm_up
+from pipeline.models.keras_model import load, open_model
+from pipeline.models.trial import Trial
+from pipeline.options import ModelOptions
 watchdog.CALL_SECONDS = watchdog.FIRST_CALL_SECONDS = 1.0
 watchdog.TICK_SECONDS = 0.2
 from tests.numpy_engine import main

@@ -103,14 +103,15 @@ def predict(images: list[ModelInput], engine: Engine, *, limit: int, guard: Guar
             scores = engine(np.stack([image.plane for image in images]))
     except RunError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A model's own code may call exit().
         if len(images) == 1:
             return [_failure(images[0], error)]
         return predict(images, engine, limit=(len(images) + 1) // 2, guard=guard)
     return list(LogitsBatch(tuple(image.without_plane() for image in images), *scores).split())
 
 
-def _failure(image: ModelInput, error: Exception) -> Failure:
+def _failure(image: ModelInput, error: BaseException) -> Failure:
     if isinstance(error, ImageError):
         code, reason = error.code, error.reason
     elif isinstance(error, MemoryError):

@@ -12,6 +12,7 @@ from pipeline.models.cores import BYTES_PER_PIXEL, CALL_BYTES, Sharing
 from pipeline.models.model_errors import model_failure
 from pipeline.models.probe import Probe, not_as_probed
 from pipeline.models.trial import synthetic_planes
+from pipeline.watchdog import step
 from transforms.elements import Array
 from transforms.errors import RunError
 from transforms.predict import Scores
@@ -116,7 +117,8 @@ def warm_up(engine: BatchedEngine, probe: Probe) -> Probe:
     """
     plane = synthetic_planes(1, *probe.plane_size, probe.spec.channels)
     try:
-        shape = engine(plane).logits.shape
+        with step("started"):
+            shape = engine(plane).logits.shape
     except MemoryError as error:
         raise RunError(f"The model does not fit into this machine's memory: {error}.") from error
     except Exception as error:

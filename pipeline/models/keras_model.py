@@ -20,6 +20,7 @@ from pipeline.models.model_safety import check_safety
 from pipeline.models.saved_model_loader import load_saved_model
 from pipeline.models.tensorflow_start import start_tensorflow
 from pipeline.options import ModelOptions
+from pipeline.watchdog import step
 from transforms.errors import RunError
 
 __all__ = ["LoadedModel", "TensorSpec", "load", "open_model"]
@@ -96,7 +97,8 @@ def load(file: ModelFile, options: ModelOptions) -> LoadedModel:
         os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     start_tensorflow(threads=share_cores(facts.plane_pixels).threads)
     try:
-        loaded = load_saved_model(file) if file.kind == "saved_model" else load_keras(file, facts, options)
+        with step("loaded"):
+            loaded = load_saved_model(file) if file.kind == "saved_model" else load_keras(file, facts, options)
     except RunError:
         raise
     except MemoryError as error:

@@ -11,6 +11,7 @@ from pipeline.models.keras_model import LoadedModel
 from pipeline.models.model_errors import model_failure, reason_of
 from pipeline.models.model_input import InputFacts
 from pipeline.models.tensorflow_start import start_tensorflow
+from pipeline.watchdog import step
 from transforms.elements import Array
 from transforms.errors import RunError
 from transforms.normalize import Normalization, normalize
@@ -50,7 +51,9 @@ class Trial:
         return typed
 
     def _outputs(self, batch: Array) -> list[Output]:
-        results = self.loaded.call(start_tensorflow().constant(batch))
+        tensor = start_tensorflow().constant(batch)
+        with step("tried out"):
+            results = self.loaded.call(tensor)
         activations = self.loaded.activations or (None,) * len(results)
         named = zip(self.loaded.outputs, results, activations, strict=True)
         return [Output(spec.name, np.asarray(result), activation) for spec, result, activation in named]
