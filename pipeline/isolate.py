@@ -9,19 +9,21 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
-from pipeline.watchdog import DECODE_SECONDS
+from pipeline.watchdog import DECODE_SECONDS, TICK_SECONDS
 from transforms.elements import EncodedImage, Image
-from transforms.errors import ImageError
+from transforms.errors import ImageError, RunError
 
 Decode = Callable[[EncodedImage], Image]
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class IsolatedDecoder:
         modules: What it imports, beside this package, that takes long: imported once, before children are forked.
 
     Raises (when called):
+        RunError: Something keeps ending them.
         ImageError: `CRASH`, `HANG`, `OUT_OF_MEMORY` when the system killed the child, or the decoder's own.
     """
 
@@ -40,8 +43,14 @@ class IsolatedDecoder:
     modules: tuple[str, ...] = ()
 
     def __call__(self, encoded: EncodedImage) -> Image:
-        with _children(self.modules).lent() as child:
-            return child.call(self.decode, encoded)
+        for _ in range(_TRIES):
+            with _children(self.modules).lent() as child, suppress(_TerminatedError):
+                return child.call(self.decode, encoded)
+        raise RunError("another program keeps ending the processes that decode (SIGTERM); run the same command again")
+
+
+class _TerminatedError(Exception):
+    """A child was told to end, as a service manager tells all processes of a service; the image has no part in it."""
 
 
 class _Child:
@@ -58,7 +67,7 @@ class _Child:
         self.usable = False
         try:
             self._pipe.send((decode, encoded))
-            if not self._pipe.poll(DECODE_SECONDS):
+            if not answers(self._pipe.poll, DECODE_SECONDS):
                 raise ImageError("HANG", f"the decoder did not come to an end within {DECODE_SECONDS:.0f} s")
             answer = self._pipe.recv()
         except (EOFError, OSError):
@@ -77,13 +86,25 @@ class _Child:
     def alive(self) -> bool:
         return self._process.is_alive()
 
-    def _died(self) -> ImageError:
+    def _died(self) -> Exception:
         self._process.join(10)
         code = self._process.exitcode or 0
+        if code == -signal.SIGTERM:
+            return _TerminatedError()
         if code == -signal.SIGKILL:
             return ImageError("OUT_OF_MEMORY", "the system ended the process that decoded the image, for its memory")
         ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return ImageError("CRASH", f"the decoder crashed ({ended})")
+
+
+def answers(poll: Callable[[float], bool], seconds: float, clock: Callable[[], float] = time.monotonic) -> bool:
+    """Whether `poll` says so in time; time in which this process was stopped, as by Ctrl-Z, does not count."""
+    while seconds > 0:
+        before = clock()
+        if poll(min(seconds, TICK_SECONDS)):
+            return True
+        seconds -= min(clock() - before, 2 * TICK_SECONDS)
+    return False
 
 
 class _Children:
@@ -141,6 +162,8 @@ def _serve(pipe: Connection) -> None:
 
 
 def _answer(decode: Decode, encoded: EncodedImage) -> Any:
+    # A decoder that hangs when the parent is gone already would keep a core for ever; the system ends it.
+    signal.setitimer(signal.ITIMER_PROF, 4 * DECODE_SECONDS)
     try:
         return decode(encoded)
     except ImageError as error:
@@ -148,3 +171,5 @@ def _answer(decode: Decode, encoded: EncodedImage) -> Any:
     except Exception as error:
         # An exception of another kind may hold what cannot be sent, and content of the image.
         return RuntimeError(f"the decoder raised {type(error).__name__}")
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.classes.class_files import load_class_table, parse_classes, read_class_table
+from pipeline.classes.class_json import unique_keys
 from pipeline.storage import NotFound
 from transforms.class_table import ClassTable
 from transforms.errors import RunError
@@ -376,3 +377,21 @@ def test_a_missing_file_says_what_there_is(spec: str, says: str) -> None:
 
 def test_the_kind_is_named() -> None:
     assert parse_classes(NNUNET_1, "dataset.json").kind == "dataset.json of nnU-Net 1"
+
+
+def test_a_key_that_stands_twice_is_found_without_comparing_each_with_each() -> None:
+    compared = []
+
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return str.__eq__(self, other)
+
+    keys = [Key(f"class {i}") for i in range(1000)]
+    assert unique_keys([(key, 0) for key in keys]) == dict.fromkeys(map(str, keys), 0)
+    with pytest.raises(ValueError, match="key 'class 999' stands twice"):
+        unique_keys([(key, 0) for key in [*keys, Key("class 999")]])
+    assert len(compared) < 10 * len(keys)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipeline.reports.console import Ending, closing_summary
+from pipeline.reports.console import Ending, _shown, closing_summary
 from pipeline.reports.summary_file import InputCounts
 from tests.report_inputs import BOTH, TABLE
 from transforms.class_summary import ClassSummary, summarize
@@ -140,6 +140,16 @@ def test_names_cannot_paint_on_the_terminal_and_keep_the_columns() -> None:
         "         \u6c34\u57df                       25.0%",
         "         a very long name that w\u2026    0.0%",
     ]
+
+
+def test_a_name_of_any_length_is_cut_at_its_columns() -> None:
+    for name, shown in [
+        ("x" * 10**6, "x" * 23 + "\u2026"),
+        ("\u6c34" * 10**5, "\u6c34" * 11 + "\u2026"),
+        ("e\u0301" * 24, "e\u0301" * 24),
+        ("e\u0301" * 25, "e\u0301" * 23 + "\u2026"),
+    ]:
+        assert _shown(name) == shown
 
 
 def test_overlapping_classes_are_remarked() -> None:

@@ -70,7 +70,8 @@ def test_a_signal_ends_a_process_whose_clean_up_hangs() -> None:
 
 def test_after_the_context_signals_are_as_before() -> None:
     done = run(
-        f"{SIGNALS}\nwith stopping_on_signals():\n    pass\n"
+        f"{SIGNALS}\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "with stopping_on_signals():\n    pass\n"
         "try:\n    send(signal.SIGINT)\n    while True: pass\nexcept KeyboardInterrupt:\n    say('interrupted')\n"
     )
     assert (done.returncode, done.stdout) == (0, "interrupted\n")

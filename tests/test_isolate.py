@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,28 +10,46 @@ import pytest
 
 from pipeline import isolate
 from pipeline.isolate import IsolatedDecoder
+from pipeline.watchdog import DECODE_SECONDS
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw_folder, pixels, tree_of
 from transforms.decode import decode
 from transforms.elements import EncodedImage, Image, Source
-from transforms.errors import ImageError
+from transforms.errors import ImageError, RunError
+
+
+def end_once(file: str) -> None:
+    if not os.path.exists(file):
+        Path(file).touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def raise_it(error: Exception) -> None:
+    raise error
+
+
+def check_bound(_: str) -> None:
+    assert 0 < signal.getitimer(signal.ITIMER_PROF)[0] < 5 * DECODE_SECONDS
+
+
+ORDERS: dict[str, Callable[[str], object]] = {
+    "crash": lambda _: os.kill(os.getpid(), signal.SIGSEGV),
+    "exit": lambda _: os._exit(7),
+    "killed": lambda _: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": lambda _: time.sleep(3600),
+    "bad": lambda _: raise_it(ImageError("UNREADABLE", "as it was asked to")),
+    "strange": lambda _: raise_it(ValueError("with content of the image")),
+    "terminated": lambda _: os.kill(os.getpid(), signal.SIGTERM),
+    "terminated once": end_once,
+    "bounded": check_bound,
+}
 
 
 def misbehave(encoded: EncodedImage) -> Image:
     """A decoder that does what the image says."""
-    order = (encoded.data or b"").decode()
-    if order == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if order == "exit":
-        os._exit(7)
-    if order == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if order == "hang":
-        time.sleep(3600)
-    if order == "bad":
-        raise ImageError("UNREADABLE", "as it was asked to")
-    if order == "strange":
-        raise ValueError("with content of the image")
+    order, _, argument = (encoded.data or b"").decode().partition(":")
+    if order in ORDERS:
+        ORDERS[order](argument)
     return Image(encoded.image_id, encoded.source, pixels(order))
 
 
@@ -49,6 +68,31 @@ def test_pixels_come_back_as_they_were_made() -> None:
     image = IsolatedDecoder(misbehave)(encoded("well"))
     assert image.image_id == "well"
     assert (image.pixels == pixels("well")).all()
+
+
+def test_a_child_that_was_told_to_end_says_nothing_of_its_image(tmp_path: Path) -> None:
+    order = f"terminated once:{tmp_path / 'ended'}"
+    assert IsolatedDecoder(misbehave)(encoded(order)).image_id == order
+    with pytest.raises(RunError, match="another program keeps ending"):
+        IsolatedDecoder(misbehave)(encoded("terminated"))
+
+
+def test_a_child_whose_parent_is_gone_does_not_compute_for_ever() -> None:
+    assert IsolatedDecoder(misbehave)(encoded("bounded")).image_id == "bounded"
+
+
+@pytest.mark.parametrize(("took", "polls"), [(1.0, 120), (3600.0, 60)])
+def test_time_in_which_the_process_was_stopped_does_not_count(took: float, polls: int) -> None:
+    clock, asked = [0.0], []
+
+    def poll(seconds: float) -> bool:
+        asked.append(seconds)
+        clock[0] += took
+        return False
+
+    assert not isolate.answers(poll, 120.0, lambda: clock[0])
+    assert asked == [1.0] * polls
+    assert isolate.answers(lambda _: True, 120.0)
 
 
 @pytest.mark.parametrize(

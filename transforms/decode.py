@@ -13,6 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from transforms.elements import Array, EncodedImage, Image
 from transforms.errors import ImageError
 from transforms.image_formats import decoder_errors, opener, too_large
+from transforms.jpeg_scans import check_scans
 from transforms.lookahead import LookAhead
 from transforms.samples import Samples, orientation, read_samples, turned_upright
 from transforms.value_range import is_opaque, on_background, to_byte_scale
@@ -106,6 +107,8 @@ def _file_samples(
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     open_image = opener(data, max_pixels=max_pixels)
     image = open_image()
+    if isinstance(image, JpegImageFile):
+        check_scans(data, image)
     width, height = image.size
     turned = orientation(image)
     keep = {} if turned == 1 else {"orientation": str(turned)}

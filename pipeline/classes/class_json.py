@@ -64,11 +64,11 @@ def _load(text: str, source: str) -> Any:
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The pairs as a dict; raises ValueError for a key that stands twice."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        doubled = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {doubled!r} stands twice in one object")
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"key {key[:40]!r} stands twice in one object")
+        content[key] = value
     return content
 
 

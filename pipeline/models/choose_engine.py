@@ -17,6 +17,7 @@ from pipeline.models.keras_model import LoadedModel
 from pipeline.models.probe import Probe
 from pipeline.models.tensorflow_start import start_tensorflow
 from pipeline.models.trial import synthetic_planes
+from pipeline.watchdog import step
 from transforms.confidence import UNIT
 from transforms.elements import Array
 from transforms.errors import RunError
@@ -91,7 +92,8 @@ def _tried(
 ) -> tuple[str | None, Probe]:
     """Converts and compares: what speaks against OpenVINO, or None and the probe that uses it."""
     try:
-        agreement, drift = compare_engines(load, probe, end=end, threshold=threshold, folder=folder)
+        with step("compared"):
+            agreement, drift = compare_engines(load, probe, end=end, threshold=threshold, folder=folder)
     except Exception as error:  # whatever a converter raises for a model that it does not know
         return f"OpenVINO cannot run this model ({type(error).__name__})", probe
     told = f"{100 * agreement:.4f}% of labels on a probe batch are TensorFlow's"

@@ -2,8 +2,10 @@
 
 import shlex
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from pipeline.reports.summary_file import InputCounts
 from pipeline.reports.verdict import UNREAD
@@ -121,14 +123,19 @@ def _cells(classes: Sequence[ClassSummary]) -> list[str]:
 
 def _shown(name: str) -> str:
     printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-    while _width(printable) > _NAME_WIDTH:
-        printable = printable.rstrip("\u2026")[:-1] + "\u2026"
-    return printable
+    ends = list(accumulate(map(_columns, printable), initial=0))
+    if ends[-1] <= _NAME_WIDTH:
+        return printable
+    return printable[: bisect_right(ends, _NAME_WIDTH - 1) - 1] + "\u2026"
 
 
 def _width(text: str) -> int:
     """Columns that a text takes on a terminal."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(map(_columns, text))
+
+
+def _columns(letter: str) -> int:
+    return 0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def _failure_lines(ending: Ending) -> list[str]:
