@@ -6,7 +6,6 @@ when a second signal comes.
 """
 
 import atexit
-import ctypes
 import os
 import signal
 import sys
@@ -22,10 +21,6 @@ from pipeline.streams import open_streams
 # What an early end may take: the terminal and the storage that it speaks to may hang, too.
 END_SECONDS = 2.0
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-_FOREIGN_EXIT = (
-    "code of the model or of a library ended the process by exit(), which is no end of a run: what is done is kept; "
-    "look at the model"
-)
 
 
 class _Stop(NamedTuple):
@@ -73,11 +68,9 @@ def end_early(code: int, text: str = "") -> NoReturn:
 def run_as_process(command: Callable[[], int]) -> NoReturn:
     """Runs a command that is all that this process is for, and ends the process with its exit code.
 
-    What C libraries do at an exit is left out, so that an `exit` of their own can be told from ours: a model's code
-    that calls it would end a run with exit code 0.
+    What C libraries do at an exit is left out: it may hang or crash, and this process has no use for it.
     """
     open_streams()
-    _watch_foreign_exits()
     with stopping_on_signals():
         code = _exit_code(command)
         sys.stdout.flush()
@@ -147,13 +140,3 @@ def stopped(number: signal.Signals) -> NoReturn:
     """Ends the process for a signal."""
     rest = next((f"; {stop.rest}" for stop in reversed(_stops) if stop.rest), "")
     end_early(EXIT_CODES[number], f"stopped by {number.name}{rest}")
-
-
-_foreign_exit = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: end_early(1, f"maskbeam: {_FOREIGN_EXIT}"))
-
-
-def _watch_foreign_exits() -> None:
-    """Has an `exit` in C call back. Only for processes that end by `os._exit`: after Python's own end none could."""
-    register = getattr(ctypes.CDLL(None), "__cxa_atexit", None)
-    if register:
-        register(_foreign_exit, None, None)

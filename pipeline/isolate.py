@@ -24,6 +24,8 @@ from transforms.errors import ImageError, RunError
 
 Decode = Callable[[EncodedImage], Image]
 _TRIES = 3
+# They import TensorFlow, on a machine that may have much else to do.
+START_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,19 @@ class _Child:
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True, name="decoder")
         self._process.start()
         theirs.close()
+        self._wait_until_ready()
         self.usable = True
+
+    def _wait_until_ready(self) -> None:
+        try:
+            if answers(self._pipe.poll, START_SECONDS):
+                self._pipe.recv()
+                return
+        except (EOFError, OSError):
+            self._process.join(10)
+        ended = f"ended with exit code {self._process.exitcode}" if self._process.exitcode is not None else "hang"
+        self.close()
+        raise RunError(f"the processes that decode {ended} before they have an image; MASKBEAM_DEBUG=1 shows why")
 
     def call(self, decode: Decode, encoded: EncodedImage) -> Image:
         self.usable = False
@@ -153,6 +167,7 @@ def _serve(pipe: Connection) -> None:
     # A core dump would hold the image. Signals from the terminal are the parent's business.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pipe.send("ready")
     while True:
         try:
             decode, encoded = pipe.recv()

@@ -5,12 +5,15 @@ its work, past every `finally` of Python's. C calls what was registered with it,
 """
 
 import ctypes
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
-_SAID = b"maskbeam: the model, or a library, ended this process in the middle of its work; this is no success\n"
+from pipeline.ending import end_early
+
+_SAID = "maskbeam: the model, or a library, ended this process in the middle of its work; this is no success"
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_registering: list[Callable[[], object]] = []
 
 
 @contextmanager
@@ -20,15 +23,24 @@ def only_our_end() -> Iterator[None]:
 
     def ended(_: object) -> None:
         if not over:
-            try:
-                os.write(2, _SAID)
-            finally:
-                os._exit(1)
+            end_early(1, _SAID)
 
     handler, owner = _Handler(ended), ctypes.create_string_buffer(1)
-    libc.__cxa_atexit(handler, None, owner)
+    register = partial(libc.__cxa_atexit, handler, None, owner)
+    register()
+    _registering.append(register)
     try:
         yield
     finally:
         over = True
+        _registering.remove(register)
         libc.__cxa_finalize(owner)  # Calls what was registered by this owner, and forgets it.
+
+
+def notice_first() -> None:
+    """Has an end noticed before whatever libraries have registered so far; called when they are loaded.
+
+    C calls the newest first: TensorFlow's would take down what its own threads still use, and crash.
+    """
+    for register in _registering:
+        register()

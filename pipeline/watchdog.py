@@ -24,6 +24,7 @@ from pipeline.board import Board, Busy, make_file
 from pipeline.ending import end_early
 from pipeline.output.failures import SUSPECT, is_suspect, leave_note
 from pipeline.output.tree import Tree
+from pipeline.own_end import notice_first
 from pipeline.reports.wording import duration
 from pipeline.sentinel import HANG, NEXT_TIME, NOTES_SECONDS, Fault, start_sentinel, within
 from transforms.elements import EncodedImage, Failure, Image, ModelInput, Source
@@ -219,6 +220,8 @@ def step(doing: str) -> AbstractContextManager[None]:
     Args:
         doing: What is done with the model, such as `loaded`.
     """
+    # By now the libraries that the step needs are loaded.
+    notice_first()
     return watchdog().watching(FIRST_CALL_SECONDS, Step(doing))
 
 

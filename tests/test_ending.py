@@ -81,8 +81,6 @@ def test_after_the_context_signals_are_as_before() -> None:
     ("command", "code", "said"),
     [
         ("return 3", 3, ""),
-        ("ctypes.CDLL(None).exit(0)", 1, "ended the process by exit()"),
-        ("ctypes.PyDLL(None).exit(7)", 1, "ended the process by exit()"),
         ("raise ValueError('oops')", 1, "ValueError: oops"),
         ("send(signal.SIGTERM); wait()", 143, "stopped by SIGTERM"),
     ],

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,16 @@ def test_a_child_that_was_told_to_end_says_nothing_of_its_image(tmp_path: Path) 
     assert IsolatedDecoder(misbehave)(encoded(order)).image_id == order
     with pytest.raises(RunError, match="another program keeps ending"):
         IsolatedDecoder(misbehave)(encoded("terminated"))
+
+
+def fail_to_start(_: Connection) -> None:
+    os._exit(5)
+
+
+def test_a_child_that_cannot_be_started_says_nothing_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolate, "_serve", fail_to_start)
+    with pytest.raises(RunError, match="ended with exit code 5 before they have an image"):
+        isolate._Child(isolate._children(())._context)
 
 
 def test_a_child_whose_parent_is_gone_does_not_compute_for_ever() -> None:

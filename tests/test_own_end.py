@@ -1,5 +1,6 @@
 """An end of the process that maskbeam did not make is never a success."""
 
+import signal
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 CODE = """
 import ctypes, sys, threading
-from pipeline.own_end import only_our_end
+from pipeline.own_end import notice_first, only_our_end
 stop = ctypes.CDLL(None).exit
 with only_our_end():
     {inside}
@@ -32,3 +33,9 @@ def test_our_own_ends_keep_their_codes() -> None:
     assert ended("pass") == (0, "on\n")
     assert ended("sys.exit(3)") == (3, "")
     assert ended("pass", "sys.stdout.flush(); stop(5)") == (5, "on\n")
+
+
+def test_an_end_is_noticed_before_what_libraries_have_registered() -> None:
+    later = "libc = ctypes.CDLL(None); libc.__cxa_atexit(libc.abort, None, None)"
+    assert ended(f"{later}; stop(0)")[0] == -signal.SIGABRT
+    assert ended(f"{later}; notice_first(); stop(0)") == (1, "")
