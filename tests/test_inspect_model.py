@@ -1,3 +1,4 @@
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -82,10 +83,13 @@ def test_the_scaling_of_the_training_is_found(
     found = run_options(command).model
     assert (found.normalize, found.channel_order) == (normalization, order)
     assert "left out: UNREADABLE" in told
-    assert "3 images, fed in 8 ways" in told
+    ways = re.search(r"3 images, fed in (\d+) ways", told)
+    assert ways is not None
+    assert int(ways[1]) > 10, "each of five scalings in both orders, and filters"
+    assert re.search(r"^ +none +bgr +tf ", told, re.MULTILINE)
     assert "none of its own" in told
     with PIL.Image.open(tmp_path / "out" / SHEET) as sheet:
-        assert sheet.width > 8 * 180
+        assert sheet.width == 8 + (1 + 10 + 4) * 188
 
 
 def test_a_model_that_scales_by_itself_leaves_nothing_to_choose(folder: Path, tmp_path: Path) -> None:
@@ -93,7 +97,8 @@ def test_a_model_that_scales_by_itself_leaves_nothing_to_choose(folder: Path, tm
     code, told = inspected(options_for(save(model, tmp_path / "model.keras"), folder, tmp_path))
     assert code == 0
     assert "the model has its own, Rescaling" in told
-    assert "fed in 4 ways" in told
+    assert " none       bgr   tf " in told
+    assert " none       rgb   opencv-area " in told
     assert "--normalize" not in told.rpartition("To run it:")[2]
 
 
@@ -102,7 +107,31 @@ def test_without_statistics_the_person_chooses(folder: Path, tmp_path: Path) -> 
     assert code == 0
     assert "a SavedModel folder" in told
     assert "look at the pictures" in told
-    assert "Choose the --normalize whose masks are right" in told
+    assert "3 images, fed in 10 ways" in told
+    assert "Choose the scaling and the order whose masks are right" in told
+    assert "To run it" not in told
+    code, told = inspected(options_for(tmp_path / "saved", folder, tmp_path, normalize="none", channel_order="bgr"))
+    assert "none       bgr   pillow-bicubic" in told
+    assert "--normalize none --channel_order bgr" in told.rpartition("To run it: maskbeam run ")[2]
+
+
+def test_images_of_the_models_size_need_no_filter(tmp_path: Path) -> None:
+    PIL.Image.fromarray(PICTURES[0][:SIZE, :SIZE]).save(tmp_path / "a.png")
+    model = save(unet(keras), tmp_path / "saved")
+    assert (
+        "1 image, fed in 2 ways" in inspected(options_for(model, tmp_path / "a.png", tmp_path, normalize="none"))[1]
+    )
+
+
+def test_images_that_cannot_be_used_are_told_with_what_helps(tmp_path: Path) -> None:
+    PIL.Image.fromarray(np.zeros((8, 400, 3), np.uint8)).save(tmp_path / "wide.png")
+    options = options_for(save(unet(keras), tmp_path / "model.keras"), tmp_path / "wide.png", tmp_path)
+    with pytest.raises(
+        RunError, match=r"none of the 1 image .* add --resize stretch or --resize letterbox, and inspect"
+    ):
+        inspect(options, say=lambda _: None)
+    _, told = inspected(replace(options, model=replace(options.model, resize="stretch")))
+    assert "1 image, fed in 10 ways" in told
 
 
 def test_without_images_the_facts_are_told(tmp_path: Path) -> None:
@@ -138,6 +167,8 @@ def test_classes_are_named(folder: Path, tmp_path: Path) -> None:
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = save(unet(keras), tmp_path / "model.keras")
     assert main(["inspect", "--model", str(path)]) == 0
+    assert "To run it" not in capsys.readouterr().out, "it would be refused: the scaling is not known"
+    assert main(["inspect", "--model", str(path), "--normalize", "0..1"]) == 0
     assert "To run it: maskbeam run --input INPUT" in capsys.readouterr().out
 
 

@@ -1,5 +1,6 @@
 """`maskbeam inspect`: what a model is, how it reads images fed in different ways, and the command that fits it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,14 @@ from pipeline.inputs.read import fetch, read_chunk
 from pipeline.inputs.sampling import sample
 from pipeline.inspection.contact_sheet import draw_contact_sheet, largest
 from pipeline.inspection.run_command import run_command
-from pipeline.inspection.variants import Finding, Variant, Variants, compare_variants, decode_as_trained
+from pipeline.inspection.variants import (
+    Finding,
+    Variant,
+    Variants,
+    compare_variants,
+    decode_as_trained,
+    worth_drawing,
+)
 from pipeline.models.engines import loaded_model
 from pipeline.models.keras_model import LoadedModel, open_model
 from pipeline.models.model_file import ModelFile
@@ -32,6 +40,14 @@ IMAGES = 4
 ASSUMED_IDS = 256
 SHEET = "inspect.png"
 MOST_SHOWN = 20
+
+# What to do about images that cannot be used, where a flag helps.
+_HELPS = {
+    "BAD_SHAPE": "add --resize stretch or --resize letterbox",
+    "BAD_VALUE_RANGE": "add --input_range",
+    "TOO_LARGE": "raise --max_pixels",
+    "MISSING_KEY": "name the key with --image_key",
+}
 
 Say = Callable[[str], None]
 
@@ -65,11 +81,10 @@ def inspect(options: RunOptions, *, say: Say = say) -> int:
     for line in _evidence(probe, loaded, open_scaling=open_scaling):
         say(f"  {line}")
     table = _class_table(options, probe)
-    images = _images(options, probe, say) if options.read.patterns else []
-    if not images:
+    if not options.read.patterns:
         _say_without_images(options, table, open_scaling=open_scaling, say=say)
         return 0
-    return _compare(options, loaded, probe, table, images, say)
+    return _compare(options, loaded, probe, table, _images(options, probe, say), say, open_scaling=open_scaling)
 
 
 def _describe(file: ModelFile) -> str:
@@ -95,18 +110,30 @@ def _say_without_images(options: RunOptions, table: ClassTable, *, open_scaling:
     say("Classes: " + ", ".join(f"{info.channel} {info.name}" for info in table.classes[:MOST_SHOWN]))
     if open_scaling:
         say("With --input and a few images, this command shows which scaling fits.")
-    say(f"To run it: {_command(options, options.model)}")
+    else:
+        say(f"To run it: {_command(options, options.model)}")
 
 
 def _images(options: RunOptions, probe: Probe, say: Say) -> list[EncodedImage]:
-    """A few images that can be used; says why others cannot."""
+    """A few images that can be used; says why others cannot.
+
+    Raises:
+        RunError: None can be used; says what helps where a flag does.
+    """
     limited = replace(options.read, limit=options.read.limit or IMAGES)
-    usable = []
+    usable, codes = [], Counter[str]()
     for found in (found for chunk in sample(limited) for found in read_chunk(chunk, limited)):
         try:
             usable.append(_usable(found, options, probe))
         except ImageError as error:
+            codes[error.code] += 1
             say(f"  left out: {error}")
+    if not usable:
+        helps = ", ".join(_HELPS[code] for code in codes if code in _HELPS) or "name other images with --input"
+        raise RunError(
+            f"none of the {count(codes.total(), 'image')} that were tried can be used, for the reasons above; "
+            f"{helps}, and inspect again"
+        )
     return usable
 
 
@@ -125,8 +152,9 @@ def _compare(
     table: ClassTable,
     images: Sequence[EncodedImage],
     say: Say,
+    *,
+    open_scaling: bool,
 ) -> int:
-    fixed_scaling = scales_itself(loaded)
     labeling = Labeling(
         probe.head.kind,
         table.ids,
@@ -138,30 +166,30 @@ def _compare(
     )
     variants = Variants(loaded, probe, labeling=labeling, images=images, decode_options=options.decode)
     base = Variant(
-        options.model.normalize or ("none" if fixed_scaling else "0..1"),
+        options.model.normalize or ("0..1" if open_scaling else "none"),
         options.model.channel_order,
         options.model.resize_filter,
     )
     findings, best = compare_variants(
-        variants, base=base, scales_itself=fixed_scaling, colored=probe.spec.channels == 3
+        variants, base=base, open_scaling=open_scaling, colored=probe.spec.channels == 3
     )
-    told = fixed_scaling or options.model.normalize is not None or best.mismatch is not None
+    told = not open_scaling or best.mismatch is not None
     pictures = [drawable(image) for image in variants.images(base.resize_filter)]
     say(f"{count(len(images), 'image')}, fed in {count(len(findings), 'way')}:")
     for line in _table_lines(findings, best if told else None, table):
         say(f"  {line}")
     _say_channels(best, table, say)
-    _write_sheet(options, pictures, findings, best if told else None, table, say)
-    _say_command(options, best, told=told, scales_itself=fixed_scaling, say=say)
+    _write_sheet(options, pictures, worth_drawing(findings, best), best if told else None, table, say)
+    _say_how_to_go_on(options, best if told else None, open_scaling=open_scaling, say=say)
     return 0
 
 
 def _table_lines(findings: Sequence[Finding], marked: Finding | None, table: ClassTable) -> Iterator[str]:
-    yield f"  {'scaling':<10} {'order':<5} {'filter':<8} {'mismatch':<8} {'confidence':<10} largest classes"
+    yield f"  {'scaling':<10} {'order':<5} {'filter':<15} {'mismatch':<8} {'confidence':<10} largest classes"
     for finding in findings:
         variant, mark = finding.variant, "*" if finding is marked else " "
         shares = ", ".join(f"{table.names[i]} {percent(finding.shares[i])}" for i in largest(finding.shares))
-        ways = f"{variant.normalize:<10} {variant.channel_order:<5} {variant.resize_filter:<8}"
+        ways = f"{variant.normalize:<10} {variant.channel_order:<5} {variant.resize_filter:<15}"
         yield f"{mark} {ways} {_number(finding.mismatch):<8} {_number(finding.confidence):<10} {shares}"
     if any(finding.mismatch is not None for finding in findings):
         yield "mismatch: how far the images are from what the model's batch normalisation remembers; lowest is right"
@@ -194,17 +222,21 @@ def _write_sheet(
     path = Path(options.output.path or ".") / SHEET
     path.parent.mkdir(parents=True, exist_ok=True)
     draw_contact_sheet(pictures, findings, table, marked=marked).save(path)
-    say(f"Look at {path}: a row for each image, a column for each way.")
+    say(f"Look at {path}: a row for each image, a column for each way, or for those that tell most.")
 
 
-def _say_command(options: RunOptions, best: Finding, *, told: bool, scales_itself: bool, say: Say) -> None:
-    if not told:
-        say("Choose the --normalize whose masks are right; with 0..1 in its place, the command is:")
+def _say_how_to_go_on(options: RunOptions, best: Finding | None, *, open_scaling: bool, say: Say) -> None:
+    if best is None:
+        say(
+            "Nothing in the model tells which way is right. Choose the scaling and the order whose masks are right, "
+            "and add them to this command, as in --normalize none --channel_order bgr: it shows the filters then, "
+            "and ends with the command to run it."
+        )
+        return
     variant = best.variant
-    normalize = options.model.normalize if scales_itself else variant.normalize
     model = replace(
         options.model,
-        normalize=normalize,
+        normalize=variant.normalize if open_scaling else options.model.normalize,
         channel_order=variant.channel_order,
         resize_filter=variant.resize_filter,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from pipeline.models.model_input import find_input
 from pipeline.models.probe import Probe
 from pipeline.models.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
 from pipeline.models.trial import Trial
-from pipeline.options import DecodeOptions
+from pipeline.options import RESIZE_FILTERS, DecodeOptions
 from transforms.argmax import Labeling, label_map
 from transforms.confidence import UNIT, confidence
 from transforms.decode import decode
@@ -24,7 +25,7 @@ from transforms.prepare import prepare
 from transforms.resize import is_of_tensorflow
 
 ORDERS = ("rgb", "bgr")
-FILTERS = ("tf", "pillow", "nearest")
+_FILTERS_DRAWN = 4
 # Pictures of little colour fit about as well with red and blue exchanged.
 ORDER_MARGIN = 1.1
 
@@ -78,9 +79,19 @@ class Variants:
         self._statistics = BatchStatistics(loaded.model)
         self._facts, _ = find_input(loaded)
         self.images = cache(self._images)
+        self.inputs = cache(self._inputs)
 
     def _images(self, resize_filter: str) -> list[Image]:
         return [decode_as_trained(image, self._decode_options, resize_filter) for image in self._encoded]
+
+    def _inputs(self, resize_filter: str) -> list[ModelInput]:
+        spec = replace(self._probe.spec, resize_filter=resize_filter)
+        return [prepare(image, spec) for image in self.images(resize_filter)]
+
+    def differ(self, one: str, other: str) -> bool:
+        """Whether two filters make different planes of the images; images of the model's size need none."""
+        pairs = zip(self.inputs(one), self.inputs(other), strict=True)
+        return one != other and not all(np.array_equal(a.plane, b.plane) for a, b in pairs)
 
     def run(self, variant: Variant) -> Finding:
         """Runs all images.
@@ -88,9 +99,8 @@ class Variants:
         Raises:
             ImageError: An image cannot be decoded, or does not fit the model.
         """
-        spec = replace(self._probe.spec, resize_filter=variant.resize_filter)
         trial = Trial(self._loaded, self._facts, parse_normalization(variant.normalize), variant.channel_order)
-        inputs = [prepare(image, spec) for image in self.images(variant.resize_filter)]
+        inputs = self.inputs(variant.resize_filter)
         with self._statistics.watch():
             values = [self._values(trial, image) for image in inputs]
         maps = [self._labels(image, scores) for image, scores in zip(inputs, values, strict=True)]
@@ -141,31 +151,57 @@ def decode_as_trained(image: EncodedImage, options: DecodeOptions, resize_filter
 
 
 def compare_variants(
-    variants: Variants, *, base: Variant, scales_itself: bool, colored: bool
+    variants: Variants, *, base: Variant, open_scaling: bool, colored: bool
 ) -> tuple[list[Finding], Finding]:
-    """Runs one kind of variation after the other, each on top of the best of those before: scaling, order, filter.
+    """Runs every scaling, where that is open, with every order of colours; on top of the best of them every filter.
 
-    The best is the one whose images fit the model's training. Confidence does not tell it: values that are far too
-    large make a model very sure of nonsense.
+    Where nothing tells which scaling is right, filters wait until a person has chosen one.
 
     Args:
         variants: The model and the images.
         base: What the user's flags and the model say.
-        scales_itself: Whether scaling is the model's own, so that there is nothing to choose.
+        open_scaling: Whether neither of them says how pixels are scaled.
         colored: Whether there are three channels to bring into order.
 
     Returns:
-        What each gave, and the best; `base` where that cannot be told.
+        What each gave, `base` first, and the best as in `best_of`.
     """
-    findings = [variants.run(base)]
-    if not scales_itself:
-        names = [name for name, how in NAMED.items() if colored or not (how.bgr or len(how.mean) > 1)]
-        findings += [variants.run(replace(base, normalize=name)) for name in names if name != base.normalize]
-    best = min(findings, key=lambda finding: finding.mismatch or 0.0)
-    if colored:
-        (other,) = (order for order in ORDERS if order != base.channel_order)
-        flipped = variants.run(replace(best.variant, channel_order=other))
-        findings.append(flipped)
-        best = flipped if (flipped.mismatch or 0) * ORDER_MARGIN < (best.mismatch or 0) else best
-    others = [name for name in FILTERS if name != base.resize_filter]
-    return findings + [variants.run(replace(best.variant, resize_filter=name)) for name in others], best
+    names = [name for name, how in NAMED.items() if colored or not (how.bgr or len(how.mean) > 1)]
+    scalings = names if open_scaling else [base.normalize]
+    ways = [Variant(*way, base.resize_filter) for way in product(scalings, ORDERS if colored else ORDERS[:1])]
+    findings = [variants.run(base), *(variants.run(way) for way in ways if way != base)]
+    best = best_of(findings)
+    if best.mismatch is not None or not open_scaling:
+        filters = [name for name in RESIZE_FILTERS if variants.differ(base.resize_filter, name)]
+        findings += [variants.run(replace(best.variant, resize_filter=name)) for name in filters]
+    return findings, best
+
+
+def best_of(findings: Sequence[Finding]) -> Finding:
+    """The finding whose images fit the model's training best; the first, where that cannot be told.
+
+    Confidence does not tell it: values that are far too large make a model very sure of nonsense.
+    """
+    base = findings[0].variant
+    if findings[0].mismatch is None:
+        return findings[0]
+
+    def mismatch(finding: Finding) -> float:
+        usual = finding.variant.channel_order == base.channel_order
+        return (finding.mismatch or 0.0) * (1 if usual else ORDER_MARGIN)
+
+    return min(findings, key=mismatch)
+
+
+def worth_drawing(findings: Sequence[Finding], best: Finding) -> list[Finding]:
+    """What fits into a picture: scalings and orders, those that fit best first, and the filters that change most."""
+    base = findings[0].variant.resize_filter
+    first = [finding for finding in findings if finding.variant.resize_filter == base]
+    filters = [finding for finding in findings if finding.variant.resize_filter != base]
+    filters.sort(key=lambda finding: -_changed(finding, best))
+    return [*sorted(first, key=lambda finding: finding.mismatch or 0.0), *filters[:_FILTERS_DRAWN]]
+
+
+def _changed(one: Finding, other: Finding) -> float:
+    """The share of pixels with another label."""
+    return float(np.mean([(a != b).mean() for a, b in zip(one.labels, other.labels, strict=True)]))
