@@ -98,7 +98,7 @@ def test_a_model_that_scales_by_itself_leaves_nothing_to_choose(folder: Path, tm
     assert code == 0
     assert "the model has its own, Rescaling" in told
     assert " none       bgr   tf " in told
-    assert " none       rgb   opencv-area " in told
+    assert " none       rgb   nearest " in told
     assert "--normalize" not in told.rpartition("To run it:")[2]
 
 

@@ -88,10 +88,17 @@ class Variants:
         spec = replace(self._probe.spec, resize_filter=resize_filter)
         return [prepare(image, spec) for image in self.images(resize_filter)]
 
-    def differ(self, one: str, other: str) -> bool:
-        """Whether two filters make different planes of the images; images of the model's size need none."""
+    def other_filters(self, base: str) -> list[str]:
+        """The filters that make other planes of the images than `base`, and than each other: one of those alike."""
+        kept = [base]
+        for name in RESIZE_FILTERS:
+            if not any(self._alike(name, other) for other in kept):
+                kept.append(name)
+        return kept[1:]
+
+    def _alike(self, one: str, other: str) -> bool:
         pairs = zip(self.inputs(one), self.inputs(other), strict=True)
-        return one != other and not all(np.array_equal(a.plane, b.plane) for a, b in pairs)
+        return all(np.array_equal(a.plane, b.plane) for a, b in pairs)
 
     def run(self, variant: Variant) -> Finding:
         """Runs all images.
@@ -172,8 +179,8 @@ def compare_variants(
     findings = [variants.run(base), *(variants.run(way) for way in ways if way != base)]
     best = best_of(findings)
     if best.mismatch is not None or not open_scaling:
-        filters = [name for name in RESIZE_FILTERS if variants.differ(base.resize_filter, name)]
-        findings += [variants.run(replace(best.variant, resize_filter=name)) for name in filters]
+        others = variants.other_filters(base.resize_filter)
+        findings += [variants.run(replace(best.variant, resize_filter=name)) for name in others]
     return findings, best
 
 
