@@ -32,6 +32,8 @@ from transforms.errors import ImageError, RunError
 
 # Whoever writes looks at the lease again so long before it ends: clocks differ, and a write takes its time.
 _MARGIN_SECONDS = 15
+_GOING_ON = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 _log = logging.getLogger(__name__)
 # The leases that this process itself holds, by run.
 _leases: dict[str, "Lease"] = {}
@@ -44,7 +46,7 @@ def held_here(run: str) -> "Lease | None":
 
 def elapsed() -> float:
     """Seconds that go on while the process is stopped and, on Linux, while the machine sleeps."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.clock_gettime(_GOING_ON)
 
 
 class Trust:
