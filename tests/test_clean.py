@@ -118,6 +118,9 @@ def test_a_record_names_no_files_but_its_image_s(out: Path) -> None:
     mask = out / "masks/gone.png"
     record = json.loads(read_text(mask.read_bytes())[TEXT_KEY])
     others = ["masks/kept.png", "reports/summary.json", "binary/../masks/gone.png", "color/kept.png", "../x/gone.png"]
+    for path in ("color/other.png", "binary/class_0/deep/other.png"):
+        shutil.copy(out / "color/gone.png", out / path)
+        others.append(path)
     record["products"] = dict.fromkeys([*others, "/etc/gone.png", "color/gone.png"], 1)
     mask.write_bytes(encode_mask(decode_mask(mask.read_bytes()), text={TEXT_KEY: json.dumps(record)}))
     taken = removed(out, lambda: clean(str(out), yes=True))

@@ -88,6 +88,9 @@ def test_a_process_is_told_by_more_than_host_and_number() -> None:
     assert is_taken(held_like(mine)), "it is this process, and it holds nothing"
     assert not is_taken(held_like({**mine, "namespace": mine["namespace"] + 1}))
     assert not is_taken(held_like({**mine, "boot": "another"}))
+    nobody = {**mine, "pid": 2**22 + 1, "start": 1}
+    assert is_taken(held_like(nobody))
+    assert not is_taken(held_like({**nobody, "namespace": mine["namespace"] + 1})), "it may live there"
     assert not is_taken(held_like({"pid": mine["pid"]})), "an older maskbeam said no more"
     assert not is_taken(held_like(mine, host="elsewhere"))
     assert is_taken(held_like({**mine, "start": mine["start"] - 1})), "the number went to another process since"

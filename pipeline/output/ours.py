@@ -147,7 +147,7 @@ def delete_staged(tree: Tree, run: str) -> None:
     with suppress(OSError):
         descriptor = os.open(tree.uri(".tmp"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            # Of a link it removes the link.
+            # A link in its place stays, and links in it are removed as what they are.
             shutil.rmtree(run, ignore_errors=True, dir_fd=descriptor)
         finally:
             os.close(descriptor)
