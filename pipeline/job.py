@@ -23,9 +23,6 @@ from transforms.render import Rendering
 # Raised when the same options begin to give other pixels, so that a rerun over old masks is noticed.
 PIXELS_VERSION = 3
 
-# What raw tensors of one, two and four bytes a value were before their type could be told: these change no mask.
-_AS_EVER = (None, "uint8", "uint16", "float32")
-
 
 @dataclass(frozen=True)
 class Job:
@@ -189,8 +186,6 @@ def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: 
         plain["--orientation"] = options.decode.orientation
     if labeling.emits_ids:
         plain["model emits"] = "ids"
-    if options.read.raw_type not in _AS_EVER:
-        plain["--raw_type"] = options.read.raw_type
     # Through JSON and back, so that settings compare equal to those that were stored.
     return dict(json.loads(json.dumps(plain)))
 

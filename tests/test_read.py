@@ -142,6 +142,10 @@ def test_raw_tensors(tmp_path: Path, dtype: str | None) -> None:
     found = read_all(path, replace(OPTIONS, raw_type=named))
     raw, encoded, unknown = images(found)
     assert (raw.raw_shape, raw.raw_dtype, raw.data) == ((2, 3, 4), dtype, pixels.tobytes())
+    assert raw.source.version.endswith(f":{dtype}") == (dtype not in ("uint8", "uint16", "float32"))
+    assert encoded.source.version.isalnum()
+    again = reread(raw.source, replace(OPTIONS, raw_type=named))
+    assert (again.data, again.raw_dtype, again.source) == (raw.data, dtype, raw.source)
     assert encoded.raw_shape is unknown.raw_shape is None
     assert codes(found) == ["UNREADABLE"] * 3
 

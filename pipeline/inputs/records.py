@@ -1,6 +1,7 @@
 """A record of a shard becomes an image that is not decoded yet."""
 
 import re
+from dataclasses import replace
 from math import prod
 
 from pipeline.inputs.example import Features, parse_example
@@ -13,7 +14,9 @@ from transforms.errors import ImageError
 from transforms.signatures import is_image
 
 _PLACE = re.compile(r"(.*)#(\d+)", re.DOTALL)
-_VERSION = re.compile(r"[0-9a-f]{8}")
+_VERSION = re.compile(rf"[0-9a-f]{{8}}(:({'|'.join(RAW_TYPES)}))?")
+# What raw tensors of one, two and four bytes a value were taken for when nobody could say.
+_ASSUMED_ONCE = ("uint8", "uint16", "float32")
 # What values of one byte are unless somebody says otherwise.
 _ONE_BYTE = "uint8"
 
@@ -77,7 +80,13 @@ def _no_file(image_id: str, source: Source, data: bytes, features: Features, opt
     if min(shape) < 1 or not data or len(data) % values:
         reason = "its bytes are no image file, and not height x width x channels values of equal size"
         raise ImageError("UNREADABLE", reason)
-    return EncodedImage(image_id, source, data, shape, _raw_type(len(data) // values, options.raw_type))
+    dtype = _raw_type(len(data) // values, options.raw_type)
+    return EncodedImage(image_id, _read_as(source, dtype), data, shape, dtype)
+
+
+def _read_as(source: Source, dtype: str) -> Source:
+    """The source of a tensor: read as another type it is another version, and its mask alone is done again."""
+    return source if dtype in _ASSUMED_ONCE else replace(source, version=f"{source.version}:{dtype}")
 
 
 def _raw_type(size: int, named: str | None) -> str:
