@@ -11,7 +11,7 @@ from pipeline.classes.class_files import load_class_table, read_class_table
 from pipeline.engine_flags import check_engine
 from pipeline.execute import is_local
 from pipeline.inputs.check_channels import check_channels
-from pipeline.inputs.find_inputs import find_inputs, ids_below, root_of
+from pipeline.inputs.survey import Survey, survey
 from pipeline.job import Job, differences, make_job
 from pipeline.models.engines import loaded_model
 from pipeline.models.kept_probe import keep_probe
@@ -20,7 +20,7 @@ from pipeline.models.model_facts import file_facts
 from pipeline.models.model_file import ModelFile
 from pipeline.models.model_input import find_normalization
 from pipeline.models.probe import Probe, other_versions, probe_model
-from pipeline.options import ModelOptions, ReadOptions, RunOptions
+from pipeline.options import ModelOptions, RunOptions
 from pipeline.output.ours import check_new
 from pipeline.output.tree import RECORD
 from pipeline.storage import NotFound, SourceChanged, absolute, open_storage
@@ -39,13 +39,13 @@ class Plan:
 
     Attributes:
         job: What workers need to know.
-        roots: The folders below which image ids begin.
+        survey: What is known of the input.
         model: The model file.
         is_new: Whether nothing was done in this output with these settings before.
     """
 
     job: Job
-    roots: tuple[str, ...]
+    survey: Survey
     model: ModelFile
     is_new: bool = True
 
@@ -57,7 +57,7 @@ class Plan:
         products = ", ".join([*job.mask_folder, *sorted(job.rendering.products)])
         return "\n".join(
             [
-                f"Input    {' '.join(job.options.read.patterns)}; {ids_below(self.roots)}",
+                f"Input    {' '.join(job.options.read.patterns)}; {self.survey}",
                 f"Model    {model.uri} ({model.kind}, {model.size:,} bytes, sha256 {model.digest[:12]}...)",
                 *(f"         {line}" for line in job.probe.evidence),
                 f"Classes  {len(job.table)}: {classes}{more}",
@@ -83,12 +83,12 @@ class Command:
 
     Attributes:
         options: With absolute paths.
-        roots: The folders below which image ids begin.
+        survey: What is known of the input.
         model: The model file.
     """
 
     options: RunOptions
-    roots: tuple[str, ...]
+    survey: Survey
     model: ModelFile
 
 
@@ -102,7 +102,7 @@ def check_command(options: RunOptions) -> Command:
     options = absolute_options(options)
     check_options(options)
     check_engine(options)
-    roots = find_roots(options.read)
+    surveyed = survey(options.read)
     model = open_model(options.model)
     facts = file_facts(model)
     if facts.inputs:
@@ -112,7 +112,7 @@ def check_command(options: RunOptions) -> Command:
         table.check_ignore(options.label.ignore_label)
         for name in options.output.binary_classes:
             table.named(name)
-    return Command(options, roots, model)
+    return Command(options, surveyed, model)
 
 
 def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file) -> Plan:
@@ -136,7 +136,7 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     if not probe.engine and is_local(options.beam):
         keep_probe(options, job.probe)
     _check_settings(job, stored)
-    return Plan(job, command.roots, model, is_new=stored is None or stored.get("settings") != job.settings)
+    return Plan(job, command.survey, model, is_new=stored is None or stored.get("settings") != job.settings)
 
 
 def settled(job: Job) -> Job:
@@ -171,19 +171,6 @@ def absolute_options(options: RunOptions) -> RunOptions:
         label=replace(options.label, classes=table),
         output=replace(output, path=absolute(output.path).rstrip("/")),
     )
-
-
-def find_roots(options: ReadOptions) -> tuple[str, ...]:
-    """The folders below which ids begin, from the first match of each pattern: listing all of them comes later.
-
-    Raises:
-        RunError: A pattern matches nothing, unless `allow_empty`.
-    """
-    roots = []
-    for pattern in options.patterns:
-        first = next(find_inputs(pattern, options), None)
-        roots.append(options.id_root or (root_of(pattern, first.entry.uri) if first else pattern))
-    return tuple(dict.fromkeys(roots))
 
 
 def read_file(path: str) -> bytes:

@@ -1,7 +1,7 @@
 """Turns patterns into chunks, the references that are spread over workers, and into a summary for a person."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,10 +40,16 @@ class InputSummary:
     shard_bytes: int = 0
 
     def __str__(self) -> str:
-        parts = [count(self.files, "image file")] if self.files or not self.shards else []
-        parts += [count(self.shards, "TFRecord shard")] if self.shards else []
-        text = f"{' and '.join(parts)}, {self.bytes / 1e6:,.1f} MB; {ids_below(self.roots)}"
-        return f"{text}; left out: {by_kind(self.left_out)}" if self.left_out else text
+        listed = listed_in_words(self.files, self.shards, self.left_out)
+        return f"{listed}; {self.bytes / 1e6:,.1f} MB; {ids_below(self.roots)}"
+
+
+def listed_in_words(files: int, shards: int, left_out: Mapping[str, int]) -> str:
+    """What was listed, for a person: `2 image files and 1 TFRecord shard, left out: 3 .txt`."""
+    parts = [count(files, "image file")] if files or not shards else []
+    parts += [count(shards, "TFRecord shard")] if shards else []
+    text = " and ".join(parts)
+    return f"{text}, left out: {by_kind(left_out)}" if left_out else text
 
 
 def list_chunks(pattern: str, options: ReadOptions) -> Iterator[Chunk]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.classes.class_files import load_class_table, read_class_table
+from pipeline.inputs.check_manifests import check_manifests
 from pipeline.inputs.read import fetch, read_chunk
 from pipeline.inputs.sampling import sample
 from pipeline.inspection.contact_sheet import draw_contact_sheet, largest
@@ -26,7 +27,7 @@ from pipeline.models.probe import Probe, probe_model
 from pipeline.options import ModelOptions, RunOptions
 from pipeline.plan import read_file
 from pipeline.reports.wording import count, percent
-from pipeline.storage import is_gcs
+from pipeline.storage import absolute, is_gcs
 from transforms.argmax import Labeling
 from transforms.class_table import ClassTable, generated_table
 from transforms.elements import Array, EncodedImage, Failure
@@ -118,8 +119,9 @@ def _images(options: RunOptions, probe: Probe, say: Say) -> list[EncodedImage]:
     """A few images that can be used; says why others cannot.
 
     Raises:
-        RunError: None can be used; says what helps where a flag does.
+        RunError: None can be used; says what helps where a flag does. A manifest lists what are no files.
     """
+    check_manifests(map(absolute, options.read.patterns))
     limited = replace(options.read, limit=options.read.limit or IMAGES)
     usable, codes = [], Counter[str]()
     for found in (found for chunk in sample(limited) for found in read_chunk(chunk, limited)):

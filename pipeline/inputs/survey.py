@@ -1,0 +1,53 @@
+"""What is known of the input before work starts, without listing all of it."""
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+
+from pipeline.inputs.check_manifests import check_manifests
+from pipeline.inputs.find_inputs import Listing, ids_below, root_of
+from pipeline.inputs.kinds import Kind
+from pipeline.inputs.listing import listed_in_words
+from pipeline.options import ReadOptions
+from pipeline.reports.wording import count
+
+# Listed in a moment: a page of a bucket's listing, or a folder.
+_MOST = 1000
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of all patterns.
+
+    Attributes:
+        roots: The folders below which ids begin.
+        amount: How many files there are, and what is left out, as far as it is known.
+    """
+
+    roots: tuple[str, ...]
+    amount: str
+
+    def __str__(self) -> str:
+        return f"{self.amount}; {ids_below(self.roots)}"
+
+
+def survey(options: ReadOptions) -> Survey:
+    """Looks at the first thousand inputs of each pattern; `options` hold absolute patterns.
+
+    Raises:
+        RunError: A pattern matches nothing, unless `allow_empty`; a manifest lists what are no files.
+    """
+    check_manifests(options.patterns)
+    roots, kinds, left_out, more = [], Counter[Kind](), Counter[str](), False
+    for pattern in options.patterns:
+        listing = Listing([pattern], options)
+        inputs = list(islice(listing, _MOST + 1))
+        roots.append(options.id_root or (root_of(pattern, inputs[0].entry.uri) if inputs else pattern))
+        kinds.update(found.kind for found in inputs[:_MOST])
+        left_out.update(listing.listed.left_out)
+        more = more or len(inputs) > _MOST
+    files = kinds[Kind.IMAGE]
+    amount = (
+        f"over {count(kinds.total(), 'file')}" if more else listed_in_words(files, kinds.total() - files, left_out)
+    )
+    return Survey(tuple(dict.fromkeys(roots)), amount)
