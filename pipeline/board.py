@@ -5,6 +5,7 @@ import fcntl
 import mmap
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -86,9 +87,14 @@ class Board:
         os.lseek(self.fd, 0, os.SEEK_END)
         faulthandler.enable(self.fd)
 
+    def record_exit(self) -> None:
+        """Records the same of a call of C's `exit`, in whose thread this is."""
+        text = f"Fatal Python error: exit() was called\n\nCurrent thread 0x{threading.get_ident():016x}\n"
+        os.write(self.fd, text.encode())
+
     @property
     def crash(self) -> str:
-        """What `record_crash` has recorded: the signal and the threads' stacks; empty without a crash."""
+        """What was recorded: the cause and the threads' stacks; empty without a crash."""
         return os.pread(self.fd, _LAST_BYTES, _SIZE).decode(errors="replace")
 
 

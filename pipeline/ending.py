@@ -54,10 +54,13 @@ def stopping_on_signals(clean_up: Callable[[], None] = lambda: None, *, rest: st
             _listen_no_more(*before)
 
 
-def end_early(code: int, text: str = "") -> NoReturn:
-    """Says why, cleans up, and ends the process, whatever hangs on the way."""
+def end_early(code: int, text: str = "", *, clean_up: bool = True) -> NoReturn:
+    """Says why, cleans up, and ends the process, whatever hangs on the way.
+
+    Without `clean_up` the output stays this run's for whoever notes what it was busy with.
+    """
     _wait_if_ending()
-    tidying = threading.Thread(target=_tidy, args=(text,), name="ending", daemon=True)
+    tidying = threading.Thread(target=_tidy, args=(text, clean_up), name="ending", daemon=True)
     # A system that gives no thread must not keep the process.
     with suppress(RuntimeError):
         tidying.start()
@@ -94,12 +97,12 @@ def _wait_if_ending() -> None:
         threading.Event().wait()
 
 
-def _tidy(text: str) -> None:
+def _tidy(text: str, clean_up: bool) -> None:
     # Nobody is left who could be told that one of these fails.
     with suppress(OSError, ValueError):
         if text:
             print(text, file=sys.stderr, flush=True)  # noqa: T201 - last words
-    for stop in reversed(_stops):
+    for stop in reversed(_stops if clean_up else []):
         with suppress(Exception):
             stop.clean_up()
     with suppress(OSError, ValueError):

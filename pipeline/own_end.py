@@ -14,6 +14,8 @@ from pipeline.ending import end_early
 _SAID = "maskbeam: the model, or a library, ended this process in the middle of its work; this is no success"
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _registering: list[Callable[[], object]] = []
+#: Called in the thread that ends the process, before that ends.
+witnesses: list[Callable[[], object]] = []
 
 
 @contextmanager
@@ -23,7 +25,9 @@ def only_our_end() -> Iterator[None]:
 
     def ended(_: object) -> None:
         if not over:
-            end_early(1, _SAID)
+            for witness in witnesses:
+                witness()
+            end_early(1, _SAID, clean_up=False)
 
     handler, owner = _Handler(ended), ctypes.create_string_buffer(1)
     register = partial(libc.__cxa_atexit, handler, None, owner)

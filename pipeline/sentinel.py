@@ -95,7 +95,15 @@ def start_sentinel(board: Board, tick: float) -> "subprocess.Popen[bytes]":
 def within(seconds: float, note: Callable[[], str]) -> str:
     """What `note` says, if it says it in that time."""
     said: list[str] = []
-    thread = threading.Thread(target=lambda: said.append(note()), daemon=True)
+
+    def say() -> None:
+        try:
+            said.append(note())
+        except Exception as error:
+            # Storage fails, or another run has begun.
+            said.append(f"what was in work could not be noted ({type(error).__name__})")
+
+    thread = threading.Thread(target=say, daemon=True)
     thread.start()
     thread.join(seconds)
     return said[0] if said else "something hangs, and so does the storage that should say what"

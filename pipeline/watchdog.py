@@ -24,7 +24,7 @@ from pipeline.board import Board, Busy, make_file
 from pipeline.ending import end_early
 from pipeline.output.failures import SUSPECT, is_suspect, leave_note
 from pipeline.output.tree import Tree
-from pipeline.own_end import notice_first
+from pipeline.own_end import notice_first, witnesses
 from pipeline.reports.wording import duration
 from pipeline.sentinel import HANG, NEXT_TIME, NOTES_SECONDS, Fault, start_sentinel, within
 from transforms.elements import EncodedImage, Failure, Image, ModelInput, Source
@@ -188,6 +188,7 @@ class Watchdog:
             try:
                 self._board = Board(make_file())
                 self._board.record_crash()
+                witnesses.append(self._board.record_exit)
                 self._sentinel = start_sentinel(self._board, TICK_SECONDS)
             except OSError as error:
                 _log.warning("a decoder that hangs and lets nothing else run would not be noticed: %s", error)
@@ -258,10 +259,38 @@ class ModelGuard:
     @contextmanager
     def calling(self, images: Sequence[ModelInput]) -> Iterator[None]:
         shape = images[0].plane.shape
-        start = time.monotonic()
-        with watchdog().watching(_pace.limit(shape), _call(self.tree, "model", images)):
+        with _turns.taken(alone=len(images) == 1 and self.alone(images[0])):
+            start = time.monotonic()
+            with watchdog().watching(_pace.limit(shape), _call(self.tree, "model", images)):
+                yield
+            _pace.took(shape, time.monotonic() - start)
+
+
+class _Turns:
+    """Calls of the model side by side; a suspect has it to itself, so that it is known who makes it crash."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._going = 0
+        self._alone = False
+
+    @contextmanager
+    def taken(self, *, alone: bool) -> Iterator[None]:
+        """A context for a call; waits until it may begin."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._going if alone else self._alone))
+            self._going += 1
+            self._alone = alone
+        try:
             yield
-        _pace.took(shape, time.monotonic() - start)
+        finally:
+            with self._changed:
+                self._going -= 1
+                self._alone = False
+                self._changed.notify_all()
+
+
+_turns = _Turns()
 
 
 class _Pace:

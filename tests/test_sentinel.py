@@ -228,12 +228,21 @@ def test_who_is_blamed_for_a_crash(
 CRASHES = """
 import ctypes, os, pickle, sys, threading
 from pipeline.board import Board, Busy, make_file
+from pipeline.own_end import only_our_end, witnesses
 from pipeline.sentinel import start_sentinel
 from tests.light_call import LightCall
 board = Board(make_file())
 board.record_crash()
 started = start_sentinel(board, 0.1)
 board.put(Busy(60.0, pickle.dumps(LightCall()), threading.get_ident()))
+board.put(Busy(60.0, pickle.dumps(LightCall())))
+witnesses.append(board.record_exit)
+
+def leave():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    with only_our_end():
+        ctypes.CDLL(None).exit(0)
+
 eval(sys.argv[1])
 """
 
@@ -247,6 +256,7 @@ eval(sys.argv[1])
             "maskbeam: the process crashed (Segmentation fault): noted as CRASH\n",
         ),
         ("ctypes.CDLL(None).abort()", signal.SIGABRT, "maskbeam: the process crashed (Aborted): noted as CRASH\n"),
+        ("leave()", -1, "maskbeam: the process crashed (exit() was called): noted as CRASH\n"),
         ("os.kill(os.getpid(), 9)", signal.SIGKILL, ""),
         ("os._exit(0)", 0, ""),
     ],

@@ -108,6 +108,31 @@ def test_a_batch_that_hangs_makes_suspects_that_are_tried_alone(dog: Watchdog, t
     assert notes(tmp_path) == ["HANG", "SUSPECT", "SUSPECT"]
 
 
+@pytest.mark.parametrize(("first", "second"), [(True, True), (True, False), (False, True), (False, False)])
+def test_a_suspect_has_the_model_to_itself(first: bool, second: bool) -> None:
+    turns, begun, waits = watchdog._Turns(), threading.Event(), threading.Event()
+
+    class Condition(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.set()
+            begun.set()
+            return super().wait(timeout)
+
+    turns._changed = Condition()
+
+    def call() -> None:
+        with turns.taken(alone=second):
+            begun.set()
+
+    with turns.taken(alone=first):
+        other = threading.Thread(target=call)
+        other.start()
+        assert begun.wait(30)
+    other.join(30)
+    assert not other.is_alive()
+    assert waits.is_set() == (first or second)
+
+
 def test_the_limit_of_a_call_follows_from_the_slowest_warm_one() -> None:
     pace, shape = watchdog._Pace(), (4, 4, 3)
     assert pace.limit(shape) == watchdog.FIRST_CALL_SECONDS
@@ -156,6 +181,16 @@ def test_notes_that_hang_too_do_not_stop_the_end(dog: Watchdog, monkeypatch: pyt
         dog.advance(2)
     release.set()
     assert "so does the storage" in said(dog)[0]
+
+
+def test_notes_that_fail_do_not_stop_the_end(dog: Watchdog) -> None:
+    class Fails(Step):
+        def note(self, fault: Fault = HANG) -> str:
+            raise RunError("another run has taken this output over")
+
+    with dog.watching(1, Fails("tested")):
+        dog.advance(2)
+    assert said(dog) == ["maskbeam: what was in work could not be noted (RunError)"]
 
 
 def test_a_note_is_written_once_and_again_when_it_says_something_else(tmp_path: Path) -> None:
