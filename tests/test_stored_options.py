@@ -19,7 +19,7 @@ from pipeline.output.tree import Tree
 from pipeline.stored_options import _NOT_KEPT, from_stored, options_of_merge, to_stored
 from transforms.errors import RunError
 
-WORDS = ("7", "0.25", "1,2", "1,2,3", "5%", "-1..1", "color,overlay", "two words, a comma")
+WORDS = ("7", "opencv-area", "0.25", "1,2", "1,2,3", "5%", "-1..1", "color,overlay", "two words, a comma")
 ALL = [flag for group in FLAGS.values() for flag in group]
 
 
@@ -33,7 +33,7 @@ def another(flag: Flag) -> list[str]:
                 return [f"--{flag.name}={word}"]
         except (argparse.ArgumentTypeError, ValueError):
             continue
-    raise AssertionError(f"no word for --{flag.name}")
+    raise AssertionError(f"no word for --{flag.name}: add one to WORDS")
 
 
 @pytest.mark.parametrize("flag", [flag for flag in ALL if flag.name not in _NOT_KEPT], ids=lambda flag: flag.name)
