@@ -5,7 +5,6 @@ import difflib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.flags import FLAGS, SECTIONS, Flag
@@ -21,6 +20,7 @@ Flags of Beam (--runner, ...) go beside ours. @FILE stands for the flags in a fi
 after #. Of a flag given twice the last one counts; of --input all."""
 
 # A comment begins with a # that is neither quoted nor inside a word, as in a shell.
+_MAX_FLAGS = 1_000_000  # characters of a flags file
 _COMMENT = re.compile(r"""((?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|(?<=\S)\#|[^#"'\\])*)(?:\#.*)?""")
 
 
@@ -117,7 +117,10 @@ def expand(argv: Sequence[str]) -> Iterator[str]:
 
 def _words_of(path: str) -> list[str]:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_MAX_FLAGS + 1)
+        if len(text) > _MAX_FLAGS:
+            raise RunError(f"@{path} holds over {_MAX_FLAGS:,} characters; it stands for a file that holds flags")
         matches = ((line, _COMMENT.fullmatch(line)) for line in text.splitlines())
         return [word for line, match in matches for word in shlex.split(match[1] if match else line)]
     except OSError as error:

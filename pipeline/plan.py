@@ -23,7 +23,7 @@ from pipeline.models.probe import Probe, other_versions, probe_model
 from pipeline.options import ModelOptions, RunOptions
 from pipeline.output.ours import check_new
 from pipeline.output.tree import RECORD
-from pipeline.storage import NotFound, SourceChanged, absolute, open_storage
+from pipeline.storage import NotFound, NotPlain, SourceChanged, absolute, open_storage
 from pipeline.without_effect import without_effect
 from transforms.class_table import ClassTable
 from transforms.errors import RunError
@@ -178,7 +178,7 @@ def read_file(path: str) -> bytes:
 
     Raises:
         NotFound: There is none.
-        RunError: It is too large to be what is read so, or altered all the time.
+        RunError: It is too large to be what is read so, no plain file, or altered while it was read.
     """
     uri = absolute(path)
     found = open_storage(uri).stat(uri)
@@ -188,6 +188,8 @@ def read_file(path: str) -> bytes:
         )
     try:
         return open_storage(uri).read(uri)
+    except NotPlain:
+        raise RunError(f"{path} is a folder, a pipe or a device, where a file is wanted; save it to one") from None
     except SourceChanged:
         raise RunError(f"{path} was altered while it was read; run again when nobody writes to it") from None
 

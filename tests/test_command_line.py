@@ -82,6 +82,7 @@ def test_flags_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert "No such file" in refused(f"@{tmp_path}/none")
     (tmp_path / "open").write_text("--input 'never closed")
     assert "No closing quotation" in refused(f"@{tmp_path}/open")
+    assert "over 1,000,000 characters" in refused("@/dev/zero")
 
 
 @pytest.mark.parametrize(

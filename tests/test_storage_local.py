@@ -287,7 +287,7 @@ def read_stream(uri: str) -> bytes:
 def test_a_file_that_gives_more_than_its_size_is_not_read(tmp_path: Path, endless: str) -> None:
     (tmp_path / "a.png").symlink_to(endless)
     for call in (STORAGE.read, read_stream, STORAGE.read_versioned, lambda uri: STORAGE.read(uri, limit=64)):
-        with pytest.raises(Unreadable, match=r"more than the 0 bytes|Invalid argument"):
+        with pytest.raises(Unreadable, match=r"more than the 0 bytes|none that can be read to its end"):
             call(f"{tmp_path}/a.png")
 
 

@@ -113,6 +113,8 @@ def _unsupported(name: str) -> str:
             "it stores one band after another, and such TIFFs are read in 8 bits and without extra bands only: write "
             "it with its bands side by side (INTERLEAVE=PIXEL in GDAL), or convert it to PNG"
         )
+    if name.startswith("TIFF"):
+        return f"it is a {name}, which is not decoded; write it with LZW, Deflate or none"
     return f"its format is {name}; JPEG, PNG, TIFF, WebP, BMP and GIF are read"
 
 

@@ -86,7 +86,18 @@ def check_digest(file: ModelFile, sha256: str | None) -> None:
         )
 
 
+def _check_plain(uri: str, path: Path) -> None:
+    """Refuses what has no end, or none that its size tells, before it is read to the end."""
+    if not path.is_file():
+        raise RunError(f"--model {uri}: this is a pipe or a device; save the model to a file first.")
+    with path.open("rb") as opened:
+        opened.seek(path.stat().st_size)
+        if opened.read(1):
+            raise RunError(f"--model {uri}: it gives more bytes than it is said to have, as files below /proc do.")
+
+
 def _recognise_file(uri: str, path: Path) -> ModelFile:
+    _check_plain(uri, path)
     with path.open("rb") as opened:
         head = opened.read(8)
     if not head:
@@ -167,6 +178,8 @@ def _text(value: object) -> str:
 
 def _recognise_folder(uri: str, path: Path) -> ModelFile:
     files = sorted(file for file in path.rglob("*") if file.is_file())
+    for file in files:
+        _check_plain(uri, file)
     names = {file.relative_to(path).as_posix() for file in files}
     if "saved_model.pb" in names:
         return _describe(uri, path, "saved_model", "", files, read_keras_config(path, uri))

@@ -20,6 +20,10 @@ class NotFound(Exception):
     """There is no such file or object, or it is not a plain file."""
 
 
+class NotPlain(NotFound):
+    """It is there, and is a folder, a pipe, a socket or a device."""
+
+
 class Conflict(Exception):
     """The file is not in the state that the writer expected; nothing was changed."""
 

@@ -111,6 +111,8 @@ def _reading_error(error: OSError, folder: str) -> RunError:
         return _run_error(error, folder)
     if error.errno in REFUSED:
         return Unreadable(f"No access to a file in {folder}: {error.strerror}; give this user the right to read it")
+    if error.errno == errno.EINVAL:
+        return Unreadable(f"A file in {folder} is none that can be read to its end; name another one")
     return Unreadable(f"The file system failed at a file in {folder}: {error.strerror}; run the same command again")
 
 

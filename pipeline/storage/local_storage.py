@@ -16,6 +16,7 @@ from pipeline.storage import (
     Denied,
     Listed,
     NotFound,
+    NotPlain,
     SourceChanged,
     Unreadable,
     absolute,
@@ -146,7 +147,7 @@ def _open_checked(uri: str, version: str | None) -> tuple[int, os.stat_result]:
     try:
         found = os.fstat(descriptor)
         if not modes.S_ISREG(found.st_mode):
-            raise NotFound("this is not a plain file")
+            raise NotPlain("this is not a plain file")
         _check_version(found, version)
     except (OSError, NotFound, SourceChanged):
         os.close(descriptor)
