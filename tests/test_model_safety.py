@@ -79,6 +79,7 @@ UNSAFE = {
     "class of Keras that nobody has judged": layer("DenseFeatures", "tf_keras.layers"),
     "activation by an unknown name": layer("Dense", activation="mine"),
     "initializer by an unknown name": layer("Dense", kernel_initializer="my>init"),
+    "module of an application": layer("imagenet_utils", "keras.src.applications.convnext"),
     "loop over a function": layer("Map", "keras.src.ops.core"),
     "another SavedModel": layer("TFSMLayer", filepath="/tmp/other"),
     "raw operation": layer("TensorFlowOpLayer", node_def="op: 'WriteFile'"),
@@ -125,6 +126,11 @@ def test_models_made_of_layers_and_tensor_operations_are_safe(name: str, tmp_pat
     for extension in (".keras", ".h5"):
         file = open_model(ModelOptions(path=str(save(built, tmp_path / f"m{extension}"))))
         assert list(find_code(file.config)) == []
+
+
+@pytest.mark.parametrize("package", ["keras", "tf_keras"])
+def test_layers_of_keras_own_applications_are_safe(package: str) -> None:
+    assert list(find_code(model(layer("LayerScale", f"{package}.src.applications.convnext")))) == []
 
 
 def test_channels_reversed_by_slicing_are_safe(tmp_path: Path) -> None:

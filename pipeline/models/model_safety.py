@@ -34,7 +34,7 @@ _CARRIES_CODE = {
 _OWN_PACKAGES = ("keras", "tf_keras", "keras_hub", "keras_nlp", "keras_cv")
 _CLASS_MODULE = re.compile(
     r"(tf_)?keras(\.src)?(\.(layers|models|engine|ops|initializers|regularizers|constraints|activations|losses|metrics"
-    r"|optimizers|random|dtype_policies|mixed_precision|quantizers|saving\.object_registration)(\.[a-z]\w*)*)?"
+    r"|optimizers|random|dtype_policies|mixed_precision|quantizers|saving\.object_registration|applications)(\.[a-z]\w*)*)?"
 )
 # Too many classes to list; Keras takes only those that it can save.
 _HUB_MODULE = re.compile(r"keras_(hub|nlp|cv)(\.src)?\.(models|layers|tokenizers|samplers)(\.[a-z]\w*)*")
