@@ -229,6 +229,15 @@ def test_flags_that_were_given_are_not_asked_for_again() -> None:
     assert "--custom_objects (mine) do not give it" in said
 
 
+@pytest.mark.parametrize(
+    "shape", ['"abcd"', '["a", 4, 4, 3]', "[null, 4.5, 4, 3]", "7", '{"4": 4}', "[[1], 4, 4, 3]"]
+)
+def test_an_input_whose_shape_is_none(shape: str, tmp_path: Path) -> None:
+    path = rewritten(save(small(keras), tmp_path / "m.keras"), lambda text: text.replace("[null, 4, 4, 3]", shape))
+    with pytest.raises(RunError, match=r"cannot be loaded by keras: \w+Error"):
+        loaded_from(path)
+
+
 BROKEN = st.sampled_from([None, True, -1, 3, 1e9, "abcd", "", [], ["x"], [[1]], {}, {"a": 1}])
 
 
