@@ -201,7 +201,7 @@ def test_the_next_job_loads_no_model_to_find_out_and_makes_the_same(
         assert run(run_options([*command, str(outputs[1])])) == 0
         assert TOLD in capfd.readouterr().err
         with pytest.raises(AssertionError, match="known already"):
-            run(run_options([*command, str(outputs[2]), "--threshold", "0.7"]))
+            run(run_options([*command, str(outputs[2]), "--upsample", "labels"]))
     first, second = (tree_of(output / "masks") for output in outputs[:2])
     assert len(first) == 3
     assert first == second
@@ -256,5 +256,5 @@ def test_only_what_a_job_found_out_itself_is_kept(tmp_path: Path, cache: Path) -
     command = [*job(tmp_path), str(tmp_path / "out")]
     assert run(run_options(command)) == 0
     kept = tree_of(cache / "maskbeam" / "openvino" / "probes")
-    assert run(run_options([*command, "--overwrite", "--threshold", "0.7"])) == 0
+    assert run(run_options([*command, "--overwrite", "--upsample", "labels"])) == 0
     assert tree_of(cache / "maskbeam" / "openvino" / "probes") == kept
