@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import NamedTuple, NoReturn
 
+from pipeline.reports.wording import printable_lines
 from pipeline.streams import open_streams
 
 # What an early end may take: the terminal and the storage that it speaks to may hang, too.
@@ -101,7 +102,7 @@ def _tidy(text: str, clean_up: bool) -> None:
     # Nobody is left who could be told that one of these fails.
     with suppress(OSError, ValueError):
         if text:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201 - last words
+            print(printable_lines(text), file=sys.stderr, flush=True)  # noqa: T201 - last words
     for stop in reversed(_stops if clean_up else []):
         with suppress(Exception):
             stop.clean_up()

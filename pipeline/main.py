@@ -19,6 +19,7 @@ from pipeline.ending import run_as_process, stopping_on_signals
 from pipeline.options import RunOptions
 from pipeline.own_end import only_our_end
 from pipeline.quiet import quiet
+from pipeline.reports.wording import printable
 from pipeline.stored_options import TYPED
 from transforms.errors import RunError
 from transforms.garbage import starting_up
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str, code: int) -> int:
-    print(f"maskbeam: {text}", file=sys.stderr)  # noqa: T201 - the terminal is this module's business
+    print(f"maskbeam: {printable(text)}", file=sys.stderr)  # noqa: T201 - the terminal is this module's business
     return code
 
 

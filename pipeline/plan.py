@@ -23,6 +23,7 @@ from pipeline.models.probe import Probe, other_versions, probe_model
 from pipeline.options import ModelOptions, RunOptions
 from pipeline.output.ours import check_new
 from pipeline.output.tree import RECORD
+from pipeline.reports.wording import printable
 from pipeline.storage import NotFound, NotPlain, SourceChanged, absolute, open_storage
 from pipeline.without_effect import without_effect
 from transforms.class_table import ClassTable
@@ -55,18 +56,17 @@ class Plan:
         classes = ", ".join(f"{c.id} {c.name}" for c in job.table.classes[:12])
         more = f" and {len(job.table) - 12} more" if len(job.table) > 12 else ""
         products = ", ".join([*job.mask_folder, *sorted(job.rendering.products)])
-        return "\n".join(
-            [
-                f"Input    {' '.join(job.options.read.patterns)}; {self.survey}",
-                f"Model    {model.uri} ({model.kind}, {model.size:,} bytes, sha256 {model.digest[:12]}...)",
-                *(f"         {line}" for line in job.probe.evidence),
-                f"Classes  {len(job.table)}: {classes}{more}",
-                *(f"         {note}" for note in job.table.notes),
-                f"Output   {job.options.output.path} with {products}",
-                *(f"Unused   {flag}" for flag in without_effect(job.options, job.probe.spec, job.labeling)),
-                *(f"Warning  {warning}" for warning in job.probe.warnings),
-            ]
-        )
+        lines = [
+            f"Input    {' '.join(job.options.read.patterns)}; {self.survey}",
+            f"Model    {model.uri} ({model.kind}, {model.size:,} bytes, sha256 {model.digest[:12]}...)",
+            *(f"         {line}" for line in job.probe.evidence),
+            f"Classes  {len(job.table)}: {classes}{more}",
+            *(f"         {note}" for note in job.table.notes),
+            f"Output   {job.options.output.path} with {products}",
+            *(f"Unused   {flag}" for flag in without_effect(job.options, job.probe.spec, job.labeling)),
+            *(f"Warning  {warning}" for warning in job.probe.warnings),
+        ]
+        return "\n".join(map(printable, lines))
 
 
 FindProbe = Callable[[ModelOptions, ModelFile], Probe]

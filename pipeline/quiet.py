@@ -4,6 +4,8 @@ import logging
 import os
 import warnings
 
+from pipeline.reports.wording import printable, printable_lines
+
 
 class _NotWanted(logging.Filter):
     """Drops what Beam says, as nobody in particular, about Google libraries and of a job server's Java."""
@@ -13,13 +15,27 @@ class _NotWanted(logging.Filter):
         return not from_job_server and not record.getMessage().startswith("apitools not found")
 
 
+class _OneLine(logging.Formatter):
+    """Writes each message on a line of its own: a name in it may hold line breaks, and worse."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Below the message there may be a traceback.
+        return printable_lines(super().format(record))
+
+
 def quiet(*, debug: bool = False) -> None:
     """Sets up logging; called once, before any heavy import.
 
     Args:
         debug: Whether the libraries may say what they like: for reports of bugs.
     """
-    logging.basicConfig(format="maskbeam: %(message)s", level=logging.DEBUG if debug else logging.WARNING)
+    console = logging.StreamHandler()
+    console.setFormatter(_OneLine("maskbeam: %(message)s"))
+    logging.basicConfig(handlers=[console], level=logging.DEBUG if debug else logging.WARNING)
     if debug:
         return
     logging.getLogger().addFilter(_NotWanted())

@@ -35,6 +35,7 @@ from pipeline.reports.console import Ending, closing_summary
 from pipeline.reports.progress import Ticker, tally
 from pipeline.reports.report_writer import ReportWriter, read_run
 from pipeline.reports.summary_file import InputCounts
+from pipeline.reports.wording import printable, printable_lines
 from pipeline.storage import open_storage
 from transforms.class_summary import summarize
 from transforms.errors import RunError
@@ -91,7 +92,7 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         try:
             return _work(loader, job, lease)
         except TakenOverError as error:
-            say(f"maskbeam: {error}")
+            say(f"maskbeam: {printable(str(error))}")
             return 1
 
 
@@ -138,7 +139,7 @@ def engine_loader(job: Job) -> tuple[Loader, Job]:
 
 def say(text: str) -> None:
     """Tells the person at the terminal; standard output is kept for the closing summary."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(printable_lines(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _work(loader: Loader, job: Job, lease: Lease) -> int:
@@ -154,7 +155,8 @@ def _work(loader: Loader, job: Job, lease: Lease) -> int:
             lease.keep()
         if lease.lost and not job.writes_far:
             _leave(job)
-        say(f"maskbeam: the run failed: {error}\nmaskbeam: what is done is kept; the same command goes on from there")
+        say(f"maskbeam: the run failed: {printable(str(error))}")
+        say("maskbeam: what is done is kept; the same command goes on from there")
         return error.exit_code
     end_output(job)
     return _conclude(job)

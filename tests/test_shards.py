@@ -107,7 +107,7 @@ class Altering:
 def remote(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes, list[int]], Altering]:
     def make(data: bytes, flaws: list[int]) -> Altering:
         storage = Altering(data, flaws)
-        monkeypatch.setattr(shards, "open_storage", lambda uri: storage)
+        monkeypatch.setattr(shards, "open_input", lambda uri: storage)
         return storage
 
     return make

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.storage import Conflict, Denied, NotFound, Storage, Unavailable, gcs_listing, open_storage
+from pipeline.storage import Conflict, Denied, NotFound, Storage, Unavailable, gcs_listing, open_input, open_storage
 from pipeline.storage.gcs_client import client, forget_client
 from pipeline.storage.gcs_storage import GcsStorage
 from pipeline.storage.retry import RetryPolicy
@@ -321,3 +322,13 @@ def test_credentials_that_cannot_be_used_say_so(monkeypatch: pytest.MonkeyPatch)
     forget_client()
     with pytest.raises(Denied, match=r"cannot be used: .*/nowhere/key\.json"):
         open_storage("gs://bucket").read("gs://bucket/a.png")
+
+
+def test_messages_about_inputs_and_outputs_name_no_folder_of_theirs(fake: FakeGcs) -> None:
+    uri = "gs://bucket/run/Jane Doe/a.png"
+    for storage, place in ((open_input(uri), "gs://bucket"), (open_storage(uri, named="gs://bucket/run"), "/run")):
+        for action in (storage.read, storage.stat, partial(storage.write, data=b"", expected=None)):
+            fake.faults.plan("403")
+            with pytest.raises(Denied, match=place) as raised:
+                action(uri)
+            assert "Jane" not in str(raised.value)

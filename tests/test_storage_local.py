@@ -1,6 +1,7 @@
 import errno
 import glob
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -24,6 +25,8 @@ from pipeline.storage import (
     Unreadable,
     local_errors,
     local_storage,
+    open_input,
+    open_storage,
 )
 from pipeline.storage.local_storage import LocalStorage
 from transforms.errors import ImageError, RunError
@@ -385,3 +388,42 @@ def test_a_file_system_that_takes_no_folders_is_told_as_that(tmp_path: Path, mon
     monkeypatch.setattr(os, "mkdir", failing(errno.ENOENT))  # what /proc answers
     with pytest.raises(Denied, match=f"{tmp_path} takes no new folders, so {tmp_path}/x/.tmp cannot be made"):
         LocalStorage(f"{tmp_path}/x/.tmp").write(f"{tmp_path}/x/.lock.json", b"1", expected=None)
+
+
+def test_a_folder_that_cannot_be_listed_is_told_without_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in/Jane Doe").mkdir(parents=True)
+    scan = os.scandir
+
+    def scandir(folder: str) -> Any:
+        if "Jane" in folder:
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for pattern in (f"{tmp_path}/in", f"{tmp_path}/in/**", f"{tmp_path}/in/*/*.png"):
+        with pytest.raises(Denied) as raised:
+            list(STORAGE.list(pattern))
+        assert f"below {tmp_path}/in:" in str(raised.value)
+        assert f"find {tmp_path}/in -type d ! -readable" in str(raised.value)
+        assert "Jane" not in str(raised.value)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EMFILE])
+def test_messages_about_inputs_and_outputs_name_no_folder_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    uri = f"{tmp_path}/Jane Doe/a.png"
+    writing = open_storage(uri, named=str(tmp_path))
+    monkeypatch.setattr(os, "open", failing(number))
+    for action, place in (
+        (lambda: open_input(uri).read(uri), "--input"),
+        (lambda: open_input(uri).open(uri), "--input"),
+        (lambda: writing.read(uri), str(tmp_path)),
+        (lambda: writing.write(uri, b"", expected=None), str(tmp_path)),
+        (lambda: writing.delete(uri), str(tmp_path)),
+    ):
+        with pytest.raises(RunError, match=re.escape(place)) as raised:
+            action()
+        assert "Jane" not in str(raised.value)

@@ -1,8 +1,19 @@
 """Numbers the way people read them."""
 
+import logging
+from pathlib import Path
+
 import pytest
 
-from pipeline.reports.wording import count, duration, percent, rate
+from pipeline.inspection.inspect_model import say as say_inspected
+from pipeline.main import main
+from pipeline.quiet import quiet
+from pipeline.reports.console import Ending, closing_summary
+from pipeline.reports.summary_file import InputCounts
+from pipeline.reports.wording import count, duration, percent, printable, printable_lines, rate
+from pipeline.run import say
+
+EVIL = "\x1b[31mRED\x07\nmaskbeam: forged\r"
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 images"), (1, "1 image"), (12345, "12,345 images")])
@@ -44,3 +55,56 @@ def test_rate(number: int, seconds: float, text: str) -> None:
 )
 def test_percent(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mRED\x1b]0;pwned\x07", r"\x1b[31mRED\x1b]0;pwned\x07"),
+        ("y.a\nmaskbeam: forged\r\x85\u2028\u2029", r"y.a\nmaskbeam: forged\r\x85\u2028\u2029"),
+        ("\x9b31m\u202egnp.exe", r"\x9b31m\u202egnp.exe"),
+        ("half \udcff", r"half \udcff"),
+        ("\u00e4 \u6c34\u3000\u57df e\u0301 \u00a0 \\", "\u00e4 \u6c34\u3000\u57df e\u0301 \u00a0 \\"),
+    ],
+)
+def test_a_name_is_one_line_of_letters(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+    assert printable_lines("a\x1b\nb") == "a\\x1b\nb"
+
+
+def test_no_word_of_a_name_reaches_the_terminal_as_a_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    name = f"{tmp_path}/{EVIL}"
+    Path(name).mkdir()
+    assert main(["verify", name]) == 2
+    assert main(["clean", name]) == 2
+    assert main(["run", "--input", name, "--model", "x.keras", "--output", f"{tmp_path}/out"]) == 2
+    assert main(["run", f"--{EVIL}"]) == 2
+    say(f"first\n{EVIL.partition(chr(10))[0]}")
+    say_inspected(EVIL)
+    counts = InputCounts(1, 0, 1, 0)
+    ending = Ending("out", ["masks"], counts, failures={"X": 1}, reasons={"X": EVIL}, warnings=[EVIL])
+    captured = capsys.readouterr()
+    said = captured.out + captured.err + closing_summary(ending, [])
+    assert said.count("RED") > 7
+    assert not set(said) & {"\x1b", "\x07", "\r"}
+    assert "\nmaskbeam: forged" not in said
+
+
+def test_a_line_of_the_log_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, []
+    try:
+        quiet()
+        logging.getLogger("pipeline").warning("in %s", EVIL)
+        try:
+            raise ValueError(EVIL)
+        except ValueError:
+            logging.getLogger("pipeline").error("it failed", exc_info=True)
+    finally:
+        root.handlers = before
+    said = capsys.readouterr().err
+    assert said.startswith(r"maskbeam: in \x1b[31mRED\x07\nmaskbeam: forged")
+    assert not set(said) & {"\x1b", "\x07"}

@@ -20,7 +20,22 @@ Span = tuple[int, int]
 _VARINT, _FIXED64, _DELIMITED, _GROUP, _GROUP_END, _FIXED32 = 0, 1, 2, 3, 4, 5
 _BYTES, _FLOAT, _INT64 = 1, 2, 3
 _KIND_NAMES = {0: "nothing", _BYTES: "bytes", _FLOAT: "float", _INT64: "int64"}
-_MAX_NAMED_KEYS = 20
+# Keys that writers of shards use: TensorFlow's object detection and slim, DeepLab, TensorFlow Datasets, Keras. Any
+# other may hold what must not be told.
+_KNOWN_KEYS = frozenset(
+    """
+    image image/encoded image/filename image/format image/height image/width image/channels image/shape
+    image/depth image/source_id image/id image/key/sha256 image/colorspace image/data image/raw image/image
+    image/mask image/class/label image/class/text image/class/synset image/segmentation/class/encoded
+    image/segmentation/class/format image/object/mask image/object/class/label image/object/class/text
+    image/object/bbox/xmin image/object/bbox/xmax image/object/bbox/ymin image/object/bbox/ymax image_raw
+    image_bytes image_encoded image_data image_string image_name image_id img img_raw encoded encoded_image
+    raw raw_image jpeg jpg png pixels picture x y input inputs features data bytes content tensor height width
+    channels depth rows cols shape size dtype format label labels class target mask masks mask_raw
+    segmentation segmentation_mask segmentation_label annotation file_name filename name path id objects bbox
+    species
+    """.split()  # noqa: SIM905 - as a list it would be a page
+)
 # Far more than any record has. Stepping over as many takes half a second.
 _MAX_FIELDS = 200_000
 _MAX_DEPTH = 100  # that of protobuf
@@ -41,7 +56,7 @@ class Features:
         """The one byte string under `key`.
 
         Raises:
-            ImageError: `MISSING_KEY`, when there is none; names the keys that are there.
+            ImageError: `MISSING_KEY`, when there is none; names those that are there as far as they are usual ones.
         """
         value = self._one(key, (_BYTES,))
         return value if isinstance(value, bytes) else b""
@@ -101,9 +116,13 @@ def make_example(features: Mapping[str, Value | str | Sequence[Value]]) -> bytes
 
 
 def _listing(keys: Collection[bytes]) -> str:
-    shown = [repr(key.decode("utf-8", "replace")[:60]) for key in sorted(keys)]
-    more = [f"and {len(shown) - _MAX_NAMED_KEYS} more"] if len(shown) > _MAX_NAMED_KEYS else []
-    return ", ".join(shown[:_MAX_NAMED_KEYS] + more) or "no keys"
+    """The keys of a record in words: those that writers of shards use by their names, the others by their number."""
+    names = sorted(key.decode("utf-8", "replace") for key in keys)
+    shown = [repr(name) for name in names if name in _KNOWN_KEYS]
+    others = len(names) - len(shown)
+    other, ends = "other " if shown else "", "key whose name is" if others == 1 else "keys whose names are"
+    hidden = f"{others} {other}{ends} not shown" if others else ""
+    return " and ".join(filter(None, (", ".join(shown), hidden))) or "no keys"
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

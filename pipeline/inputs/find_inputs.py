@@ -24,7 +24,16 @@ from pipeline.inputs.kinds import (
 from pipeline.inputs.manifest import Line, parse_manifest
 from pipeline.options import ReadOptions
 from pipeline.reports.wording import by_kind
-from pipeline.storage import LOST, Listed, SourceChanged, Storage, absolute, find_file, folder_of, open_storage
+from pipeline.storage import (
+    LOST,
+    Listed,
+    SourceChanged,
+    Storage,
+    absolute,
+    find_file,
+    folder_of,
+    open_input,
+)
 from transforms.elements import Entry, Found
 from transforms.errors import RunError
 
@@ -114,7 +123,8 @@ def root_of(pattern: str, uri: str) -> str:
 
 
 def _found(pattern: str, options: ReadOptions, skipped: Counter[str]) -> Iterator[Input]:
-    storage = open_storage(pattern)
+    # Of what it lists messages name the pattern's own part, and of what it reads nothing.
+    storage = open_input(pattern)
     listing = storage.list(pattern, special=lambda: skipped.update([_SPECIAL]))
     if extension_of(pattern) not in MANIFEST_EXTENSIONS:
         yield from _files(storage, listing, pattern, options, skipped)
@@ -134,16 +144,16 @@ def _files(
             skipped[what] += 1
             continue
         below = path_below(listed.uri, options.id_root or root_of(pattern, listed.uri))
-        yield _input(kind, listed, _id_of(kind, below, options))
+        yield _input(kind, listed, _id_of(kind, below, options), pattern)
 
 
 def _id_of(kind: Kind, below: str, options: ReadOptions) -> str:
     return image_id_of(below, keep_extension=options.keep_extension and kind is Kind.IMAGE)
 
 
-def _input(kind: Kind, listed: Listed, image_id: str) -> Input:
+def _input(kind: Kind, listed: Listed, image_id: str, named: str) -> Input:
     if kind is Kind.SHARD and not listed.size:
-        _log.warning("an empty shard was found in %s", folder_of(listed.uri))
+        _log.warning("an empty shard was found in --input %s", named)
     return Input(kind, Entry(listed.uri, listed.size, listed.version, image_id))
 
 
@@ -189,12 +199,13 @@ def _of_manifest(storage: Storage, manifest: Listed, options: ReadOptions) -> It
 
 
 def _of_line(manifest: Listed, line: Line, options: ReadOptions) -> Input:
-    storage, listed = open_storage(line.uri), Listed(line.uri, 0, "")
+    storage, listed = open_input(line.uri), Listed(line.uri, 0, "")
     kind = kind_by_extension(line.uri, named=True)
     if kind is None:
         listed = find_file(line.uri) or listed
         kind, _ = _look(storage, listed, named=True)
-    return _input(kind, listed, line.image_id or _id_of(kind, _below_manifest(manifest, line, options), options))
+    image_id = line.image_id or _id_of(kind, _below_manifest(manifest, line, options), options)
+    return _input(kind, listed, image_id, manifest.uri)
 
 
 def _below_manifest(manifest: Listed, line: Line, options: ReadOptions) -> str:

@@ -34,8 +34,7 @@ def path_below(uri: str, root: str) -> str:
     """
     folder = root if root.endswith("/") or not root else root + "/"
     if not uri.startswith(folder) or uri == folder:
-        outside = uri.rpartition("/")[0]
-        raise RunError(f"inputs in {outside} lie outside {root}; set --id_root to a folder above all inputs")
+        raise RunError(f"there are inputs outside {root}; set --id_root to a folder above all inputs")
     return uri[len(folder) :]
 
 

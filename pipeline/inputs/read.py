@@ -25,7 +25,7 @@ from pipeline.inputs.tfrecord import Damage
 from pipeline.options import ReadOptions
 from pipeline.reports.progress import tally
 from pipeline.reports.verdict import UNREAD
-from pipeline.storage import LOST, SourceChanged, find_file, open_storage
+from pipeline.storage import LOST, SourceChanged, find_file, open_input
 from transforms.elements import Chunk, EncodedImage, Entry, Failure, Found, Source, size_of
 from transforms.errors import ImageError
 from transforms.signatures import HEAD_BYTES
@@ -56,7 +56,7 @@ def fetch(image: EncodedImage) -> EncodedImage:
         return image
     where = image.source.where
     try:
-        data = open_storage(where).read(where, version=image.source.version)
+        data = open_input(where).read(where, version=image.source.version)
         return replace(image, data=data)
     except LOST:
         raise _missing() from None
@@ -81,7 +81,7 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
     uri, offset = place
     try:
         # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
-        compressed = any(is_gzip_shard(open_storage(uri).read(uri, limit=HEAD_BYTES)) for _ in range(2))
+        compressed = any(is_gzip_shard(open_input(uri).read(uri, limit=HEAD_BYTES)) for _ in range(2))
         chunk = Chunk(shard=Entry(uri, 0, ""), end=None if compressed else offset + 1, offsets=frozenset((offset,)))
         found = next(read_chunk(chunk, options), None)
     except LOST:
@@ -196,7 +196,7 @@ def _lost(shard: Entry, offset: int, code: str, reason: str) -> Failure:
 def _fetch_again(image: EncodedImage) -> EncodedImage:
     # A file that was replaced after it was listed is read as it is now; one that keeps changing is not.
     where = image.source.where
-    storage, listed = open_storage(where), find_file(where)
+    storage, listed = open_input(where), find_file(where)
     if listed is None:
         raise _missing()
     _check_size(listed.size)

@@ -8,7 +8,7 @@ from pipeline.inputs.gunzip import Gunzip
 from pipeline.inputs.kinds import is_gzip_shard
 from pipeline.inputs.misread import misread_shard
 from pipeline.inputs.tfrecord import Damage, Readable, Record, read_records
-from pipeline.storage import is_gcs, open_storage
+from pipeline.storage import is_gcs, open_input
 from transforms.elements import Chunk, Entry
 from transforms.signatures import HEAD_BYTES
 
@@ -66,7 +66,7 @@ def _reread(shard: Entry, start: int, end: int | None, aligned: bool) -> Iterato
 
 
 def _head_of(shard: Entry) -> bytes:
-    with open_storage(shard.uri).open(shard.uri, end=_MISREAD_BYTES, version=shard.version or None) as file:
+    with open_input(shard.uri).open(shard.uri, end=_MISREAD_BYTES, version=shard.version or None) as file:
         return file.read()
 
 
@@ -98,7 +98,7 @@ def _with_start_checked(
 def _read(
     shard: Entry, start: int, end: int | None, aligned: bool, *, stop: int | None = None
 ) -> Iterator[Record | Damage]:
-    storage, version = open_storage(shard.uri), shard.version or None
+    storage, version = open_input(shard.uri), shard.version or None
     if end is None:
         with storage.open(shard.uri, version=version) as file:
             yield from _whole(file)

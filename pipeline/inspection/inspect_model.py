@@ -26,7 +26,7 @@ from pipeline.models.model_input import scales_itself
 from pipeline.models.probe import Probe, probe_model
 from pipeline.options import ModelOptions, RunOptions
 from pipeline.plan import read_file
-from pipeline.reports.wording import count, percent
+from pipeline.reports.wording import count, percent, printable
 from pipeline.storage import absolute, is_gcs
 from transforms.argmax import Labeling
 from transforms.class_table import ClassTable, generated_table
@@ -55,7 +55,7 @@ Say = Callable[[str], None]
 
 def say(text: str) -> None:
     """Tells the person at the terminal."""
-    print(text, flush=True)  # noqa: T201 - what the command is for
+    print(printable(text), flush=True)  # noqa: T201 - what the command is for
 
 
 def inspect(options: RunOptions, *, say: Say = say) -> int:

@@ -24,7 +24,7 @@ from pipeline.output.parts import lock_of, rivals_of
 from pipeline.output.tree import RECORD, Tree
 from pipeline.output.verify_image import Made
 from pipeline.output.verify_reports import failures, image_rows, read_json
-from pipeline.reports.wording import count
+from pipeline.reports.wording import count, printable
 from pipeline.storage import Conflict, Listed, SourceChanged, absolute, join, open_storage
 from transforms.errors import RunError
 
@@ -123,7 +123,7 @@ def clean(output: str, *, yes: bool = False, all_inputs: bool = False, ask: Call
 
 
 def _open(root: str, all_inputs: bool, hold: Holder | None = None) -> Output:
-    storage = open_storage(root)
+    storage = open_storage(root, named=root)
     record = read_json(storage, root, RECORD)
     if not isinstance(record.get("inputs"), str):
         raise RunError(
@@ -238,4 +238,4 @@ def ask_at_terminal() -> Callable[[], bool] | None:
 
 def _say(text: str) -> None:
     if text:
-        print(text)  # noqa: T201
+        print(printable(text))  # noqa: T201

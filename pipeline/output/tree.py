@@ -38,7 +38,7 @@ class Tree:
     @property
     def storage(self) -> Storage:
         """The storage that holds the tree; one client a process."""
-        return open_storage(self.root, staging=self.staging, guard=self.hold or unguarded)
+        return open_storage(self.root, staging=self.staging, guard=self.hold or unguarded, named=self.root)
 
     def look(self) -> None:
         """Makes sure that the run still holds the output, by a look at its lease; raises TakenOverError."""

@@ -13,7 +13,7 @@ from pipeline.output.orphans import FOLDERS, Images, claim_of, digest_of
 from pipeline.output.tree import RECORD, SUCCESS
 from pipeline.output.verify_image import Checked, Made, check_image
 from pipeline.output.verify_reports import Row, compare_reports, image_rows, read_json, row_differs
-from pipeline.reports.wording import count
+from pipeline.reports.wording import count, printable
 from pipeline.storage import Listed, Storage, absolute, join, open_storage
 from transforms.statistics import PixelStatistics
 
@@ -53,7 +53,7 @@ def verify(output: str) -> int:
         RunError: No run has finished there.
     """
     root = absolute(output).rstrip("/")
-    storage = open_storage(root)
+    storage = open_storage(root, named=root)
     success = read_json(storage, root, SUCCESS) if storage.stat(join(root, SUCCESS)) else None
     if success is None:
         read_json(storage, root, "reports/summary.json")
@@ -132,11 +132,11 @@ def _conclude(root: str, images: int, findings: _Findings) -> None:
         orphans = count(findings.orphans, "orphan")
         print(f"{orphans}: of inputs that the last command did not name, or that failed in it")  # noqa: T201
     found = count(findings.differences, "difference") if findings.differences else "no difference"
-    print(f"Verified {count(images, 'image')} in {root}: {found}.")  # noqa: T201
+    print(f"Verified {count(images, 'image')} in {printable(root)}: {found}.")  # noqa: T201
 
 
 def _say(text: str, number: int) -> None:
     if number <= _SHOWN:
-        print(text)  # noqa: T201
+        print(printable(text))  # noqa: T201
     elif number == _SHOWN + 1:
         print("... and more of these")  # noqa: T201

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from pipeline.reports.summary_file import InputCounts
 from pipeline.reports.verdict import UNREAD
-from pipeline.reports.wording import by_kind, count, duration, percent, rate
+from pipeline.reports.wording import by_kind, count, duration, percent, printable, rate
 from transforms.class_summary import ClassSummary
 
 _CLASSES = 10
@@ -59,7 +59,7 @@ class Ending:
 def closing_summary(ending: Ending, classes: Sequence[ClassSummary]) -> str:
     """The closing lines, without a newline at the end: how many, how fast, the classes' shares, what failed, where.
 
-    Names of classes are shown without control characters; no image is named.
+    Control characters of names and reasons are shown as escapes; no image is named.
     """
     lines = [
         "Images   " + _images(ending),
@@ -71,7 +71,7 @@ def closing_summary(ending: Ending, classes: Sequence[ClassSummary]) -> str:
         *_titled("", _other_lines(ending)),
         _verdict(ending),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _images(ending: Ending) -> str:
@@ -122,11 +122,11 @@ def _cells(classes: Sequence[ClassSummary]) -> list[str]:
 
 
 def _shown(name: str) -> str:
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-    ends = list(accumulate(map(_columns, printable), initial=0))
+    shown = printable(name)
+    ends = list(accumulate(map(_columns, shown), initial=0))
     if ends[-1] <= _NAME_WIDTH:
-        return printable
-    return printable[: bisect_right(ends, _NAME_WIDTH - 1) - 1] + "\u2026"
+        return shown
+    return shown[: bisect_right(ends, _NAME_WIDTH - 1) - 1] + "\u2026"
 
 
 def _width(text: str) -> int:

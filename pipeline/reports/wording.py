@@ -1,5 +1,6 @@
-"""Numbers the way people read them."""
+"""Numbers the way people read them, and names so that they are letters and nothing else."""
 
+import unicodedata
 from collections.abc import Mapping
 
 _KINDS = 5
@@ -16,6 +17,26 @@ def by_kind(numbers: Mapping[str, int]) -> str:
     shown = [f"{number:,} {kind}" for kind, number in ordered[:_KINDS]]
     others = sum(number for _, number in ordered[_KINDS:])
     return ", ".join([*shown, *([f"{others:,} of other kinds"] if others else [])])
+
+
+def printable(text: str) -> str:
+    """A text as one line that does nothing to a terminal: what is no letter, sign or blank is written as an escape.
+
+    So are line breaks, the beginnings of terminals' commands, what turns the direction of writing, and halves of
+    surrogate pairs. A name may hold all of these; applied twice, it changes nothing more.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same of several lines, which whoever wrote the text has broken; names in it are `printable` already."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _is_shown(letter: str) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"
 
 
 def duration(seconds: float) -> str:

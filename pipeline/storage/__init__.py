@@ -1,6 +1,7 @@
 """Files and objects behind one interface: local paths and `gs://` URIs, told apart by the URI alone.
 
-Errors hold no object's name in their text, because names may identify patients and texts end up in logs.
+Errors hold no object's name in their text, because names may identify patients and texts end up in logs. Nor do they
+hold names of folders that the user has not typed: these may be called after patients, too.
 """
 # ruff: noqa: N818 - `NotFound` says what `NotFoundError` says.
 
@@ -124,7 +125,9 @@ def unguarded() -> None:
     """Lets everything be written."""
 
 
-def open_storage(uri: str, *, staging: str | None = None, guard: Callable[[], None] = unguarded) -> Storage:
+def open_storage(
+    uri: str, *, staging: str | None = None, guard: Callable[[], None] = unguarded, named: str | None = None
+) -> Storage:
     """The storage that `uri` lies in.
 
     Args:
@@ -132,6 +135,7 @@ def open_storage(uri: str, *, staging: str | None = None, guard: Callable[[], No
         staging: Folder for local files that are not complete yet, on the file system that they are written to;
             None: hidden files beside the final ones.
         guard: Called right before a file appears or is removed; what it raises keeps that from happening.
+        named: What messages name in place of a file; None: its folder.
 
     Raises:
         RunError: The URI's scheme is not supported.
@@ -139,19 +143,24 @@ def open_storage(uri: str, *, staging: str | None = None, guard: Callable[[], No
     if is_gcs(uri):
         from pipeline.storage.gcs_storage import GcsStorage
 
-        return GcsStorage(guard=guard)
+        return GcsStorage(guard=guard, named=named)
     scheme = _SCHEME.match(uri)
     if scheme:
         raise RunError(f"{scheme[0]} is not supported in {uri!r}; use a local path or gs://bucket/path")
     from pipeline.storage.local_storage import LocalStorage
 
-    return LocalStorage(staging, guard)
+    return LocalStorage(staging, guard, named)
+
+
+def open_input(uri: str) -> Storage:
+    """The storage of an input; messages name the bucket at most, because a folder may be called after a patient."""
+    return open_storage(uri, named="/".join(uri.split("/")[:3]) if is_gcs(uri) else "--input")
 
 
 def find_file(uri: str) -> Listed | None:
-    """One file's listing, or None where there is no such file, or none that lets itself be looked at."""
+    """An input's listing, or None where there is no such file, or none that lets itself be looked at."""
     try:
-        return open_storage(uri).stat(uri)
+        return open_input(uri).stat(uri)
     except Unreadable:
         return None
 
@@ -182,5 +191,5 @@ def join(root: str, relative: str) -> str:
 
 
 def folder_of(uri: str) -> str:
-    """The folder that a file lies in: what messages name in place of the file."""
+    """The folder that a file lies in."""
     return uri.rpartition("/")[0] or "/"

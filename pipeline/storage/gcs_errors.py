@@ -12,7 +12,7 @@ import urllib3
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError, TransportError
 
-from pipeline.storage import Conflict, Denied, NotFound, folder_of
+from pipeline.storage import Conflict, Denied, NotFound
 from pipeline.storage.gcs_client import forget_client, is_anonymous
 from pipeline.storage.gcs_connection import bounded
 from pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError, retrying
@@ -81,8 +81,8 @@ def _denied(error: Exception, folder: str, rights: str) -> Denied:
     return Denied(f"Access to {folder} is denied: {how}")
 
 
-def call(attempt: Callable[[Attempt], T], *, uri: str, rights: str, policy: RetryPolicy) -> T:
-    """What `attempt` returns, tried again while its errors are transient.
+def call(attempt: Callable[[Attempt], T], *, place: str, rights: str, policy: RetryPolicy) -> T:
+    """What `attempt` returns, tried again while its errors are transient; messages name `place`.
 
     Raises:
         NotFound: There is no such object, or no such bucket.
@@ -90,16 +90,15 @@ def call(attempt: Callable[[Attempt], T], *, uri: str, rights: str, policy: Retr
         Denied: Access is refused.
         Unavailable: It kept failing.
     """
-    folder = folder_of(uri)
 
     def within_bounds(this: Attempt) -> T:
         with bounded(this):
             return attempt(this)
 
     try:
-        return retrying(within_bounds, transient=is_transient, policy=policy, place=folder)
+        return retrying(within_bounds, transient=is_transient, policy=policy, place=place)
     except Exception as error:
-        raise translated(error, folder, rights) from None
+        raise translated(error, place, rights) from None
 
 
 def no_bucket(bucket: str) -> RunError:

@@ -140,7 +140,7 @@ class _Pages:
             )
 
         try:
-            return call(attempt, uri=f"gs://{self.bucket}/", rights=READ, policy=self.policy)
+            return call(attempt, place=f"gs://{self.bucket}", rights=READ, policy=self.policy)
         except NotFound:
             raise no_bucket(self.bucket) from None
 

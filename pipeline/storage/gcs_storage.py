@@ -33,12 +33,13 @@ class GcsStorage:
 
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     guard: Callable[[], None] = unguarded
+    named: str | None = None
 
     def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         return find(pattern, self.stat, self.policy)
 
     def stat(self, uri: str) -> Listed | None:
-        found = call(lambda this: _resource(uri, this), uri=uri, rights=READ, policy=self.policy)
+        found = call(lambda this: _resource(uri, this), place=self.place(uri), rights=READ, policy=self.policy)
         return listed(split_uri(uri)[0], found) if found else None
 
     def look_up(self, uris: Collection[str]) -> Mapping[str, Listed | None]:
@@ -66,7 +67,7 @@ class GcsStorage:
             return part if part is not None else _nothing(uri, generation, start, this)
 
         try:
-            return call(attempt, uri=uri, rights=READ, policy=self.policy)
+            return call(attempt, place=self.place(uri), rights=READ, policy=self.policy)
         except NotFound:
             if version is not None and self.stat(uri):
                 raise SourceChanged("the object was replaced since it was listed") from None
@@ -97,9 +98,13 @@ class GcsStorage:
             return str(blob.generation)
 
         try:
-            return call(attempt, uri=uri, rights=WRITE, policy=self.policy)
+            return call(attempt, place=self.place(uri), rights=WRITE, policy=self.policy)
         except NotFound:
             raise no_bucket(split_uri(uri)[0]) from None
+
+    def place(self, uri: str) -> str:
+        """What a message about an object names; see `open_storage`."""
+        return self.named or folder_of(uri)
 
     def delete(self, uri: str, *, version: str | None = None) -> None:
         condition = _generation(version, Conflict)
@@ -109,7 +114,7 @@ class GcsStorage:
             blob_of(uri).delete(if_generation_match=condition, retry=None, timeout=this.timeout)
 
         try:
-            call(attempt, uri=uri, rights=WRITE, policy=self.policy)
+            call(attempt, place=self.place(uri), rights=WRITE, policy=self.policy)
         except NotFound:
             return
         except Conflict:
@@ -160,7 +165,7 @@ class _Pinned:
         if self._checked is not None:
             self._checked = google_crc32c.extend(self._checked, found.data)
             if start + len(found.data) == found.size and encoded(self._checked) != found.checksum:
-                raise Unavailable(f"A file in {folder_of(self._uri)} was altered on its way; run again")
+                raise Unavailable(f"A file in {self._storage.place(self._uri)} was altered on its way; run again")
         return found.data
 
 

@@ -1,12 +1,13 @@
 """What the system's errors on local files mean: try again, or the fault of one image, or the end of the run."""
 
 import errno
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from pipeline.storage import Denied, NotFound, Unavailable, Unreadable, folder_of
+from pipeline.storage import Denied, NotFound, Unavailable, Unreadable
 from transforms.errors import ImageError, RunError
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -53,36 +54,45 @@ def insist(action: Callable[[], T]) -> T:
 
 
 @contextmanager
-def reading(uri: str) -> Iterator[None]:
-    """Turns the system's errors about one file into `NotFound` and `Unreadable`, all others into `RunError`."""
+def reading(place: str) -> Iterator[None]:
+    """Turns the system's errors about one file into `NotFound` and `Unreadable`, all others into `RunError`.
+
+    Messages name `place`, here and below, and never a file.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SUCH_FILE or _is_bad_name(error):
             raise NotFound(f"the file cannot be read: {error.strerror}") from None
-        raise _reading_error(error, folder_of(uri)) from None
+        raise _reading_error(error, place) from None
     except ValueError:
         raise NotFound("no file can have this name") from None
 
 
 @contextmanager
-def listing(folder: str) -> Iterator[None]:
+def listing(named: str, *, below: bool = False) -> Iterator[None]:
     """Turns the system's errors about a folder that is not there into `NotFound`, all others into `RunError`.
 
     A folder that is there and cannot be listed is no empty folder: its images would be lost without a word.
+
+    Args:
+        named: The folder that the user named, for messages.
+        below: Whether it is one below that: it may be called after a patient, and messages do not name it.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SUCH_FOLDER:
             raise NotFound(f"the folder cannot be listed: {error.strerror}") from None
-        raise _run_error(error, folder) from None
+        if below and error.errno in REFUSED:
+            raise _refused_below(error, named) from None
+        raise _run_error(error, f"a folder below {named}" if below else named) from None
     except ValueError:
         raise NotFound("no folder can have this name") from None
 
 
 @contextmanager
-def writing(uri: str) -> Iterator[None]:
+def writing(place: str) -> Iterator[None]:
     """Turns the system's errors about a name, or what bears it, into `ImageError`, all others into `RunError`."""
     try:
         yield
@@ -93,12 +103,19 @@ def writing(uri: str) -> Iterator[None]:
         if error.errno in _BLOCKED:
             what = "a file lies where one of its outputs needs a folder, or the other way round"
             raise ImageError("OUTPUT_BLOCKED", f"{what}; remove it, and run again") from None
-        raise _run_error(error, folder_of(uri)) from None
+        raise _run_error(error, place) from None
 
 
 def refused(error: OSError, folder: str) -> Denied:
     """What a user is told who may not do what he asks for."""
     return Denied(f"No access to {folder}: {error.strerror}; give this user the right, or choose another folder")
+
+
+def _refused_below(error: OSError, named: str) -> Denied:
+    return Denied(
+        f"No access to a folder below {named}: {error.strerror}; give this user the right, or choose another folder. "
+        f"This shows which: find {shlex.quote(named)} -type d ! -readable"
+    )
 
 
 def _is_bad_name(error: OSError) -> bool:

@@ -36,7 +36,7 @@ def walk(glob: Glob, special: Callable[[], None] | None = None) -> Iterator[List
     """
     root = glob.fixed + "/"
     links = _Links(root)
-    stack = [("", _names(root))]
+    stack = [("", _names(root, glob.fixed or "/"))]
     while stack:
         folder, names = stack[-1]
         if not names:
@@ -48,7 +48,7 @@ def walk(glob: Glob, special: Callable[[], None] | None = None) -> Iterator[List
             if glob.matches(parts):
                 yield from _file(root + path, special)
         elif glob.may_hold(parts) and links.enter(root + path, depth=len(stack)):
-            stack.append((path, _names(root + path)))
+            stack.append((path, _names(root + path, glob.fixed or "/", below=True)))
     if links.skipped:
         what = "a link to a folder" if links.skipped == 1 else f"{links.skipped:,} links to folders"
         _log.warning("left out %s: what is there was listed already", what)
@@ -70,10 +70,13 @@ def file_or_folder(glob: Glob, special: Callable[[], None] | None = None) -> Ite
         yield from walk(glob, special)
 
 
-def _names(folder: str) -> list[str]:
-    """What is in a folder in reverse, so that the first is popped first; folders and special files are marked."""
+def _names(folder: str, named: str, *, below: bool = False) -> list[str]:
+    """What is in a folder in reverse, so that the first is popped first; folders and special files are marked.
+
+    Messages name `named`, which the user typed, whether it is this folder or one above it.
+    """
     try:
-        with listing(folder):
+        with listing(named, below=below):
             names = insist(lambda: _scan(folder))
     except NotFound:
         return []

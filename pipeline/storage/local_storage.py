@@ -45,7 +45,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 @dataclass(frozen=True)
 class LocalStorage:
-    """Local files; `staging` and `guard` are as in `open_storage`.
+    """Local files; `staging`, `guard` and `named` are as in `open_storage`.
 
     Creating a file is atomic against everybody. Replacing one is atomic against rivals on the same machine that use
     this class: file systems have no such exchange, so a lock on the folder stands in for it.
@@ -53,6 +53,7 @@ class LocalStorage:
 
     staging: str | None = None
     guard: Callable[[], None] = unguarded
+    named: str | None = None
 
     def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         glob = split(absolute(pattern), os.path.lexists)
@@ -60,7 +61,7 @@ class LocalStorage:
 
     def stat(self, uri: str) -> Listed | None:
         try:
-            with reading(uri):
+            with reading(self._place(uri)):
                 found = insist(lambda: os.stat(uri))
         except NotFound:
             return None
@@ -76,18 +77,19 @@ class LocalStorage:
         return self._read(uri, None, None)
 
     def _read(self, uri: str, version: str | None, limit: int | None) -> tuple[bytes, str]:
-        with reading(uri):
-            return insist(lambda: _read_once(uri, version, limit))
+        with reading(self._place(uri)):
+            return insist(lambda: _read_once(uri, version, limit, self._place))
 
     def open(self, uri: str, *, start: int = 0, end: int | None = None, version: str | None = None) -> BinaryIO:
-        with reading(uri):
+        with reading(self._place(uri)):
             descriptor, found = insist(lambda: _open_checked(uri, version))
 
         def fetch(first: int, stop: int) -> bytes:
-            with reading(uri):
+            with reading(self._place(uri)):
                 data = insist(lambda: os.pread(descriptor, stop - first, first))
                 _check_version(os.fstat(descriptor), version_of(found))
-            _check_length(uri, found, first + len(data) if data else 0)
+            if data and first + len(data) > found.st_size:
+                raise _endless(self._place(uri), found)
             return data
 
         return io.BufferedReader(RangeStream(fetch, start, end, close=lambda: os.close(descriptor)), _BUFFER)
@@ -96,7 +98,7 @@ class LocalStorage:
         # Hidden from listings beside final files; not so in a folder of its own, which the next run empties.
         token = secrets.token_hex(12)
         staged = f"{self.staging}/{token}" if self.staging else f"{folder_of(uri)}/.{token}"
-        with writing(uri):
+        with writing(self._place(uri)):
             try:
                 _making_folders(staged, lambda: insist(lambda: _write_synced(staged, data)))
                 # After what may take long: the process may have been stopped in it.
@@ -110,8 +112,12 @@ class LocalStorage:
 
     def delete(self, uri: str, *, version: str | None = None) -> None:
         self.guard()
-        with writing(uri), suppress(FileNotFoundError, NotADirectoryError):
+        with writing(self._place(uri)), suppress(FileNotFoundError, NotADirectoryError):
             insist(lambda: _delete(uri, version))
+
+    def _place(self, uri: str) -> str:
+        """What a message about a file names."""
+        return self.named or folder_of(uri)
 
 
 def _delete(uri: str, version: str | None) -> None:
@@ -121,7 +127,7 @@ def _delete(uri: str, version: str | None) -> None:
         os.unlink(uri)
 
 
-def _read_once(uri: str, version: str | None, limit: int | None) -> tuple[bytes, str]:
+def _read_once(uri: str, version: str | None, limit: int | None, place: Callable[[str], str]) -> tuple[bytes, str]:
     descriptor, found = _open_checked(uri, version)
     try:
         # One byte more than there is said to be tells a file that has no end.
@@ -130,16 +136,16 @@ def _read_once(uri: str, version: str | None, limit: int | None) -> tuple[bytes,
         _check_version(os.fstat(descriptor), version_of(found))
     finally:
         os.close(descriptor)
-    _check_length(uri, found, len(data))
+    if len(data) > found.st_size:
+        raise _endless(place(uri), found)
     return data, version_of(found)
 
 
-def _check_length(uri: str, found: os.stat_result, length: int) -> None:
-    if length > found.st_size:
-        raise Unreadable(
-            f"A file in {folder_of(uri)} gives more than the {found.st_size} bytes that it is said to have, as files "
-            "of the system's do that have no end; name another one"
-        )
+def _endless(place: str, found: os.stat_result) -> Unreadable:
+    return Unreadable(
+        f"A file in {place} gives more than the {found.st_size} bytes that it is said to have, as files of the "
+        "system's do that have no end; name another one"
+    )
 
 
 def _open_checked(uri: str, version: str | None) -> tuple[int, os.stat_result]:
