@@ -10,6 +10,7 @@ from pipeline.heartbeat import Heartbeat
 from pipeline.inputs.anonymous import naming
 from pipeline.inputs.read import List, Read
 from pipeline.job import Job
+from pipeline.memory import WithinMemory
 from pipeline.output.failures import RememberFailure
 from pipeline.output.look_up import LookUp
 from pipeline.output.outcome import Outcome
@@ -76,7 +77,8 @@ def _skip_done(job: Job) -> LookAhead:
 
 def _decode(job: Job) -> LookAhead:
     fit = partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products)
-    return LookAhead(fetch_content, safe_decoder(job), fit, output_type=ModelInput, waits=is_far)
+    steps = WithinMemory((fetch_content, safe_decoder(job), fit))
+    return LookAhead(steps, output_type=ModelInput, waits=is_far)
 
 
 def _write(job: Job) -> LookAhead:

@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
 from pipeline.watchdog import DECODE_SECONDS, TICK_SECONDS
+from transforms.budget import admit, asking
 from transforms.elements import EncodedImage, Image
 from transforms.errors import ImageError, RunError
 
@@ -55,6 +56,13 @@ class _TerminatedError(Exception):
     """A child was told to end, as a service manager tells all processes of a service; the image has no part in it."""
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What a child is about to use: its parent looks after the memory of all of them."""
+
+    bytes: int
+
+
 class _Child:
     """One child process, which does one call at a time."""
 
@@ -81,15 +89,20 @@ class _Child:
         self.usable = False
         try:
             self._pipe.send((decode, encoded))
-            if not answers(self._pipe.poll, DECODE_SECONDS):
-                raise ImageError("HANG", f"the decoder did not come to an end within {DECODE_SECONDS:.0f} s")
-            answer = self._pipe.recv()
+            while isinstance(answer := self._answer(), _Wanted):
+                admit(answer.bytes)
+                self._pipe.send(None)
         except (EOFError, OSError):
             raise self._died() from None
         self.usable = True
         if isinstance(answer, Exception):
             raise answer
         return answer  # type: ignore[no-any-return]
+
+    def _answer(self) -> Any:
+        if not answers(self._pipe.poll, DECODE_SECONDS):
+            raise ImageError("HANG", f"the decoder did not come to an end within {DECODE_SECONDS:.0f} s")
+        return self._pipe.recv()
 
     def close(self) -> None:
         self._process.kill()
@@ -173,7 +186,13 @@ def _serve(pipe: Connection) -> None:
             decode, encoded = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(_answer(decode, encoded))
+        with asking(partial(_ask, pipe)):
+            pipe.send(_answer(decode, encoded))
+
+
+def _ask(pipe: Connection, count: int) -> None:
+    pipe.send(_Wanted(count))
+    pipe.recv()
 
 
 def _answer(decode: Decode, encoded: EncodedImage) -> Any:

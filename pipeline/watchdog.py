@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -22,11 +22,13 @@ from typing import Protocol
 
 from pipeline.board import Board, Busy, make_file
 from pipeline.ending import end_early
+from pipeline.memory import ask_for
 from pipeline.output.failures import SUSPECT, is_suspect, leave_note
 from pipeline.output.tree import Tree
 from pipeline.own_end import notice_first, witnesses
 from pipeline.reports.wording import duration
 from pipeline.sentinel import HANG, NEXT_TIME, NOTES_SECONDS, Fault, start_sentinel, within
+from transforms.budget import asking
 from transforms.elements import EncodedImage, Failure, Image, ModelInput, Source
 
 # The largest image that is let in decodes in some ten seconds, and in a few times that where cores are shared.
@@ -243,8 +245,19 @@ class WatchedDecoder:
     def __call__(self, encoded: EncodedImage) -> Image:
         if is_suspect(self.tree, encoded.source):
             return self.apart(encoded)
-        with watchdog().watching(DECODE_SECONDS, _call(self.tree, "decoder", [encoded])):
-            return self.decode(encoded)
+        call = _call(self.tree, "decoder", [encoded])
+        with ExitStack() as watched:
+            watched.enter_context(watchdog().watching(DECODE_SECONDS, call))
+
+            def ask(count: int) -> None:
+                # Waiting for memory is no hang.
+                if not ask_for(count, wait=False):
+                    watched.close()
+                    ask_for(count)
+                    watched.enter_context(watchdog().watching(DECODE_SECONDS, call))
+
+            with asking(ask):
+                return self.decode(encoded)
 
 
 @dataclass(frozen=True)

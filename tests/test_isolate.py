@@ -14,6 +14,7 @@ from pipeline.isolate import IsolatedDecoder
 from pipeline.watchdog import DECODE_SECONDS
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw_folder, pixels, tree_of
+from transforms.budget import admit, asking
 from transforms.decode import decode
 from transforms.elements import EncodedImage, Image, Source
 from transforms.errors import ImageError, RunError
@@ -43,6 +44,7 @@ ORDERS: dict[str, Callable[[str], object]] = {
     "terminated": lambda _: os.kill(os.getpid(), signal.SIGTERM),
     "terminated once": end_once,
     "bounded": check_bound,
+    "large": lambda count: admit(int(count)),
 }
 
 
@@ -157,3 +159,17 @@ def test_the_decoder_of_a_job_can_be_sent() -> None:
     with pytest.raises(ImageError) as raised:
         IsolatedDecoder(partial(decode, max_pixels=100))(encoded("no image"))
     assert raised.value.code in ("UNREADABLE", "UNSUPPORTED_FORMAT")
+
+
+def test_a_child_asks_its_parent_for_memory() -> None:
+    asked: list[int] = []
+    with asking(asked.append):
+        assert IsolatedDecoder(misbehave)(encoded("large:8000000000")).image_id == "large:8000000000"
+
+    def refuse(count: int) -> None:
+        raise ImageError("OUT_OF_MEMORY", "there is none")
+
+    with asking(refuse), pytest.raises(ImageError, match="OUT_OF_MEMORY"):
+        IsolatedDecoder(misbehave)(encoded("large:1"))
+    assert asked == [8_000_000_000]
+    assert IsolatedDecoder(misbehave)(encoded("fine")).image_id == "fine"

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
+from transforms.budget import admit
 from transforms.elements import Array, EncodedImage, Image
 from transforms.errors import ImageError
 from transforms.image_formats import decoder_errors, opener, too_large
@@ -19,6 +20,10 @@ from transforms.samples import Samples, orientation, read_samples, turned_uprigh
 from transforms.value_range import is_opaque, on_background, to_byte_scale
 
 MAX_PIXELS = 150_000_000
+# What decoding one pixel takes at its peak, all copies counted, until it is fitted to the model: the most that was
+# measured of any format with 8 bits (WebP) and with more (PNG with alpha); of a value of a raw tensor. Twice as much
+# with a background.
+_BYTES, _DEEP_BYTES, _RAW_BYTES = 18, 28, 12
 Size = tuple[int, int]
 # How frames of arithmetic coding begin (ITU-T T.81, table B.1).
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca", b"\xff\xcd", b"\xff\xce")
@@ -72,7 +77,8 @@ def decode(
         if encoded.raw_shape is not None:
             samples = _raw_samples(encoded.data, encoded.raw_shape, encoded.raw_dtype, max_pixels)
         else:
-            samples, keep, full_size = _file_samples(encoded.data, max_pixels, fast_scale, jpeg_decoder, upright)
+            ask = partial(_admit, background is not None)
+            samples, keep, full_size = _file_samples(encoded.data, max_pixels, fast_scale, jpeg_decoder, upright, ask)
         pixels = to_byte_scale(samples.values, input_range)
         if not is_opaque(samples.alpha):
             pixels, keep = _without_alpha(pixels, samples, background, keep)
@@ -101,7 +107,12 @@ def _without_alpha(
 
 
 def _file_samples(
-    data: bytes, max_pixels: int, fast_scale: Size | None, jpeg_decoder: JpegDecoder | None, upright: bool
+    data: bytes,
+    max_pixels: int,
+    fast_scale: Size | None,
+    jpeg_decoder: JpegDecoder | None,
+    upright: bool,
+    admit_image: Callable[[ImageFile.ImageFile], None],
 ) -> tuple[Samples, dict[str, str], Size | None]:
     # Anyone in this process may have allowed half-decoded images, with grey where the rest should be.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -113,12 +124,14 @@ def _file_samples(
     turned = orientation(image)
     keep = {} if turned == 1 else {"orientation": str(turned)}
     if not isinstance(image, JpegImageFile):
+        admit_image(image)
         return read_samples(image, open_image), keep, None
     _check_holds_pixels(data, width, height)
     on_its_side = upright and turned >= 5
     if fast_scale is not None:
         image.draft(None, fast_scale if on_its_side else fast_scale[::-1])
     full_size = None if image.size == (width, height) else (width, height) if on_its_side else (height, width)
+    admit_image(image)
     if jpeg_decoder is not None and not full_size and image.mode in ("L", "RGB"):
         with decoder_errors():
             values = jpeg_decoder(data, len(image.getbands()))
@@ -143,7 +156,16 @@ def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixel
     kind = np.dtype(dtype).newbyteorder("<")
     if kind.kind not in "uif" or min(shape) < 1 or len(data) != prod(shape) * kind.itemsize:
         raise ImageError("UNREADABLE", f"its {len(data)} bytes are not a tensor of {shape} {kind.name}")
+    admit(_RAW_BYTES * prod(shape))
     return Samples(np.frombuffer(data, kind).reshape(shape))
+
+
+def _admit(on_background: bool, image: ImageFile.ImageFile) -> None:
+    """Asks for the memory that decoding and fitting an opened image takes, before its pixels are decoded."""
+    tiles = [tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args for tile in image.tile]
+    deep = image.mode in ("I", "F") or "16" in image.mode or any("16" in str(tile) for tile in tiles)
+    each = _DEEP_BYTES if deep else _BYTES
+    admit(image.width * image.height * each * (2 if on_background else 1))
 
 
 class Decode(beam.PTransform[Any, Any]):

@@ -96,6 +96,7 @@ class EncodedImage:
     """An image before decoding; `data` is None while it still lies in the file `source.where`.
 
     `raw_shape` and `raw_dtype` are set for records that hold a raw tensor `[H, W, C]` instead of a file's bytes.
+    `size` is the file's in bytes, as it was listed; 0 with `data`.
     """
 
     image_id: str
@@ -103,6 +104,7 @@ class EncodedImage:
     data: bytes | None = None
     raw_shape: tuple[int, int, int] | None = None
     raw_dtype: str = "uint8"
+    size: int = 0
 
 
 @dataclass(frozen=True, eq=False)

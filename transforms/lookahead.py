@@ -13,7 +13,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
+from itertools import islice
 from typing import Any
 
 import apache_beam as beam
@@ -27,6 +28,9 @@ from transforms.errors import ImageError
 ELEMENTS_AHEAD = 64
 # What results may hold while they wait, over all bundles of a process.
 BYTES_AHEAD = 256 * 2**20
+# What results and what is on its way may hold together. Past this nothing is begun ahead of its turn: of images on
+# their way nobody knows how large they become.
+BYTES_AT_ALL = 2**30
 # A group is handed over early when its elements hold as much as this, and a few groups are in flight, however large.
 GROUP_BYTES = 16 * 2**20
 GROUPS_AHEAD = 4
@@ -44,66 +48,122 @@ def pool(*, waits: bool = False) -> ThreadPoolExecutor:
 
 
 class _Held:
-    """How many bytes wait in this process, in elements on their way through a pool."""
+    """How many bytes wait in this process: in results of pools, and in what is on its way into them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.bytes = 0
+        self.inputs = 0
 
-    def add(self, count: int) -> None:
+    def add(self, count: int, *, inputs: int = 0) -> None:
         with self._lock:
             self.bytes += count
+            self.inputs += inputs
+
+    @property
+    def too_many(self) -> bool:
+        return self.bytes + self.inputs > BYTES_AT_ALL
 
 
 _held = _Held()
+
+
+def bytes_ahead() -> int:
+    """How many bytes the results hold that wait in this process."""
+    return _held.bytes
+
+
+class _Task:
+    """A call in a pool, put off when its turn comes while the process holds too many bytes, unless it is urgent."""
+
+    def __init__(self, executor: ThreadPoolExecutor, call: Callable[[], Any], size: int) -> None:
+        self._executor = executor
+        self._call = call
+        self._size = size
+        self._urgent = False
+        _held.add(0, inputs=size)
+        self.future: Future[tuple[Any, int] | None] = executor.submit(self._run)
+
+    @property
+    def is_put_off(self) -> bool:
+        done = self.future.done() and not self.future.cancelled()
+        return done and self.future.exception() is None and self.future.result() is None
+
+    def make_urgent(self) -> None:
+        """Starts it again if it was put off; it will not be put off again."""
+        if self._urgent:
+            return
+        self._urgent = True
+        if self.is_put_off:
+            self.future = self._executor.submit(self._run)
+
+    def result(self) -> Any:
+        """What the call gave; its size counts no more."""
+        self.make_urgent()
+        while (done := self.future.result()) is None:
+            self.future = self._executor.submit(self._run)
+        _held.add(-done[1])
+        return done[0]
+
+    def cancel(self) -> None:
+        if self.future.cancel():
+            _held.add(0, inputs=-self._size)
+        else:
+            self.future.add_done_callback(self._release)
+
+    def _run(self) -> tuple[Any, int] | None:
+        if not self._urgent and _held.too_many:
+            return None
+        try:
+            result = self._call()
+            size = size_of(result)
+            _held.add(size)
+            return result, size
+        finally:
+            _held.add(0, inputs=-self._size)
+
+    def _release(self, future: Future[tuple[Any, int] | None]) -> None:
+        if future.exception() is None:
+            done = future.result()
+            _held.add(-done[1] if done else 0, inputs=0 if done else -self._size)
 
 
 class InFlight:
     """What one bundle has in flight, oldest first, each with the place (timestamp, window) that it came from."""
 
     def __init__(self) -> None:
-        self._pending: deque[tuple[Any, Future[tuple[Any, int]]]] = deque()
+        self._pending: deque[tuple[Any, _Task]] = deque()
 
-    def submit(self, executor: ThreadPoolExecutor, place: Any, function: Callable[..., Any], *args: Any) -> None:
-        """Starts `function(*args)` in the pool."""
-        self._pending.append((place, executor.submit(_measured, function, args)))
+    def submit(
+        self, executor: ThreadPoolExecutor, place: Any, function: Callable[..., Any], *args: Any, size: int = 0
+    ) -> None:
+        """Starts `function(*args)` in the pool; `size` is how many bytes its arguments hold."""
+        self._pending.append((place, _Task(executor, partial(function, *args), size)))
 
     def take(self, *, leaving: int) -> Iterator[tuple[Any, Any]]:
         """Yields `(place, result)`, oldest first: whatever is done, and more until at most `leaving` are pending.
 
         Waits also while the process holds too many bytes. An error cancels what has not started, and is raised.
         """
-        while self._pending and (self._beyond(leaving) or self._pending[0][1].done()):
-            place, future = self._pending.popleft()
+        while self._pending and (self._beyond(leaving) or self._pending[0][1].future.done()):
+            if self._pending[0][1].is_put_off:
+                for _, task in islice(self._pending, GROUPS_AHEAD):
+                    task.make_urgent()
+            place, task = self._pending.popleft()
             try:
-                result, size = future.result()
+                result = task.result()
             except BaseException:
                 self.cancel()
                 raise
-            _held.add(-size)
             yield place, result
 
     def cancel(self) -> None:
         """Drops what is pending; what runs already ends by itself and its result is thrown away."""
         while self._pending:
-            future = self._pending.popleft()[1]
-            if not future.cancel():
-                future.add_done_callback(_release)
+            self._pending.popleft()[1].cancel()
 
     def _beyond(self, leaving: int) -> bool:
-        return len(self._pending) > leaving or _held.bytes > BYTES_AHEAD
-
-
-def _measured(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, int]:
-    result = function(*args)
-    size = size_of(result)
-    _held.add(size)
-    return result, size
-
-
-def _release(future: Future[tuple[Any, int]]) -> None:
-    if future.exception() is None:
-        _held.add(-future.result()[1])
+        return len(self._pending) > leaving or _held.bytes > BYTES_AHEAD or _held.too_many
 
 
 def emit(result: Any, timestamp: Any, window: Any) -> Any:
@@ -197,9 +257,11 @@ class _LookAhead(beam.DoFn):
 
     def _submit(self) -> None:
         elements, places = zip(*self._group, strict=True)
-        self._group, self._bytes = [], 0
+        size, self._group, self._bytes = self._bytes, [], 0
         waits = self._waits if isinstance(self._waits, bool) else any(map(self._waits, elements))
-        self._in_flight.submit(pool(waits=waits), places, _chain_all, self._steps, elements, self._together)
+        self._in_flight.submit(
+            pool(waits=waits), places, _chain_all, self._steps, elements, self._together, size=size
+        )
 
     def _results(self, *, leaving: int) -> Iterator[Any]:
         for places, results in self._in_flight.take(leaving=leaving):

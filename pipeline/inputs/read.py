@@ -169,7 +169,7 @@ def _file(entry: Entry) -> EncodedImage | Failure:
             raise _missing()
         _check_size(entry.size)
         _check_companion(entry.uri)
-        return EncodedImage(check_id(entry.image_id), source)
+        return EncodedImage(check_id(entry.image_id), source, size=entry.size)
     except ImageError as error:
         return Failure(entry.image_id, source, error.code, error.reason)
 

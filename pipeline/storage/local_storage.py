@@ -163,11 +163,16 @@ def _open_checked(uri: str, version: str | None) -> tuple[int, os.stat_result]:
 
 def _read_up_to(descriptor: int, limit: int) -> bytes:
     # Two calls for most files, where a file object takes five: reruns read the masks of millions.
-    pieces = []
-    while limit and (piece := os.read(descriptor, min(limit, _BUFFER))):
-        pieces.append(piece)
-        limit -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    first = os.read(descriptor, min(limit, _BUFFER))
+    piece = os.read(descriptor, min(limit - len(first), _BUFFER)) if first else b""
+    if not piece:
+        return first
+    stream = io.BytesIO()  # gives out what it holds without a copy
+    stream.write(first)
+    while piece:
+        stream.write(piece)
+        piece = os.read(descriptor, min(limit - stream.tell(), _BUFFER))
+    return stream.getvalue()
 
 
 def _check_version(found: os.stat_result, version: str | None) -> None:
