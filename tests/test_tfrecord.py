@@ -3,6 +3,7 @@
 import io
 import itertools
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,24 @@ def test_reading_on_from_a_known_boundary_reports_the_damage_there() -> None:
     found = list(read_records(io.BytesIO(bytes(damaged[starts[1] :])), start=starts[1], aligned=True))
     assert damage_of(found) == [starts[1]]
     assert payloads_of(found) == [b"c" * 50]
+
+
+def test_a_large_record_is_held_twice_at_most() -> None:
+    size = 32 << 20
+    payload = memoryview(frame(bytes(size)))
+
+    class Stream:
+        at = 0
+
+        def read(self, count: int, /) -> bytes:
+            self.at += count
+            return bytes(payload[self.at - count : self.at])
+
+    tracemalloc.start()
+    try:
+        for record in read_records(Stream()):
+            assert isinstance(record, Record)
+            assert len(record.payload[1:]) == size - 1  # as its image is, a copy
+        assert tracemalloc.get_traced_memory()[1] < 2.8 * size
+    finally:
+        tracemalloc.stop()

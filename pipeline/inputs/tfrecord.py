@@ -24,6 +24,7 @@ MAX_RECORD_BYTES = 1 << 30
 HEADER_BYTES = 12
 _FRAME_BYTES = 16
 _READ_BYTES = 1 << 20
+_MOST_READ_BYTES = 16 << 20
 # Headers that were made to look right cost the checksum of what they claim; past this, long ones are not believed.
 _MAX_WASTED_BYTES = 16 << 30
 
@@ -121,6 +122,7 @@ def read_records(
         elif end is not None and position >= end:
             return
         else:
+            window.forget(record.end)
             yield record
             position = record.end
 
@@ -130,7 +132,7 @@ class _Window:
 
     def __init__(self, stream: Readable, offset: int) -> None:
         self._stream = stream
-        self._data = b""
+        self._data = bytearray()
         self._base = offset
         self._ended = False
         self._wasted = 0
@@ -139,15 +141,26 @@ class _Window:
         """Whether the stream has `size` bytes from `position` on; they are held then."""
         while not self._ended and self._base + len(self._data) < position + size:
             # Grows with what is really there, not with what a damaged length claims.
-            more = self._stream.read(max(_READ_BYTES, len(self._data)))
-            self._data = self._data[max(0, position - self._base) :] + more
-            self._base = position
+            more = self._stream.read(min(max(_READ_BYTES, len(self._data)), _MOST_READ_BYTES))
             self._ended = not more
+            del self._data[: max(0, position - self._base)]
+            self._data += more
+            self._base = position
         return self._base + len(self._data) >= position + size
 
     def block(self, position: int) -> bytes:
         """What is held from `position` on, up to a limit."""
-        return self._data[position - self._base : position - self._base + _READ_BYTES]
+        return self._bytes(position, _READ_BYTES)
+
+    def forget(self, position: int) -> None:
+        """Lets go of what lies before `position`, which is held."""
+        del self._data[: position - self._base]
+        self._base = position
+
+    def _bytes(self, position: int, size: int) -> bytes:
+        start = position - self._base
+        with memoryview(self._data) as view:
+            return bytes(view[start : start + size])
 
     def record(self, position: int) -> Record | None:
         """The intact record at `position`, if there is one."""
@@ -155,9 +168,8 @@ class _Window:
         if length is None or length > MAX_RECORD_BYTES or (length > _READ_BYTES and self._wasted > _MAX_WASTED_BYTES):
             return None
         if self.load(position, length + _FRAME_BYTES):
-            first = position - self._base + HEADER_BYTES
-            payload = self._data[first : first + length]
-            crc: int = struct.unpack_from("<I", self._data, first + length)[0]
+            payload = self._bytes(position + HEADER_BYTES, length)
+            crc: int = struct.unpack_from("<I", self._data, position - self._base + HEADER_BYTES + length)[0]
             if masked_crc(payload) == crc:
                 return Record(position, payload, crc)
         self._wasted += length
@@ -167,7 +179,7 @@ class _Window:
         """The length that the record at `position` declares, if its checksum vouches for it."""
         if not self.load(position, HEADER_BYTES):
             return None
-        header = self._data[position - self._base : position - self._base + HEADER_BYTES]
+        header = self._bytes(position, HEADER_BYTES)
         length, crc = struct.unpack("<QI", header)
         return length if masked_crc(header[:8]) == crc else None
 

@@ -163,15 +163,13 @@ def _open_checked(uri: str, version: str | None) -> tuple[int, os.stat_result]:
 
 def _read_up_to(descriptor: int, limit: int) -> bytes:
     # Two calls for most files, where a file object takes five: reruns read the masks of millions.
-    first = os.read(descriptor, min(limit, _BUFFER))
-    piece = os.read(descriptor, min(limit - len(first), _BUFFER)) if first else b""
-    if not piece:
+    first = os.read(descriptor, min(limit, _BUFFER)) if limit else b""
+    if not first or len(first) == limit:
         return first
-    stream = io.BytesIO()  # gives out what it holds without a copy
-    stream.write(first)
-    while piece:
+    stream = io.BytesIO(first)  # gives out what it holds without a copy
+    stream.seek(len(first))
+    while stream.tell() < limit and (piece := os.read(descriptor, min(limit - stream.tell(), _BUFFER))):
         stream.write(piece)
-        piece = os.read(descriptor, min(limit - stream.tell(), _BUFFER))
     return stream.getvalue()
 
 
