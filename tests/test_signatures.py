@@ -1,7 +1,9 @@
 """Formats told by their first bytes: what is an image here is what the decoder opens, and the rest has a name."""
 
 import io
+import struct
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as PilImage
@@ -126,3 +128,14 @@ def test_damaged_directories_come_to_an_end() -> None:
         for damaged in (*cut, *flipped):
             found = unread_kind(damaged)
             assert found in ("", CAMERA_RAW) or found.startswith("TIFF with ")
+
+
+def test_three_bands_that_are_not_said_to_be_colours_are_refused_with_what_helps() -> None:
+    pixels = np.random.default_rng(5).integers(0, 65536, (5, 7, 3), np.uint16)
+    said = cv2.imencode(".tif", pixels, [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes()
+    assert opener(said, max_pixels=100)().size == (7, 5)
+    photometric = struct.pack("<HHI", 262, 3, 1)
+    assert said.count(photometric + b"\2\0") == 1
+    code, reason = refused(said.replace(photometric + b"\2\0", photometric + b"\1\0"))
+    assert code == "UNSUPPORTED_FORMAT"
+    assert "PHOTOMETRIC=RGB" in reason

@@ -134,6 +134,7 @@ def decoder_errors() -> Iterator[None]:
         if str(error) in _TIFF_UNKNOWN:
             code, reason = (
                 "UNSUPPORTED_FORMAT",
-                "Pillow cannot read a TIFF with its combination of bands, bits and colours",
+                "Pillow cannot read a TIFF with its combination of bands, bits and colours; where three bands are "
+                "red, green and blue, let the file say so (gdal_translate -co PHOTOMETRIC=RGB)",
             )
         raise ImageError(code, reason) from None
