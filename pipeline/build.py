@@ -14,6 +14,7 @@ from pipeline.memory import WithinMemory
 from pipeline.output.failures import RememberFailure
 from pipeline.output.look_up import LookUp
 from pipeline.output.outcome import Outcome
+from pipeline.output.redraw import Redraw
 from pipeline.output.write import SkipDone, Write, fetch_content, is_far
 from pipeline.reports.progress_counting import count_failure, count_outcome
 from pipeline.reports.report import Report
@@ -63,11 +64,17 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
     } | "Report" >> Report(ids=job.table.ids, write_shard=writer.write_shard, finish=writer.finish)
 
 
+def skip_done(job: Job) -> SkipDone:
+    """What is asked of each image before anything of it is decoded."""
+    redraw = Redraw(job.tree, job.rendering, job.labeling.has_planes, safe_decoder(job))
+    return SkipDone(job.tree, job.options.output.retry_failed, redraw)
+
+
 def _skip_done(job: Job) -> LookAhead:
     return LookAhead(
         CheckWorker(job.tree, maskbeam_version()),
         Heartbeat.of(job),
-        SkipDone(job.tree, job.options.output.retry_failed),
+        skip_done(job),
         output_type=EncodedImage,
         tags=("outcome",),
         group=8,

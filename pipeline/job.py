@@ -1,16 +1,16 @@
 """What a run is, resolved before work starts: plain values that every worker gets, and a fingerprint of them."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.inputs.anonymous import naming
 from pipeline.models.probe import Probe
 from pipeline.options import PRODUCTS, RunOptions
 from pipeline.output.claim import digest
 from pipeline.output.holder import Holder
 from pipeline.output.parts import lock_of
 from pipeline.output.tree import Tree
+from pipeline.settings import drawing_of, fingerprint, mending_of, of_images, settings_of
 from pipeline.storage import is_gcs
 from pipeline.without_effect import check_effects
 from transforms.argmax import Labeling
@@ -19,9 +19,6 @@ from transforms.emitted import assumed_note, emits_ids
 from transforms.errors import RunError
 from transforms.head import Head
 from transforms.render import Rendering
-
-# Raised when the same options begin to give other pixels, so that a rerun over old masks is noticed.
-PIXELS_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,10 @@ class Job:
         table: The model's classes.
         labeling: How scores become labels.
         rendering: Which products are made.
-        settings: All that decides about pixels, by the name under which a person knows it.
+        settings: All that decides about an image's files, by the name under which a person knows it.
+        fingerprint: What masks carry of that: a digest of what their pixels depend on, or what the output's masks
+            carry already for the same.
+        drawn_before: How products were drawn, as digests, in an output that an older version began.
     """
 
     options: RunOptions
@@ -45,6 +45,8 @@ class Job:
     labeling: Labeling
     rendering: Rendering
     settings: dict[str, Any]
+    fingerprint: str
+    drawn_before: tuple[tuple[str, str], ...] = ()
 
     @property
     def tree(self) -> Tree:
@@ -55,10 +57,14 @@ class Job:
             root,
             staging=staging,
             record=self._record,
-            fingerprint=fingerprint(self.settings),
+            fingerprint=self.fingerprint,
             inputs=digest(json.dumps(sorted(self.options.read.patterns))),
             overwrite=self.options.output.overwrite,
             hold=Holder(lock, self.run, staging),
+            mending=mending_of(self.options, self.probe.spec),
+            drawing=tuple(drawing_of(self.settings).items()),
+            drawn_before=self.drawn_before,
+            of_images=tuple(of_images(self.settings).items()),
         )
 
     @property
@@ -116,7 +122,8 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
     )
     check_effects(options, probe.spec, labeling)
     rendering = make_rendering(options, table, labeling)
-    return Job(options, run, probe, table, labeling, rendering, settings_of(options, probe, table, labeling))
+    settings = settings_of(options, probe, table, labeling)
+    return Job(options, run, probe, table, labeling, rendering, settings, fingerprint(settings))
 
 
 def possible_products(products: frozenset[str], head: Head, multilabel: str) -> frozenset[str]:
@@ -153,56 +160,3 @@ def make_rendering(options: RunOptions, table: ClassTable, labeling: Labeling) -
         opacity=output.overlay_opacity,
         ignore_label=labeling.ignore,
     )
-
-
-def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: Labeling) -> dict[str, Any]:
-    """All that decides about an image's files, by the name under which a person knows it."""
-    plain = {
-        "model": probe.digest,
-        "engine": dict(probe.versions),
-        "--mixed_precision": options.model.mixed_precision,
-        "input": [asdict(probe.spec), asdict(probe.normalization), probe.channel_order],
-        "head": asdict(probe.head),
-        "classes": [[c.channel, c.id, c.name, list(c.color)] for c in table.classes],
-        "--input_range": options.decode.input_range,
-        "--background": options.decode.background,
-        "--max_pixels": options.decode.max_pixels,
-        "--fast_decode": options.decode.fast_decode,
-        "--upsample": labeling.upsample,
-        "--threshold": labeling.threshold,
-        "--ignore_label": labeling.ignore,
-        "--confidence": labeling.measure,
-        "--min_confidence": labeling.min_confidence,
-        "--multilabel": labeling.multilabel,
-        "--nonfinite": labeling.nonfinite,
-        "--products": sorted(options.output.products),
-        "--binary_classes": sorted(options.output.binary_classes),
-        "--overlay_opacity": options.output.overlay_opacity,
-        "--keep_extension": options.read.keep_extension,
-        "--anonymous_ids": options.output.anonymous_ids and naming(anonymous=True)("key"),
-        "pixels version": PIXELS_VERSION,
-    }
-    if options.decode.orientation != "stored":
-        plain["--orientation"] = options.decode.orientation
-    if labeling.emits_ids:
-        plain["model emits"] = "ids"
-    # Through JSON and back, so that settings compare equal to those that were stored.
-    return dict(json.loads(json.dumps(plain)))
-
-
-def fingerprint(settings: dict[str, Any]) -> str:
-    """A digest of settings."""
-    return digest(json.dumps(settings, sort_keys=True))
-
-
-def differences(mine: dict[str, Any], stored: dict[str, Any]) -> list[str]:
-    """What two runs' settings do not agree on, a phrase each."""
-    if mine.get("model") != stored.get("model"):
-        return ["the model was another file"]
-    names = [name for name in {**stored, **mine} if mine.get(name) != stored.get(name)]
-    return [f"{name} was {_short(stored.get(name))} and is {_short(mine.get(name))}" for name in names]
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -10,9 +10,10 @@ from pipeline.checks import check_options
 from pipeline.classes.class_files import load_class_table, read_class_table
 from pipeline.engine_flags import check_engine
 from pipeline.execute import is_local
+from pipeline.going_on import going_on
 from pipeline.inputs.check_channels import check_channels
 from pipeline.inputs.survey import Survey, survey
-from pipeline.job import Job, differences, make_job
+from pipeline.job import Job, make_job
 from pipeline.models.engines import loaded_model
 from pipeline.models.kept_probe import keep_probe
 from pipeline.models.keras_model import open_model
@@ -20,10 +21,11 @@ from pipeline.models.model_facts import file_facts
 from pipeline.models.model_file import ModelFile
 from pipeline.models.model_input import find_normalization
 from pipeline.models.probe import Probe, other_versions, probe_model
-from pipeline.options import ModelOptions, RunOptions
+from pipeline.options import PRODUCTS, ModelOptions, RunOptions
 from pipeline.output.ours import check_new
 from pipeline.output.tree import RECORD
 from pipeline.reports.wording import printable
+from pipeline.settings import Difference, differences, is_older
 from pipeline.storage import NotFound, NotPlain, SourceChanged, absolute, open_storage
 from pipeline.without_effect import without_effect
 from transforms.class_table import ClassTable
@@ -43,12 +45,14 @@ class Plan:
         survey: What is known of the input.
         model: The model file.
         is_new: Whether nothing was done in this output with these settings before.
+        notes: What becomes of masks that are there, a line each.
     """
 
     job: Job
     survey: Survey
     model: ModelFile
     is_new: bool = True
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """What is about to be done, for a person."""
@@ -63,12 +67,15 @@ class Plan:
             f"Classes  {len(job.table)}: {classes}{more}",
             *(f"         {note}" for note in job.table.notes),
             f"Output   {job.options.output.path} with {products}",
+            *(f"         {note}" for note in self.notes),
             *(f"Unused   {flag}" for flag in without_effect(job.options, job.probe.spec, job.labeling)),
             *(f"Warning  {warning}" for warning in job.probe.warnings),
         ]
         return "\n".join(map(printable, lines))
 
 
+# As many as a person reads; where they are more, hardly anything is the same.
+_DIFFERENCES = 6
 FindProbe = Callable[[ModelOptions, ModelFile], Probe]
 
 
@@ -135,8 +142,10 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     job = settled(make_job(options, run, probe, _class_table(options, probe)))
     if not probe.engine and is_local(options.beam):
         keep_probe(options, job.probe)
-    _check_settings(job, stored)
-    return Plan(job, command.survey, model, is_new=stored is None or stored.get("settings") != job.settings)
+    if stored is None or not _has_settings(job, stored):
+        return Plan(job, command.survey, model)
+    job, notes = going_on(job, stored)
+    return Plan(job, command.survey, model, is_new=False, notes=notes)
 
 
 def settled(job: Job) -> Job:
@@ -213,7 +222,11 @@ def stored_record(output: str) -> dict[str, Any] | None:
         record = None
     if isinstance(record, dict) and isinstance(record.get("settings"), dict):
         return record
-    raise RunError(f"{uri} is damaged; remove it to do everything again under --overwrite")
+    raise _damaged(uri)
+
+
+def _damaged(uri: str) -> RunError:
+    return RunError(f"{uri} is damaged; remove it to do everything again under --overwrite")
 
 
 def record_of(job: Job) -> bytes:
@@ -222,6 +235,8 @@ def record_of(job: Job) -> bytes:
         "settings": job.settings,
         # Of a sample nobody can say which inputs are gone.
         "inputs": None if job.options.read.limit is not None else job.tree.inputs,
+        "fingerprint": job.fingerprint,
+        "drawn_before": dict(job.drawn_before),
         "probe": json.loads(job.probe.to_json()),
         "model_options": _model_options(job.options.model),
     }
@@ -253,12 +268,32 @@ def _class_table(options: RunOptions, probe: Probe) -> ClassTable:
     return load_class_table(spec, channels=classes, read=read_file, sigmoid=probe.head.kind in BINARY)
 
 
-def _check_settings(job: Job, stored: dict[str, Any] | None) -> None:
-    if stored is None or job.options.output.overwrite:
-        return
-    found = differences(job.settings, stored.get("settings", {}))
-    if found:
+def _has_settings(job: Job, stored: dict[str, Any]) -> bool:
+    """Whether the masks of an output were made as this job makes them.
+
+    Raises:
+        RunError: They were not, and nobody asked to replace them.
+    """
+    found, output = _differences(job, stored), job.options.output
+    if found and not output.overwrite and _holds_files(output.path):
+        shown = "; ".join(each.text for each in found[:_DIFFERENCES])
+        more = f"; and {len(found) - _DIFFERENCES} more" if len(found) > _DIFFERENCES else ""
+        undone = [each.undone for each in found]
+        back = f"To go on with them, {', '.join(undone)}; or choose" if all(undone) else "Choose"
         raise RunError(
-            f"{job.options.output.path} holds masks that were made otherwise: {'; '.join(found)}. Choose another "
-            "--output, or do everything again with --overwrite"
+            f"{output.path} holds masks that were made otherwise: {shown}{more}. {back} another --output, or do "
+            "everything again with --overwrite"
         )
+    return not found
+
+
+def _differences(job: Job, stored: dict[str, Any]) -> list[Difference]:
+    try:
+        return differences(job.settings, stored["settings"], older=is_older(stored))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        raise _damaged(f"{job.options.output.path}/{RECORD}") from None
+
+
+def _holds_files(output: str) -> bool:
+    storage = open_storage(output)
+    return any(next(iter(storage.list(f"{output}/{folder}/")), None) for folder in ("masks", *PRODUCTS))

@@ -19,7 +19,7 @@ from pipeline.heartbeat import counts_of
 from pipeline.inputs.listing import describe_inputs
 from pipeline.job import Job
 from pipeline.models.engines import EngineLoader
-from pipeline.models.kept_probe import recall_probe
+from pipeline.models.kept_probe import TOLD, recall_probe
 from pipeline.models.model_file import ModelFile
 from pipeline.models.probe import Probe
 from pipeline.options import ModelOptions, ReadOptions, RunOptions
@@ -112,6 +112,8 @@ def _probe_here(command: Command) -> FindProbe:
 
     def find(options: ModelOptions, model: ModelFile) -> Probe:
         recalled = recall_probe(command.options, model) if is_local(command.options.beam) else None
+        if recalled:
+            say(f"Model    {TOLD}")
         return recalled or probe_file(options, model)
 
     return find
@@ -200,7 +202,7 @@ def _conclude(job: Job) -> int:
         skipped=ended["skipped"],
         seconds=ended["seconds"],
         failures=ended["failures"],
-        reasons=ended["reasons"],
+        reasons=ended["reason_counts"],
         warnings=ended["warnings"],
         max_failures=job.options.output.max_failures,
         too_many=ended["too_many"],

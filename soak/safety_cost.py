@@ -35,7 +35,7 @@ def unsafe() -> Iterator[None]:
         (local_storage, "SYNC_FILES", False),
         (write, "content_digest", lambda data: "0"),
         (pipeline.build, "ModelGuard", lambda tree: UNGUARDED),
-        (pipeline.build, "SkipDone", lambda tree, retry: _same),
+        (pipeline.build, "SkipDone", lambda *_: _same),
         (pipeline.build, "RememberFailure", lambda tree: _same),
     ]
     held = [(place, name, getattr(place, name)) for place, name, _ in off]

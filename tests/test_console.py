@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from pipeline.reports.console import Ending, _shown, closing_summary
 from pipeline.reports.summary_file import InputCounts
 from tests.report_inputs import BOTH, TABLE
@@ -46,7 +48,7 @@ def test_ten_lines_with_failures_and_ten_classes() -> None:
         skipped=200,
         seconds=200.0,
         failures={"UNREADABLE": 4},
-        reasons={"UNREADABLE": "the bytes are no image"},
+        reasons={"UNREADABLE": {"the bytes are no image": 4}},
         max_failures="0.1%",
     )
     assert (
@@ -60,8 +62,7 @@ Classes  class 9   18.2%   class 4    9.1%
          class 5   10.9%   class 0    1.8%
 Failed   4 UNREADABLE: the bytes are no image
 Output   out/ with masks, color, reports
-Done, though 4 of 12,345 inputs failed, which --max_failures 0.1% allows; see reports/failures.jsonl; \
-the same command with --retry_failed tries them again"""
+Done, though 4 of 12,345 inputs failed, which --max_failures 0.1% allows; see reports/failures.jsonl"""
     )
 
 
@@ -74,7 +75,7 @@ def test_codes_by_frequency() -> None:
         CLEAN,
         counts=InputCounts(100, 90, 10, 0),
         failures={"A": 1, "B": 1, "C": 5, "D": 2, "E": 1},
-        reasons={"C": "x" * 300},
+        reasons={"C": {"x" * 300: 5}},
         too_many=True,
         max_failures="5",
     )
@@ -90,12 +91,40 @@ def test_codes_by_frequency() -> None:
     )
 
 
+def test_reasons_of_one_code_are_told_apart_with_their_counts() -> None:
+    reasons = {"UNREADABLE": {"damaged": 34, "a checksum": 5, "no image": 2, "empty": 1, "cut": 1}, "BAD_SHAPE": {}}
+    ending = replace(
+        CLEAN, counts=InputCounts(100, 57, 43, 0), failures={"UNREADABLE": 43, "BAD_SHAPE": 0}, reasons=reasons
+    )
+    assert closing_summary(ending, CLASSES).splitlines()[4:9] == [
+        "Failed   43 UNREADABLE:",
+        "           34 damaged",
+        "            5 a checksum",
+        "            2 no image",
+        "            2 for other reasons",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("UNREADABLE", "see reports/failures.jsonl"),
+        ("DUPLICATE_ID", "see reports/failures.jsonl"),
+        ("SOURCE_MISSING", "see reports/failures.jsonl; the same command tries 2 of them again"),
+        ("HANG", "see reports/failures.jsonl; --retry_failed tries 2 of them again"),
+    ],
+)
+def test_another_try_is_offered_where_it_can_help(code: str, says: str) -> None:
+    ending = replace(CLEAN, counts=InputCounts(9, 7, 2, 0), failures={code: 2}, max_failures="5")
+    assert closing_summary(ending, CLASSES).splitlines()[-1].endswith(f"--max_failures 5 allows; {says}")
+
+
 def test_a_part_names_no_report_that_only_the_merge_writes() -> None:
     failed = replace(CLEAN, counts=InputCounts(100, 90, 10, 0), failures={"C": 10}, max_failures="50")
     for ending in (failed, replace(failed, too_many=True)):
         text = closing_summary(replace(ending, folders=["masks"]), many(150))
         assert "see reports/" not in text
-        assert "; `maskbeam merge` writes reports/failures.jsonl after the last part; the same command with" in text
+        assert "; `maskbeam merge` writes reports/failures.jsonl after the last part" in text
         assert "more, `maskbeam merge` writes reports/classes.csv after the last part" in text
 
 

@@ -15,7 +15,7 @@ import pytest
 from pipeline import run as run_module
 from pipeline.main import run_options
 from pipeline.models import choose_engine, engines, kept_probe, openvino_engine
-from pipeline.models.kept_probe import keep_probe, recall_probe
+from pipeline.models.kept_probe import TOLD, keep_probe, recall_probe
 from pipeline.models.model_file import ModelFile
 from pipeline.models.probe import Probe
 from pipeline.models.sealed import write_sealed
@@ -27,7 +27,6 @@ from tests.numpy_engine import numpy_probe
 from tests.trees import draw_folder, tree_of
 from transforms.errors import RunError
 
-TOLD = "found out by an earlier job with this model, these options and this kind of processor"
 FILE = ModelFile("m.keras", Path("m.keras"), "keras", "3", "a" * 64, 1)
 OPTIONS = RunOptions(model=ModelOptions(path="/m.keras"))
 SETTLED = replace(
@@ -45,10 +44,10 @@ def changed(**options: Any) -> RunOptions:
     return replace(OPTIONS, model=replace(OPTIONS.model, **options))
 
 
-def test_what_was_kept_comes_back_and_says_so() -> None:
+def test_what_was_kept_comes_back_as_it_was() -> None:
     assert recall_probe(OPTIONS, FILE) is None
     keep_probe(OPTIONS, SETTLED)
-    assert recall_probe(OPTIONS, FILE) == replace(SETTLED, evidence=(*SETTLED.evidence, TOLD))
+    assert recall_probe(OPTIONS, FILE) == SETTLED
     # Wherever the model lies, whatever is read, and wherever masks go.
     elsewhere = replace(changed(path="/other.keras"), output=replace(OPTIONS.output, path="/elsewhere"))
     assert recall_probe(elsewhere, FILE) is not None
@@ -205,6 +204,8 @@ def test_the_next_job_loads_no_model_to_find_out_and_makes_the_same(
     first, second = (tree_of(output / "masks") for output in outputs[:2])
     assert len(first) == 3
     assert first == second
+    summaries = [(output / "reports/summary.json").read_bytes() for output in outputs[:2]]
+    assert summaries[0] == summaries[1]
 
 
 def test_the_next_job_loads_no_tensorflow(tmp_path: Path) -> None:

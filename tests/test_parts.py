@@ -99,7 +99,7 @@ def test_parts_of_other_options_do_not_mix(images: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run_numpy(command(images, str(out), *FLAGS, "--part", "1/2")) == 0
     with pytest.raises(RunError, match="made otherwise"):
-        run_numpy(command(images, str(out), "--max_failures", "50%", "--part", "2/2"))
+        run_numpy(command(images, str(out), *FLAGS, "--upsample", "labels", "--part", "2/2"))
     assert run_numpy(command(images, str(out), *FLAGS, "--part", "2/2", "--max_failures", "40%")) == 0
     with pytest.raises(RunError, match="different options: --max_failures"):
         merge_numpy(out)

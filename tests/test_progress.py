@@ -38,6 +38,20 @@ def test_progress_line(arguments: tuple[int, int, int, int, float], line: str) -
     assert format_progress(*arguments) == line
 
 
+def test_what_is_read_ahead_is_not_done() -> None:
+    read = Counts(done=14, failed=2, bytes=200 * 50, read=200)
+    assert read.done_bytes == 16 * 50
+    assert Counts(bytes=5).done_bytes == 0
+    # Work that is replayed is counted twice.
+    assert Counts(done=9, bytes=5, read=3).done_bytes == 5
+    stream, tally, clock = io.StringIO(), Tally(), Clock()
+    ticker = Ticker(stream, source=tally, clock=clock, total_bytes=233 * 50)
+    tally.add(done=14, failed=2, bytes=200 * 50, read=200)
+    clock.now += 10
+    ticker.tick()
+    assert stream.getvalue() == "14 images, 1.60/s, 6.9%, 2 min 16 s left, 2 failed\n"
+
+
 def test_images_found_done_are_told() -> None:
     assert format_progress(10, 0, 0, 0, 5.0, skipped=7) == "10 images, 2.00/s, 7 already done"
 
@@ -75,7 +89,7 @@ def test_a_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_elsewhere_there_are_plain_lines() -> None:
     stream, tally = io.StringIO(), Tally()
     ticker = Ticker(stream, source=tally, clock=Clock(), total_bytes=10)
-    tally.add(done=1, bytes=5)
+    tally.add(done=1, bytes=5, read=1)
     ticker.tick()
     ticker.stop()
     assert stream.getvalue() == "1 image, 0.00/s, 50.0%\n"

@@ -146,9 +146,9 @@ def test_a_file_that_is_truncated_or_missing_is_made_again(tmp_path: Path, path:
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (("--upsample", "labels"), "--upsample was logits and is labels"),
-        (("--products", "color"), "--products"),
-        (("--input_range", "0,100"), "--input_range"),
+        (("--upsample", "labels"), "--upsample: logits, now labels"),
+        (("--ignore_label", "77"), "--ignore_label: 255, now 77"),
+        (("--min_confidence", "0.2"), "--min_confidence: 0.0, now 0.2"),
     ],
 )
 def test_other_options_are_refused_by_name_unless_overwrite(

@@ -196,7 +196,7 @@ def test_who_is_accused(tmp_path: Path, board: Board, calls: list[tuple[str, ...
 def noted(tmp_path: Path) -> list[str]:
     tree = Tree(str(tmp_path), "", "", "f", "i")
     remembered.cache_clear()
-    return sorted(code for _, code, _ in remembered(tree).values())
+    return sorted(note.code for note in remembered(tree).values())
 
 
 MODEL, DECODER, ELSEWHERE = 0x7F11, 0x7F22, 0x7F33

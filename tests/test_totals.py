@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from pipeline.output.outcome import Outcome, OutcomeCoder
 from pipeline.reports.packed import pack_resolved, unpack_resolved
-from pipeline.reports.totals import SAMPLES, Resolved, SumTotals, Totals, resolve
+from pipeline.reports.totals import KINDS, SAMPLES, Resolved, SumTotals, Totals, resolve
 from transforms.elements import Failure, Source
 from transforms.statistics import Counted
 
@@ -91,3 +91,18 @@ def test_any_split_sums_to_the_same(kinds: list[bool], random: object, parts: in
 
 def test_an_empty_bucket_sums_to_nothing() -> None:
     assert Totals.of(Resolved(0, (), (), ()), IDS) == SumTotals(IDS).create_accumulator()
+
+
+def test_reasons_are_counted_by_kind_however_the_failures_are_split() -> None:
+    said = ["its 3 bytes are cut", "its 200 bytes are cut", "no image", "its 1,024 bytes are cut", "no image"]
+    failures = [Failure("", Source(f"{n}", "1"), "UNREADABLE", reason) for n, reason in enumerate(said)]
+    parts = [summed([], failures[:k]) + summed([], failures[k:]) for k in range(6)]
+    expected = {"UNREADABLE": {"its 1,024 bytes are cut": 3, "no image": 2}}
+    assert [part.reason_counts for part in parts] == [expected] * 6
+
+
+def test_kinds_of_reasons_are_bounded() -> None:
+    failures = [Failure("", Source(f"{n}", "1"), "A", chr(97 + n % 26) + chr(97 + n // 26)) for n in range(400)]
+    halves = summed([], failures[::2]) + summed([], failures[1::2])
+    assert halves.reasons == summed([], failures).reasons
+    assert list(halves.reasons["A"]) == sorted(failure.reason for failure in failures)[:KINDS]

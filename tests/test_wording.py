@@ -85,7 +85,7 @@ def test_no_word_of_a_name_reaches_the_terminal_as_a_command(
     say(f"first\n{EVIL.partition(chr(10))[0]}")
     say_inspected(EVIL)
     counts = InputCounts(1, 0, 1, 0)
-    ending = Ending("out", ["masks"], counts, failures={"X": 1}, reasons={"X": EVIL}, warnings=[EVIL])
+    ending = Ending("out", ["masks"], counts, failures={"X": 1}, reasons={"X": {EVIL: 1}}, warnings=[EVIL])
     captured = capsys.readouterr()
     said = captured.out + captured.err + closing_summary(ending, [])
     assert said.count("RED") > 7

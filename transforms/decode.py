@@ -48,8 +48,8 @@ def decode(
 
     The rules, apart from those of `to_byte_scale`, `on_background` and `read_samples`: a damaged or truncated file
     fails, but formats without checksums (all but PNG) may decode to other pixels after a flipped bit. A decoder that
-    crashes or hangs takes its process with it. `keep` tells an EXIF orientation other than 1, and what became of
-    transparency.
+    crashes or hangs takes its process with it. `keep` tells an EXIF orientation other than 1, what became of
+    transparency, and of which type samples were that have a range.
 
     Args:
         encoded: `data` is the file's bytes, or with `raw_shape` the tensor's.
@@ -80,6 +80,8 @@ def decode(
             ask = partial(_admit, background is not None)
             samples, keep, full_size = _file_samples(encoded.data, max_pixels, fast_scale, jpeg_decoder, upright, ask)
         pixels = to_byte_scale(samples.values, input_range)
+        if samples.values.dtype != np.uint8:
+            keep = {**keep, "samples": samples.values.dtype.name}
         if not is_opaque(samples.alpha):
             pixels, keep = _without_alpha(pixels, samples, background, keep)
         if upright and "orientation" in keep:

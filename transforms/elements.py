@@ -111,9 +111,10 @@ class EncodedImage:
 class Image:
     """A decoded image: pixels `[H, W, C]`, uint8 (0..255) or float32 on the same 0..255 scale.
 
-    `keep` holds what must survive to the output, by name: `orientation`, that of the file where it is not 1, and
-    `transparency` (`dropped` or `on background`) where a pixel is not opaque. `full_size` is the
-    height and width of the image itself where the pixels were decoded at a reduced scale, else None.
+    `keep` holds what must survive to the output, by name: `orientation`, that of the file where it is not 1;
+    `transparency` (`dropped` or `on background`) where a pixel is not opaque; `samples`, their type where it is not
+    uint8. `full_size` is the height and width of the image itself where the pixels
+    were decoded at a reduced scale, else None.
     """
 
     image_id: str

@@ -59,6 +59,24 @@ class Rendering:
         return tuple((channels[i], i, name) for i, name in zip(ids, names, strict=True))
 
 
+def patterns(rendering: Rendering, *, planes: bool = False) -> dict[str, str]:
+    """The product of each file that `render` draws, by the file's path, `{}` standing for the image's encoded id.
+
+    Args:
+        rendering: What is drawn.
+        planes: Whether of planes and not of a label map.
+    """
+    one = {"color": "color/{}.png", "overlay": "overlay/{}.jpg", "confidence": "confidence/{}.png"}
+    by_class = {"binary"} | ({"confidence"} if planes else set())
+    made = [(one[kind], kind) for kind in sorted(rendering.products - by_class)]
+    made += [
+        (f"{kind}/{folder}/{{}}.png", kind)
+        for kind in sorted(rendering.products & by_class)
+        for _, _, folder in rendering.folders
+    ]
+    return dict(made)
+
+
 def class_folders(names: Sequence[tuple[int, str]]) -> list[str]:
     """Folder names for classes: safe on every storage, and distinct even where letter case is folded.
 

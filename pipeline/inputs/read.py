@@ -135,8 +135,9 @@ class _Read(beam.DoFn):
         count, sizes = 0, iter([entry.size for entry in chunk.files])
         for held in read_chunk(chunk, self._options):
             found = replace(held, image_id=self._naming(held.image_id))
-            tally.add(bytes=next(sizes, size_of(found)))
-            if part and not _belongs(found, part):
+            mine = part is None or _belongs(found, part)
+            tally.add(bytes=next(sizes, size_of(found)), read=int(mine))
+            if not mine:
                 continue
             count += 1
             yield TaggedOutput("failed", found) if isinstance(found, Failure) else found

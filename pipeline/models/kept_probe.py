@@ -18,7 +18,8 @@ from pipeline.options import ModelOptions, RunOptions
 
 # Raised when probing finds other things, so that probes are not taken from older versions.
 PROBE_VERSION = 2
-_TOLD = "found out by an earlier job with this model, these options and this kind of processor"
+# Said, and not kept as evidence: reports are the same whoever found it out.
+TOLD = "found out by an earlier job with this model, these options and this kind of processor"
 
 
 def recall_probe(options: RunOptions, model: ModelFile) -> Probe | None:
@@ -31,7 +32,7 @@ def recall_probe(options: RunOptions, model: ModelFile) -> Probe | None:
         # Not there, not whole, of another shape, OpenVINO broken: the model is probed, and what is wrong shows then.
         return None
     fits = probe.digest == model.digest and probe.engine == "openvino" and not other_versions(probe)
-    return replace(probe, evidence=(*probe.evidence, _TOLD)) if fits else None
+    return probe if fits else None
 
 
 def keep_probe(options: RunOptions, probe: Probe) -> None:

@@ -93,6 +93,8 @@ class Record:
         statistics: The image's pixel statistics in their JSON form.
         products: Size in bytes of every other file of this image, by path below the output.
         orientation: EXIF orientation of the source image; written down where it is not 1.
+        options: Those that mattered to this image and need not matter to others, by flag.
+        drawn: How each product was drawn, as digests by its name; nothing where there is none, or in older records.
     """
 
     claim: Claim
@@ -101,6 +103,8 @@ class Record:
     statistics: dict[str, Any]
     products: dict[str, int] = field(default_factory=dict)
     orientation: int = 1
+    options: dict[str, str] = field(default_factory=dict)
+    drawn: dict[str, str] = field(default_factory=dict)
 
 
 def claim_text(claim: Claim) -> dict[str, str]:
@@ -111,8 +115,9 @@ def claim_text(claim: Claim) -> dict[str, str]:
 def record_text(record: Record) -> dict[str, str]:
     """The text of a mask."""
     values = {**vars(record), "claim": vars(record.claim)}
-    if record.orientation == 1:
-        del values["orientation"]
+    for name, usual in (("orientation", 1), ("options", {}), ("drawn", {})):
+        if values[name] == usual:
+            del values[name]
     return {TEXT_KEY: _json(values)}
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.inputs.ids import encode_id
-from pipeline.job import fingerprint
 from pipeline.options import PRODUCTS
 from pipeline.output.claim import Claim, Record
 from pipeline.output.holder import Holder
@@ -25,6 +24,7 @@ from pipeline.output.tree import RECORD, Tree
 from pipeline.output.verify_image import Made
 from pipeline.output.verify_reports import failures, image_rows, read_json
 from pipeline.reports.wording import count, printable
+from pipeline.settings import stored_fingerprint
 from pipeline.storage import Conflict, Listed, SourceChanged, absolute, join, open_storage
 from transforms.errors import RunError
 
@@ -130,7 +130,7 @@ def _open(root: str, all_inputs: bool, hold: Holder | None = None) -> Output:
             f"the last command in {root} did a sample (--limit), or was an older maskbeam's, so it does not tell "
             "which inputs are gone; run it again without --limit: what is done is not done again"
         )
-    made = Made(record["settings"], fingerprint(record["settings"]))
+    made = Made(record["settings"], stored_fingerprint(record))
     tree = Tree(root, hold.staging if hold else "", made.record, made.fingerprint, record["inputs"], hold=hold)
     folder = made.record.partition("/{}")[0]
     if is_behind_link(root, folder):

@@ -3,6 +3,7 @@
 from pipeline.job import Job
 from pipeline.output.tree import RECORD, Tree
 from pipeline.plan import stored_record
+from pipeline.settings import stored_fingerprint
 from transforms.errors import RunError
 
 
@@ -21,7 +22,7 @@ def check_output(job: Job, done: int) -> int | None:
         RunError: The record is gone or another run's, or masks are gone.
     """
     record = stored_record(job.tree.root)
-    if record is None or record.get("settings") != job.settings:
+    if record is None or stored_fingerprint(record) != job.fingerprint:
         whose = "was removed or moved" if record is None else "is another run's now"
         raise RunError(f"{job.tree.root}/{RECORD} {whose} while this run went on; run the same command again")
     if job.options.read.part:

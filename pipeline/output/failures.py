@@ -1,9 +1,13 @@
-"""Images that failed for good are remembered by their source's identity, and not tried again unless asked."""
+"""Images that failed for good are remembered by their source's identity, and not tried again unless asked.
+
+What would mend them is remembered, too: an option or a version that has changed since is a reason to try again.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from pipeline.output.claim import Claim
 from pipeline.output.tree import Tree
@@ -20,8 +24,24 @@ PASSING = {
     "OUT_OF_MEMORY",
     "OUTPUT_BLOCKED",
     "RAW_TYPE",
+    "OTHER_OPTIONS",
 }
 FOLDER = "failed"
+# Of each code what may mend it, besides all that masks depend on: names in `settings.mending_of`.
+MENDS = {
+    "UNREADABLE": ("decoder",),
+    "UNSUPPORTED_FORMAT": ("decoder",),
+    "BAD_EXAMPLE": ("decoder",),
+    "DAMAGED_RECORD": ("decoder",),
+    "TOO_LARGE": ("decoder", "--max_pixels", "--products"),
+    "BAD_CHANNELS": ("decoder", "--background"),
+    "BAD_VALUE_RANGE": ("decoder", "--input_range"),
+    "NONFINITE": ("--nonfinite",),
+    "BAD_SHAPE": ("--resize",),
+    "BAD_ID": ("--name_key", "--id_root"),
+    "HANG": ("decoder", "--isolate_decoding"),
+    "CRASH": ("decoder", "--isolate_decoding"),
+}
 # No failure yet: the image was in a batch that the model hung on, and goes to it alone next time.
 SUSPECT = "SUSPECT"
 
@@ -38,13 +58,28 @@ class RememberFailure:
         return failure
 
 
+class Note(NamedTuple):
+    """What is remembered of a failure; `options` are those that could have mended it, by name."""
+
+    claim: Claim
+    code: str
+    reason: str
+    options: Mapping[str, str]
+
+
+def note_of(tree: Tree, failure: Failure) -> Note:
+    """What to remember of a failure."""
+    options = {name: value for name, value in tree.mending if name in MENDS.get(failure.code, ())}
+    return Note(tree.claim(failure.source), failure.code, failure.reason, options)
+
+
 def leave_note(tree: Tree, failure: Failure) -> None:
     """Writes down how a source failed, unless that is known already."""
-    claim = tree.claim(failure.source)
-    known = remembered(tree).get(claim.place)
-    if known is not None and known[0].same_work(claim) and known[1:] == (failure.code, failure.reason):
+    mine = note_of(tree, failure)
+    claim, known = mine.claim, remembered(tree).get(mine.claim.place)
+    if known is not None and known.claim.same_work(claim) and known[1:] == mine[1:]:
         return
-    note = json.dumps({"claim": asdict(claim), "code": failure.code, "reason": failure.reason}, sort_keys=True)
+    note = json.dumps({**mine._asdict(), "claim": asdict(claim)}, sort_keys=True)
     uri = tree.uri(f"{FOLDER}/{claim.place}.json")
     held = tree.storage.stat(uri)
     try:
@@ -61,31 +96,30 @@ def forget_failure(tree: Tree, source: Source) -> None:
 
 
 def recall_failure(tree: Tree, image: EncodedImage) -> Failure | None:
-    """The failure that this very version of an image ended in before, under the same model and options."""
+    """The failure that this very version of an image ended in before, if nothing has changed that could mend it."""
     note = remembered(tree).get(image.source.place)
-    if note is None:
+    if note is None or note.code == SUSPECT or not note.claim.same_work(tree.claim(image.source)):
         return None
-    claim, code, reason = note
-    if code == SUSPECT or not claim.same_work(tree.claim(image.source)):
-        return None
-    return Failure(image.image_id, image.source, code, reason)
+    failure = Failure(image.image_id, image.source, note.code, note.reason)
+    return failure if note.options == note_of(tree, failure).options else None
 
 
 def is_suspect(tree: Tree, source: Source) -> bool:
     """Whether a process was ended for a hang while this source was in work, and which source hung is not known."""
     note = remembered(tree).get(source.place)
-    return note is not None and note[1] == SUSPECT
+    return note is not None and note.code == SUSPECT
 
 
 @lru_cache(maxsize=4)
-def remembered(tree: Tree) -> Mapping[str, tuple[Claim, str, str]]:
+def remembered(tree: Tree) -> Mapping[str, Note]:
     """All notes of an output by place, as they were when this process first asked; failures are few."""
     notes = {}
     for listed in tree.storage.list(tree.uri(FOLDER) + "/"):
         try:
             note = json.loads(tree.storage.read(listed.uri))
             claim = Claim(**note["claim"])
-            notes[claim.place] = (claim, note["code"], note["reason"])
+            # Older notes know no options: what an option could mend is tried once more.
+            notes[claim.place] = Note(claim, note["code"], note["reason"], note.get("options", {}))
         except (NotFound, ValueError, TypeError, KeyError):
             # A note that cannot be read remembers nothing; the image is tried again and writes a new one.
             continue

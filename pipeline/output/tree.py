@@ -11,6 +11,8 @@ from transforms.errors import ImageError, RunError
 RECORD = ".job.json"
 LOCK = ".lock.json"
 SUCCESS = "_SUCCESS"
+# What an option is that was not given and has no other value.
+NO_VALUE = "none"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Tree:
         inputs: Digest of the command's input patterns.
         overwrite: Whether what commands with other inputs left under the same ids is replaced.
         hold: Asked before each write whether the run still holds the output; None: there is no lease.
+        mending: Options, and versions of decoders, that masks do not depend on and that could mend a failure: names
+            and values.
+        drawing: How products are drawn, as digests by product.
+        of_images: What matters to some images only, by flag, as it is now.
+        drawn_before: `drawing` of records that do not say it, which an older version wrote.
     """
 
     root: str
@@ -34,6 +41,10 @@ class Tree:
     inputs: str
     overwrite: bool = False
     hold: Holder | None = None
+    mending: tuple[tuple[str, str], ...] = ()
+    drawing: tuple[tuple[str, str], ...] = ()
+    of_images: tuple[tuple[str, str], ...] = ()
+    drawn_before: tuple[tuple[str, str], ...] = ()
 
     @property
     def storage(self) -> Storage:

@@ -7,13 +7,13 @@ from functools import partial
 from itertools import islice
 
 from pipeline.inputs.ids import encode_id
-from pipeline.job import fingerprint
 from pipeline.output.claim import TEXT_KEY
 from pipeline.output.orphans import FOLDERS, Images, claim_of, digest_of
 from pipeline.output.tree import RECORD, SUCCESS
 from pipeline.output.verify_image import Checked, Made, check_image
 from pipeline.output.verify_reports import Row, compare_reports, image_rows, read_json, row_differs
 from pipeline.reports.wording import count, printable
+from pipeline.settings import stored_fingerprint
 from pipeline.storage import Listed, Storage, absolute, join, open_storage
 from transforms.statistics import PixelStatistics
 
@@ -58,8 +58,8 @@ def verify(output: str) -> int:
     if success is None:
         read_json(storage, root, "reports/summary.json")
         _say("there is no _SUCCESS: the last run ended with too many failures, or was stopped", 0)
-    settings = read_json(storage, root, RECORD)["settings"]
-    made, findings = Made(settings, fingerprint(settings)), _Findings()
+    record = read_json(storage, root, RECORD)
+    made, findings = Made(record["settings"], stored_fingerprint(record)), _Findings()
     statistics, images = _check_rows(storage, root, made, findings)
     for text in compare_reports(storage, root, made, success, statistics, len(images)):
         findings.difference(text)

@@ -7,7 +7,7 @@ judged by `Tree.judge`, so that the outcome does not depend on the order of work
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from apache_beam.pvalue import TaggedOutput
 
@@ -25,9 +25,9 @@ from pipeline.output.claim import (
     record_text,
 )
 from pipeline.output.failures import forget_failure, is_suspect, recall_failure
-from pipeline.output.look_up import held_record, product_size
+from pipeline.output.look_up import held_record
 from pipeline.output.outcome import Outcome, worker_name
-from pipeline.output.tree import Tree
+from pipeline.output.tree import NO_VALUE, Tree
 from pipeline.storage import Conflict, NotFound, Storage, is_gcs
 from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
 from transforms.encode import encode_binary, encode_mask, read_text
@@ -55,44 +55,99 @@ def is_far(image: EncodedImage) -> bool:
     return image.data is None and is_gcs(image.source.where)
 
 
+class Completing(Protocol):
+    """What completes images that are done; see `redraw.Redraw`."""
+
+    def lacks(self, image: EncodedImage, record: Record) -> frozenset[str]:
+        """The products that an image lacks."""
+
+    def can_draw(self, lacking: frozenset[str]) -> bool:
+        """Whether they can be made without the model."""
+
+    def __call__(self, image: EncodedImage, record: Record, lacking: frozenset[str]) -> Claim | None:
+        """Makes them; the claim of who has taken the image's name meanwhile, if anybody has."""
+
+
 @dataclass(frozen=True)
 class SkipDone:
     """Sends an image that is done, or whose name another source keeps, past the model: to the tag `outcome`.
 
-    An image that failed for good before comes back as the same failure, unless `retry_failed`.
+    An image that failed for good before comes back as the same failure, unless `retry_failed`. One that lacks nothing
+    but what can be drawn from its mask is completed here.
     """
 
     tree: Tree
     retry_failed: bool
+    complete: Completing
 
     def __call__(self, image: EncodedImage) -> Any:
         record = held_record(self.tree, image)
         verdict = self.tree.judge(record.claim, self.tree.claim(image.source)) if record else Verdict.REPLACE
-        if record and verdict is Verdict.KEEP and self._complete(image, record):
-            return TaggedOutput("outcome", _kept(image, record))
         if record and verdict is Verdict.YIELD:
             if is_suspect(self.tree, image.source):
                 forget_failure(self.tree, image.source)
             return TaggedOutput("outcome", self._yielded(fetch_content(image), record))
+        kept = record if verdict is Verdict.KEEP and record and self._made_as_now(record) else None
+        lacking = self.complete.lacks(image, kept) if kept else frozenset()
+        if kept and not lacking:
+            return TaggedOutput("outcome", _done(image, kept, skipped=True))
         failed_before = None if self.retry_failed else recall_failure(self.tree, image)
-        return failed_before or image
+        if failed_before:
+            return failed_before
+        completed = self._completed(image, kept, lacking) if kept else None
+        return TaggedOutput("outcome", completed) if completed else image
+
+    def _made_as_now(self, record: Record) -> bool:
+        """Whether what mattered to an image is as it was.
+
+        Raises:
+            ImageError: `OTHER_OPTIONS`: it is not, and nobody asked to replace the mask.
+        """
+        for flag, now in self.tree.of_images:
+            was = record.options.get(flag, now)
+            if was != now:
+                if self.tree.overwrite:
+                    return False
+                say = f"leave out {flag}" if was == NO_VALUE else f"say {flag} {was}"
+                raise ImageError(
+                    "OTHER_OPTIONS",
+                    f"its mask was made with {flag} {was}, which mattered to it, and now it is {now}: {say} to keep "
+                    "such masks, or have them made again with --overwrite, which keeps all others",
+                )
+        return True
 
     def _yielded(self, image: EncodedImage, record: Record) -> Outcome:
         mine, held = self.tree.claim(image.source), record.claim
         moved = (held.content, held.fingerprint) == (mine.content, mine.fingerprint) and held.inputs != mine.inputs
-        if moved and self._complete(image, record):
+        if moved and self._made_as_now(record):
             # The same bytes, done in the same way under another path: the folder was moved or mounted elsewhere.
-            return _kept(image, record)
+            lacking = self.complete.lacks(image, record)
+            done = self._completed(image, record, lacking) if lacking else _done(image, record, skipped=True)
+            if done:
+                return done
         return _lost(image.image_id, image.source, held, mine)
 
-    def _complete(self, image: EncodedImage, record: Record) -> bool:
-        return all(product_size(self.tree, image, path) == size for path, size in record.products.items())
+    def _completed(self, image: EncodedImage, record: Record, lacking: frozenset[str]) -> Outcome | None:
+        """The image with what it lacked, or None if only the model can give that."""
+        if not self.complete.can_draw(lacking):
+            return None
+        try:
+            kept_by = self.complete(image, record, lacking)
+        except ValueError:
+            # The mask is damaged, or the source has just changed.
+            return None
+        forget_failure(self.tree, image.source)
+        if kept_by is not None:
+            return _lost(image.image_id, image.source, kept_by, self.tree.claim(image.source))
+        return _done(image, record, skipped=False)
 
 
-def _kept(image: EncodedImage, record: Record) -> Outcome:
+def _done(image: EncodedImage, record: Record, *, skipped: bool) -> Outcome:
     source = replace(image.source, content=record.claim.content)
     counted = Counted.from_json(record.statistics)
-    return Outcome(image.image_id, source, record.height, record.width, counted, skipped=True, worker=worker_name())
+    return Outcome(
+        image.image_id, source, record.height, record.width, counted, skipped=skipped, worker=worker_name()
+    )
 
 
 def _lost(image_id: str, source: Source, held: Claim, mine: Claim) -> Outcome:
@@ -131,7 +186,10 @@ class Write:
         products = [File(path.format(name), data) for path, data in drawn.items()]
         statistics = PixelStatistics.sum([counted]).to_json()
         sizes = {file.path: len(file.data) for file in products}
-        record = Record(claim, *labels.size, statistics, sizes, int(labels.keep.get("orientation", 1)))
+        turned = int(labels.keep.get("orientation", 1))
+        how = {kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products}
+        mattered = {flag: value for flag, value in self.tree.of_images if _matters(flag, labels, counted)}
+        record = Record(claim, *labels.size, statistics, sizes, turned, mattered, how)
         text = record_text(record)
         mask = File(self.tree.record.format(name), self._mask(labels, text), record_metadata(text))
         return [*products, mask]
@@ -140,6 +198,12 @@ class Write:
         if isinstance(labels, LabelMap):
             return encode_mask(labels.labels, text=text)
         return encode_binary(labels.planes[self.rendering.folders[0][0]], text=text)
+
+
+def _matters(flag: str, labels: LabelMap | LabelPlanes, counted: Counted) -> bool:
+    """Whether an option that matters to some images mattered to this one."""
+    told = {"--input_range": "samples", "--background": "transparency", "--orientation": "orientation"}
+    return counted.nonfinite > 0 if flag == "--nonfinite" else told[flag] in labels.keep
 
 
 def _is_older(held: Claim, mine: Claim) -> bool:
@@ -179,7 +243,7 @@ def put(tree: Tree, file: File, claim: Claim) -> Placed:
         verdict = tree.judge(held, claim)
         if verdict is Verdict.YIELD:
             return Placed(kept_by=held)
-        if verdict is Verdict.KEEP and len(found) == len(file.data):
+        if verdict is Verdict.KEEP and found == file.data:
             return Placed()
         if held is not None and held.fingerprint != claim.fingerprint and not tree.overwrite:
             # Without --overwrite it is what an interrupted one left, or a newer run's.

@@ -14,6 +14,10 @@ from transforms.class_summary import ClassSummary
 
 _CLASSES = 10
 _CODES = 3
+_REASONS = 3
+# Codes that another try may mend: those that every run tries again, and those that --retry_failed does.
+_TRIED_AGAIN = ("SOURCE_MISSING", "SOURCE_CHANGED", "ID_FREED", "OUT_OF_MEMORY", "OUTPUT_BLOCKED")
+_RETRIED = ("MODEL_FAILED", "HANG", "CRASH")
 _NAME_WIDTH = 24
 _REASON_WIDTH = 160
 _INDENT = " " * 9
@@ -31,7 +35,7 @@ class Ending:
         skipped: How many of those done were found done.
         seconds: How long it took.
         failures: Number of failures by code.
-        reasons: The first reason of each code.
+        reasons: By code, reasons and how many inputs failed for them, most first.
         warnings: What looks wrong about the predictions.
         max_failures: The limit as the user gave it.
         too_many: Whether more inputs failed than it allows.
@@ -47,7 +51,7 @@ class Ending:
     skipped: int = 0
     seconds: float = 0.0
     failures: Mapping[str, int] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     max_failures: str = ""
     too_many: bool = False
@@ -140,12 +144,21 @@ def _columns(letter: str) -> int:
 
 def _failure_lines(ending: Ending) -> list[str]:
     codes = sorted(ending.failures, key=lambda code: (-ending.failures[code], code))
-    lines = [
-        f"{ending.failures[code]:,} {code}: {_shortened(ending.reasons.get(code, ''))}" for code in codes[:_CODES]
-    ]
+    lines = [line for code in codes[:_CODES] for line in _code_lines(code, ending)]
     if len(codes) > _CODES:
         lines.append(f"... and {sum(ending.failures[code] for code in codes[_CODES:]):,} more of other kinds")
     return lines
+
+
+def _code_lines(code: str, ending: Ending) -> list[str]:
+    number, reasons = ending.failures[code], ending.reasons.get(code, {})
+    if len(reasons) < 2:
+        return [f"{number:,} {code}: {_shortened(next(iter(reasons), ''))}"]
+    shown = dict(list(reasons.items())[:_REASONS])
+    width = len(f"{max(shown.values()):,}")
+    lines = [f"  {times:>{width},} {_shortened(reason)}" for reason, times in shown.items()]
+    rest = number - sum(shown.values())
+    return [f"{number:,} {code}:", *lines, *([f"  {rest:>{width},} for other reasons"] if rest else [])]
 
 
 def _shortened(reason: str) -> str:
@@ -157,10 +170,17 @@ def _see(report: str, ending: Ending) -> str:
     return f"see reports/{report}" if is_there else f"`maskbeam merge` writes reports/{report} after the last part"
 
 
+def _second_tries(ending: Ending) -> list[str]:
+    """Of which failures another try may help; all others need the help that their reasons name."""
+    offers = (("the same command", _TRIED_AGAIN), ("--retry_failed", _RETRIED))
+    counted = [(what, sum(ending.failures.get(code, 0) for code in codes)) for what, codes in offers]
+    return [f"{what} tries {number:,} of them again" for what, number in counted if number]
+
+
 def _verdict(ending: Ending) -> str:
     counts = ending.counts
     failed = f"{counts.failed:,} of {count(counts.inputs, 'input')} failed"
-    again = f"{_see('failures.jsonl', ending)}; the same command with --retry_failed tries them again"
+    again = "; ".join([_see("failures.jsonl", ending), *_second_tries(ending)])
     if not counts.reconciles:
         return "NOT DONE: some inputs came to no end, so there is no _SUCCESS; run the same command again"
     if unread := ending.failures.get(UNREAD, 0):

@@ -20,12 +20,18 @@ _SETTLED_SECONDS = 3.0
 
 
 class Counts(NamedTuple):
-    """What a process has worked on; `bytes` of input."""
+    """What a process has worked on; `bytes` of input and `read` images are those that it has begun to work on."""
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
     bytes: int = 0
+    read: int = 0
+
+    @property
+    def done_bytes(self) -> int:
+        """Of the input that has come to its end: as large a share of what was read as of the images."""
+        return round(self.bytes * min(1.0, (self.done + self.failed) / self.read)) if self.read else 0
 
 
 class CountSource(Protocol):
@@ -42,11 +48,10 @@ class Tally:
         self._lock = threading.Lock()
         self._counts = Counts()
 
-    def add(self, *, done: int = 0, failed: int = 0, skipped: int = 0, bytes: int = 0) -> Counts:
+    def add(self, *, done: int = 0, failed: int = 0, skipped: int = 0, bytes: int = 0, read: int = 0) -> Counts:
         """Adds, and returns the sum so far; `skipped` are those of `done` that were found done."""
         with self._lock:
-            old = self._counts
-            self._counts = Counts(old.done + done, old.failed + failed, old.skipped + skipped, old.bytes + bytes)
+            self._counts = Counts(*map(sum, zip(self._counts, (done, failed, skipped, bytes, read), strict=True)))
             return self._counts
 
     def read(self) -> Counts:
@@ -72,7 +77,7 @@ def format_progress(
         done: Images that have a mask, those that were found done included.
         failed: Images that could not be done.
         total_bytes: Of all input; 0 when not known.
-        done_bytes: Of the input that was read so far.
+        done_bytes: Of the input that has come to its end so far; what is read ahead does not count.
         seconds: Since the first image could have been read.
         skipped: How many of `done` were found done.
     """
@@ -133,7 +138,7 @@ class Ticker:
         counts = self._source.read()
         seconds = self._clock() - self._start
         line = format_progress(
-            counts.done, counts.failed, self.total_bytes, counts.bytes, seconds, skipped=counts.skipped
+            counts.done, counts.failed, self.total_bytes, counts.done_bytes, seconds, skipped=counts.skipped
         )
         with self._lock:
             if not self._stopped.is_set():

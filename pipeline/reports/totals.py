@@ -1,7 +1,8 @@
 """What a whole run sums up to: a monoid, so that any split of the input gives the same."""
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,11 @@ FREED = "ID_FREED"
 _FREED_REASON = "what had this id before is no input any more: its mask gives way when the same command is run again"
 # How many finished images the report shows as overlays.
 SAMPLES = 16
+# Reasons that differ in numbers only are one kind; so many kinds of a code are told apart.
+KINDS = 100
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+# Of each kind: how many, and the first in alphabetical order, so that it does not depend on the order of work.
+Kinds = Mapping[str, tuple[int, str]]
 
 
 def bucket_of(text: str) -> int:
@@ -45,7 +51,7 @@ class Totals:
         done: Images with a mask.
         duplicates: Inputs that are copies of an image that is done.
         failed: Number of failures by code.
-        reasons: The first reason of each code, in alphabetical order so that it does not depend on the order of work.
+        reasons: By code, the reasons by kind.
         samples: The images with the smallest digests of their ids: a seeded sample.
         skipped: Images that this run found done.
         updated: Images whose source had changed since they were done.
@@ -56,7 +62,7 @@ class Totals:
     done: int = 0
     duplicates: int = 0
     failed: dict[str, int] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, Kinds] = field(default_factory=dict)
     samples: tuple[tuple[str, Outcome], ...] = ()
     skipped: int = 0
     updated: int = 0
@@ -71,7 +77,7 @@ class Totals:
             done=len(resolved.done),
             duplicates=len(resolved.duplicates),
             failed=_count(failure.code for failure in resolved.failed),
-            reasons=_first((failure.code, failure.reason) for failure in resolved.failed),
+            reasons=_reasons(resolved.failed),
             samples=_smallest((_digest(o.image_id), o) for o in resolved.done),
             skipped=sum(o.skipped for o in resolved.done),
             updated=sum(o.updated for o in resolved.done),
@@ -79,17 +85,26 @@ class Totals:
         )
 
     def __add__(self, other: "Totals") -> "Totals":
+        codes = sorted({*self.reasons, *other.reasons})
         return Totals(
             self.statistics + other.statistics,
             self.done + other.done,
             self.duplicates + other.duplicates,
             _added(self.failed, other.failed),
-            _first([*self.reasons.items(), *other.reasons.items()]),
+            {code: _joined(self.reasons.get(code, {}), other.reasons.get(code, {})) for code in codes},
             _smallest([*self.samples, *other.samples]),
             self.skipped + other.skipped,
             self.updated + other.updated,
             _added(self.workers, other.workers),
         )
+
+    @property
+    def reason_counts(self) -> dict[str, dict[str, int]]:
+        """By code, reasons and how many images failed for them, most first; of each kind one stands for all."""
+        return {
+            code: {reason: count for count, reason in sorted(kinds.values(), key=lambda kind: (-kind[0], kind[1]))}
+            for code, kinds in self.reasons.items()
+        }
 
     @property
     def inputs(self) -> int:
@@ -175,8 +190,18 @@ def _added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
     return {key: one.get(key, 0) + other.get(key, 0) for key in sorted({*one, *other})}
 
 
-def _first(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    reasons: dict[str, str] = {}
-    for code, reason in pairs:
-        reasons[code] = min(reason, reasons.get(code, reason))
+def _reasons(failures: Iterable[Failure]) -> dict[str, Kinds]:
+    reasons: dict[str, Kinds] = {}
+    for failure in failures:
+        kind = {_NUMBER.sub("#", failure.reason): (1, failure.reason)}
+        reasons[failure.code] = _joined(reasons.get(failure.code, {}), kind)
     return reasons
+
+
+def _joined(one: Kinds, other: Kinds) -> Kinds:
+    # The first kinds in alphabetical order are the same ones, fully counted, however the failures are split.
+    kinds = sorted({*one, *other})[:KINDS]
+    found = {kind: [each[kind] for each in (one, other) if kind in each] for kind in kinds}
+    return {
+        kind: (sum(count for count, _ in held), min(reason for _, reason in held)) for kind, held in found.items()
+    }

@@ -1,0 +1,123 @@
+"""Products that are missing, asked for later or to be drawn otherwise: made from the mask, without the model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from pipeline.inputs.ids import encode_id
+from pipeline.output.claim import TEXT_KEY, Claim, Record, claim_text, parse_claim, record_metadata, record_text
+from pipeline.output.look_up import product_size
+from pipeline.output.tree import Tree
+from pipeline.output.write import File, fetch_content, put
+from pipeline.storage import NotFound
+from transforms.elements import Array, EncodedImage, Image, LabelMap
+from transforms.encode import decode_mask, encode_mask, read_text
+from transforms.prepare import drawable
+from transforms.render import Rendering, patterns, render
+
+# Drawn from labels; confidence is not, and needs the model.
+_DRAWN = frozenset({"color", "binary", "overlay"})
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """Completes images that are done.
+
+    Attributes:
+        tree: The output.
+        rendering: Which products there are to be, and how they are drawn.
+        planes: Whether classes are independent: such an image has no mask that anything could be drawn from.
+        decode: Decodes the image, for overlays.
+    """
+
+    tree: Tree
+    rendering: Rendering
+    planes: bool
+    decode: Callable[[EncodedImage], Image]
+
+    def lacks(self, image: EncodedImage, record: Record) -> frozenset[str]:
+        """The products that an image does not have, or not whole, or not as they would be drawn now."""
+        held, wanted = record.products, self._paths(image)
+        broken = {path for path, size in held.items() if product_size(self.tree, image, path) != size}
+        lacking = broken | (wanted.keys() - held.keys()) | self._outdated(image, record)
+        return frozenset(map(_kind, lacking)) | self._drawn_otherwise(record)
+
+    def can_draw(self, lacking: frozenset[str]) -> bool:
+        """Whether products can be made without the model."""
+        return not self.planes and lacking <= _DRAWN
+
+    def __call__(self, image: EncodedImage, record: Record, lacking: frozenset[str]) -> Claim | None:
+        """Draws what an image lacks, and rewrites its record.
+
+        Returns:
+            The claim of another source that has taken the image's name meanwhile; None when all is well.
+
+        Raises:
+            ImageError: The image cannot be read or decoded, or an overlay of it is too large for its format.
+            ValueError: The mask is damaged, or the source is another one now; nothing was written.
+        """
+        labels, name = self._labels(image), encode_id(image.image_id)
+        pixels = self._pixels(image, record) if "overlay" in lacking & self.rendering.products else None
+        rendering = replace(self.rendering, products=lacking & self.rendering.products)
+        drawn = render(LabelMap("", image.source, labels, image=pixels), rendering, text=claim_text(record.claim))
+        files = [File(path.format(name), data) for path, data in drawn.items()]
+        for path in self._outdated(image, record):
+            self._forget(path, record.claim)
+        text = record_text(self._completed(image, record, files))
+        mask = File(self.tree.record.format(name), encode_mask(labels, text=text), record_metadata(text))
+        placed = (put(self.tree, file, record.claim).kept_by for file in [*files, mask])
+        return next((kept_by for kept_by in placed if kept_by is not None), None)
+
+    def _completed(self, image: EncodedImage, record: Record, files: Sequence[File]) -> Record:
+        sizes = record.products | {file.path: len(file.data) for file in files}
+        return replace(
+            record,
+            products={path: sizes[path] for path in self._paths(image)},
+            drawn={kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products},
+        )
+
+    @cached_property
+    def _patterns(self) -> dict[str, str]:
+        drawn = patterns(self.rendering, planes=self.planes)
+        return {pattern: kind for pattern, kind in drawn.items() if pattern != self.tree.record}
+
+    def _paths(self, image: EncodedImage) -> dict[str, str]:
+        name = encode_id(image.image_id)
+        return {pattern.format(name): kind for pattern, kind in self._patterns.items()}
+
+    def _drawn_otherwise(self, record: Record) -> set[str]:
+        drawn = dict(self.tree.drawn_before) | record.drawn
+        held = set(map(_kind, record.products))
+        return {kind for kind, now in self.tree.drawing if kind in held and drawn.get(kind, now) != now}
+
+    def _labels(self, image: EncodedImage) -> Array:
+        try:
+            return decode_mask(
+                self.tree.storage.read(self.tree.uri(self.tree.record.format(encode_id(image.image_id))))
+            )
+        except NotFound:
+            raise ValueError("the mask is gone") from None
+
+    def _pixels(self, image: EncodedImage, record: Record) -> Array:
+        fetched = fetch_content(image)
+        if fetched.source.content != record.claim.content:
+            raise ValueError("the source is another one now")
+        return drawable(self.decode(fetched))
+
+    def _outdated(self, image: EncodedImage, record: Record) -> set[str]:
+        """Binary masks of classes that had another name."""
+        return {path for path in record.products.keys() - self._paths(image).keys() if _kind(path) == "binary"}
+
+    def _forget(self, path: str, claim: Claim) -> None:
+        """Removes a file that the record lists and no class of today has."""
+        uri = self.tree.uri(path)
+        try:
+            ours = parse_claim(read_text(self.tree.storage.read(uri)).get(TEXT_KEY)) == claim
+        except NotFound:
+            return
+        if ours:
+            self.tree.storage.delete(uri)
+
+
+def _kind(path: str) -> str:
+    return path.partition("/")[0]
