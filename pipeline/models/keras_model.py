@@ -20,7 +20,6 @@ from pipeline.models.model_safety import check_safety
 from pipeline.models.saved_model_loader import load_saved_model
 from pipeline.models.tensorflow_start import start_tensorflow
 from pipeline.options import ModelOptions
-from pipeline.watchdog import step
 from transforms.errors import RunError
 
 __all__ = ["LoadedModel", "TensorSpec", "load", "open_model"]
@@ -90,6 +89,8 @@ def load(file: ModelFile, options: ModelOptions) -> LoadedModel:
     Raises:
         RunError: The model is not safe to load, needs classes that are not there or more memory, or is damaged.
     """
+    from pipeline.watchdog import step
+
     check_safety(file, trust=options.trust)
     facts = file_facts(file)
     if file.framework == "tf_keras":
