@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +36,13 @@ def _limits(groups: Path, of_process: Path) -> Iterator[int]:
                 yield int(text)
 
 
-@cache
+# Made while this is imported: two threads that make theirs at once would not share it.
+_BUDGET = Budget(memory_bytes() // 2, elsewhere=bytes_ahead)
+
+
 def decoding_budget() -> Budget:
     """What this process may use for images from reading to the model: half of the memory; the rest is the model's."""
-    return Budget(memory_bytes() // 2, elsewhere=bytes_ahead)
+    return _BUDGET
 
 
 def ask_for(count: int, *, wait: bool = True) -> bool:
