@@ -65,7 +65,7 @@ def test_a_record_of_the_job_that_cannot_be_read_is_no_new_output(
 def test_a_folder_in_the_place_of_a_file_is_named(inputs: Path, out: Path) -> None:
     (out / ".job.json").unlink()
     (out / ".job.json").mkdir()
-    with pytest.raises(RunError, match=r"\.job\.json is there and no file that can be read; remove it"):
+    with pytest.raises(RunError, match=r"\.job\.json must be a file, and is something else; remove it"):
         run(inputs, out, "--overwrite")
 
 
@@ -88,7 +88,8 @@ def test_verify_names_a_damaged_report(out: Path, path: str, harm: Callable[[byt
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"part": "1/2"}', '{"part": 1, "command": ""}', '{"part": "x"}']
+    "content",
+    ["", "[]", "{}", '{"part": "1/2"}', '{"part": 1, "options": {"flags": {}, "trusted": false}}', '{"part": "x"}'],
 )
 def test_merge_names_a_part_whose_word_is_damaged(inputs: Path, tmp_path: Path, content: str) -> None:
     for part in ("1/2", "2/2"):
