@@ -7,7 +7,6 @@ import apache_beam as beam
 
 from pipeline.check_worker import CheckWorker, maskbeam_version
 from pipeline.heartbeat import Heartbeat
-from pipeline.inputs.anonymous import naming
 from pipeline.inputs.read import List, Read
 from pipeline.job import Job
 from pipeline.memory import WithinMemory
@@ -48,7 +47,7 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         root
         | "Patterns" >> beam.Create(options.read.patterns)
         | "List" >> List(options.read)
-        | "Read" >> Read(options.read, naming=naming(anonymous=options.output.anonymous_ids))
+        | "Read" >> Read(options.read, names=job.names)
     )
     missing = read.main | "Look up" >> LookUp(job.tree) | "Skip done" >> _skip_done(job)
     decoded = missing.main | "Decode" >> _decode(job)
@@ -84,7 +83,8 @@ def _skip_done(job: Job) -> LookAhead:
 
 def _decode(job: Job) -> LookAhead:
     fit = partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products)
-    steps = WithinMemory((fetch_content, safe_decoder(job), fit))
+    fetched = partial(fetch_content, names=job.names)
+    steps = WithinMemory((fetched, safe_decoder(job), fit))
     return LookAhead(steps, output_type=ModelInput, waits=is_far)
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pipeline.inputs.anonymous import naming
+from pipeline.inputs.anonymous import KEY_VARIABLE, naming
 from pipeline.options import PRODUCTS, RunOptions
 from pipeline.output.ours import check_layout
 from pipeline.storage import is_gcs
@@ -49,7 +49,11 @@ def check_options(options: RunOptions) -> None:
         f"--output {output.path} is a whole bucket; name a folder in it",
     )
     _refuse(not output.path, "--output is the root of the file system; name a folder in it")
-    naming(anonymous=output.anonymous_ids)
+    key_file = naming(anonymous=output.anonymous_ids).key_file
+    _refuse(
+        key_file.startswith(f"{output.path}/"),
+        f"{KEY_VARIABLE} names a file in --output, which may be handed on; have the key elsewhere",
+    )
     for pattern in options.read.patterns:
         _check_apart(pattern, output.path)
     _check_folder(output.path)

@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 
+from pipeline.inputs.anonymous import KEY_VARIABLE, naming
 from pipeline.options import RunOptions
 from pipeline.storage import is_gcs
 from transforms.errors import RunError
@@ -26,6 +27,8 @@ from transforms.errors import RunError
 # shorter than Flink's restart delay: until it is over, a job that begins again would be given the worker that died.
 KEEP_WORKERS_MILLIS = 5_000
 _REMOTE = ("flinkrunner", "portablerunner")
+# Their workers are threads or children of this process.
+_HERE = ("", "directrunner", "fnapirunner", "bundlebaseddirectrunner")
 _SECONDS = 10.0
 
 
@@ -73,14 +76,17 @@ def check_engine(options: RunOptions) -> None:
 
     Raises:
         RunError: Nobody answers at the address of the job server or of Flink; or workers in containers would read or
-            write files that are local to this machine.
+            write files that are local to this machine; or workers elsewhere would lack the key of --anonymous_ids.
     """
     beam = PipelineOptions(list(options.beam))
     runner, portable = _runner(beam), beam.view_as(PortableOptions)
+    # Beam's own default is a container, but for engines that it starts by itself.
+    own_flink = runner == "flinkrunner" and not _flink_master(beam)
+    by_default = portable.environment_type is None and (own_flink or runner == "prismrunner")
+    if runner not in _HERE and portable.environment_type != "LOOPBACK" and not by_default:
+        _check_key(options)
     if runner not in _REMOTE:
         return
-    # Beam's own default is a container, but for a Flink that it starts by itself.
-    own_flink = runner == "flinkrunner" and not _flink_master(beam)
     if portable.environment_type == "DOCKER" or (portable.environment_type is None and not own_flink):
         _check_shared(options)
     if portable.job_endpoint == "embed":
@@ -131,8 +137,20 @@ def _slots(master: str) -> int:
     return slots
 
 
+def _check_key(options: RunOptions) -> None:
+    """Refuses a key that is in this process's environment alone: workers would have to be sent it."""
+    if options.output.anonymous_ids and not naming(anonymous=True).key_file:
+        raise RunError(
+            f"{KEY_VARIABLE} is the key itself, which workers elsewhere do not have, and which must not be in the "
+            "job that is sent to them: write it into a file that only you and they can read, and say where that is: "
+            f"{KEY_VARIABLE}=@/path/on/a/shared/disk or {KEY_VARIABLE}=@gs://bucket/file"
+        )
+
+
 def _check_shared(options: RunOptions) -> None:
     named = {"--output": options.output.path, "--model": options.model.path}
+    if key_file := naming(anonymous=options.output.anonymous_ids).key_file:
+        named[KEY_VARIABLE] = key_file
     local = [(flag, path) for flag, path in named.items() if not is_gcs(path)]
     local += [("--input", pattern) for pattern in options.read.patterns if not is_gcs(pattern)]
     for flag, path in local:

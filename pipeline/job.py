@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline.inputs.anonymous import PLAIN, Names, naming
 from pipeline.models.probe import Probe
 from pipeline.options import PRODUCTS, RunOptions
-from pipeline.output.claim import digest
 from pipeline.output.holder import Holder
 from pipeline.output.parts import lock_of
 from pipeline.output.tree import Tree
@@ -36,6 +36,7 @@ class Job:
         fingerprint: What masks carry of that: a digest of what their pixels depend on, or what the output's masks
             carry already for the same.
         drawn_before: How products were drawn, as digests, in an output that an older version began.
+        names: What stands in the output for names of images and for their sources.
     """
 
     options: RunOptions
@@ -47,6 +48,7 @@ class Job:
     settings: dict[str, Any]
     fingerprint: str
     drawn_before: tuple[tuple[str, str], ...] = ()
+    names: Names = PLAIN
 
     @property
     def tree(self) -> Tree:
@@ -58,13 +60,14 @@ class Job:
             staging=staging,
             record=self._record,
             fingerprint=self.fingerprint,
-            inputs=digest(json.dumps(sorted(self.options.read.patterns))),
+            inputs=self.names.digest(json.dumps(sorted(self.options.read.patterns)).encode(), of="inputs"),
             overwrite=self.options.output.overwrite,
             hold=Holder(lock, self.run, staging),
             mending=mending_of(self.options, self.probe.spec),
             drawing=tuple(drawing_of(self.settings).items()),
             drawn_before=self.drawn_before,
             of_images=tuple(of_images(self.settings).items()),
+            names=self.names,
         )
 
     @property
@@ -123,7 +126,8 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
     check_effects(options, probe.spec, labeling)
     rendering = make_rendering(options, table, labeling)
     settings = settings_of(options, probe, table, labeling)
-    return Job(options, run, probe, table, labeling, rendering, settings, fingerprint(settings))
+    names = naming(anonymous=options.output.anonymous_ids)
+    return Job(options, run, probe, table, labeling, rendering, settings, fingerprint(settings), names=names)
 
 
 def possible_products(products: frozenset[str], head: Head, multilabel: str) -> frozenset[str]:

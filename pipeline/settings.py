@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-from pipeline.inputs.anonymous import naming
+from pipeline.inputs.anonymous import KEY_VARIABLE, is_keyed, naming, setting_of
 from pipeline.models.probe import Probe
 from pipeline.options import RunOptions
 from pipeline.output.claim import digest
@@ -75,7 +75,7 @@ def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: 
         "--binary_classes": sorted(options.output.binary_classes),
         "--overlay_opacity": options.output.overlay_opacity,
         "--keep_extension": options.read.keep_extension,
-        "--anonymous_ids": options.output.anonymous_ids and naming(anonymous=True)("key"),
+        "--anonymous_ids": setting_of(naming(anonymous=options.output.anonymous_ids)),
         "pixels version": PIXELS_VERSION,
         **_when_named(options),
     }
@@ -224,7 +224,20 @@ class Difference(NamedTuple):
         """As `input.resize: stretch, now letterbox`."""
         if self.path == "model":
             return "the model was another file"
+        if self.path == "--anonymous_ids" and self.was:
+            return self._of_names
         return f"{self.path}: {_shown(self.was)}, now {_shown(self.now)}{_ADVICE.get(self.path, '')}"
+
+    @property
+    def _of_names(self) -> str:
+        if not self.now:
+            return "--anonymous_ids: yes, now not given"
+        if is_keyed(self.was):
+            return f"--anonymous_ids: the key, {KEY_VARIABLE}, was another one"
+        return (
+            "--anonymous_ids: an older maskbeam made digests of names without the key, so that whoever has a list of "
+            "names can try them on these masks"
+        )
 
     @property
     def undone(self) -> str:

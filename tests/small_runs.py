@@ -42,7 +42,7 @@ def small_run(inputs: Path, out: Path, *flags: str) -> list[Outcome | Failure]:
     skip = replace(skip, tree=tree, complete=replace(skip.complete, tree=tree))
 
     def made(image: EncodedImage) -> Any:
-        return write(preview._segment(job, NumpyEngine(job.end), fetch_content(image)))
+        return write(preview._segment(job, NumpyEngine(job.end), fetch_content(image, job.names)))
 
     found = [chain((skip, made), image) for image in images]
     ended = [one.value if isinstance(one, TaggedOutput) else one for one in found]

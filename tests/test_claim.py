@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.output.claim import Claim, Record, Verdict, claim_text, judge, parse_claim, parse_record, record_text
+from pipeline.output.tree import Tree
 from transforms.elements import Source
 
+TREE = Tree("/out", "/out/.tmp", "masks/{}.png", "f", "i")
 MINE = Claim(place="5", version="v1", content="c", fingerprint="f", inputs="i")
 
 
@@ -53,10 +55,9 @@ def test_the_same_source_wins_in_any_order_of_work(order: list[str]) -> None:
 
 
 def test_claims_and_records_survive_their_text() -> None:
-    claim = Claim.of(Source("gs://patients/Jane Doe.png", "17", "00ff"), fingerprint="f", inputs="i")
-    record = Record(
-        claim, 3, 4, {"images": 1, "total": 12, "classes": {"7": [12, 1, 10**9, 12]}}, {"color/a.png": 120}
-    )
+    claim = TREE.claim(Source("gs://patients/Jane Doe.png", "17", "00ff"))
+    counted = {"images": 1, "total": 12, "classes": {"7": [12, 1, 10**9, 12]}}
+    record = Record(claim, 3, 4, counted, {"color/{}.png": 120})
     (text,) = record_text(record).values()
     assert parse_record(text) == record
     assert parse_record(text.replace('{"7"', '{"?"')) is None
@@ -64,6 +65,13 @@ def test_claims_and_records_survive_their_text() -> None:
     assert parse_claim(*claim_text(claim).values()) == claim
     assert "Jane" not in text
     assert text.isascii()
+
+
+def test_products_lie_where_their_image_does_and_in_older_records_where_they_say() -> None:
+    new = Record(MINE, 1, 1, {}, {"color/{}.png": 1, "binary/c%7B%7D/{}.png": 2, "overlay/{}.jpg": 3})
+    assert new.files("a/{}b") == {"color/a/{}b.png": 1, "binary/c%7B%7D/a/{}b.png": 2, "overlay/a/{}b.jpg": 3}
+    older = {"color/sub/{a}.png": 1, "binary/class_0/x.{}.png": 2}
+    assert replace(new, products=older).files("other") == older
 
 
 @pytest.mark.parametrize("text", [None, "", "x", "[]", "{}", '{"place": 1}', '{"claim": {}}', "1", '{"claim": 5}'])

@@ -18,10 +18,8 @@ from pipeline.reports.csv_text import unguard
 from tests import numpy_engine
 from tests.hostile_inputs import MARK, poisoned, write_hostile
 from tests.numpy_engine import command, run_numpy
-from tests.shard_files import write_shard
 from tests.trees import differing, draw, draw_folder, pixels, save, tree_of
 from transforms.encode import decode_mask
-from transforms.errors import RunError
 
 
 class Ended(NamedTuple):
@@ -188,33 +186,6 @@ def test_a_run_that_goes_wrong_from_the_start_stops_early(tmp_path: Path, capsys
     assert "UNREADABLE" in said
     assert MARK not in said
     assert not (out / "_SUCCESS").exists()
-
-
-def test_hashes_can_stand_in_the_place_of_ids(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MASKBEAM_ID_KEY", "a secret")
-    draw(tmp_path / "in" / f"{MARK}-1.png", 1)
-    write_shard(tmp_path / "in" / f"{MARK}.tfrecord", [b"no example"])
-    (tmp_path / "in" / f"{MARK}-2.png").write_bytes(b"<html>")
-    out = tmp_path / "out"
-    flags = ("--anonymous_ids", "--products", "all", "--max_failures", "2")
-    assert run_numpy(command(str(tmp_path / "in"), str(out), *flags)) == 0
-    for path, data in tree_of(out).items():
-        assert MARK not in path
-        assert MARK.encode() not in data, path
-    assert len(rows(out)) == 1
-    before = tree_of(out)
-    assert run_numpy(command(str(tmp_path / "in"), str(out), *flags)) == 0
-    assert differing(before, tree_of(out)) == []
-    capsys.readouterr()
-    assert verify(str(out)) == 0
-    monkeypatch.setenv("MASKBEAM_ID_KEY", "another")
-    assert run_numpy(command(str(tmp_path / "in"), str(tmp_path / "other"), *flags)) == 0
-    assert rows(tmp_path / "other") != rows(out)
-    monkeypatch.delenv("MASKBEAM_ID_KEY")
-    with pytest.raises(RunError, match="MASKBEAM_ID_KEY"):
-        run_numpy(command(str(tmp_path / "in"), str(tmp_path / "third"), *flags))
 
 
 def test_a_manifest_cannot_write_outside_the_output(tmp_path: Path) -> None:

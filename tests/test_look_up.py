@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import pytest
 from apache_beam.pvalue import TaggedOutput
 
+from pipeline.inputs.anonymous import PLAIN
 from pipeline.output import claim
 from pipeline.output.claim import Record, record_metadata, record_text
 from pipeline.output.look_up import LookedUp, LookUpAll
@@ -224,7 +225,7 @@ STATES = (
 
 def write_state(tree: Tree, state: State, image: EncodedImage, *, metadata: bool) -> None:
     change = {key: value for key, value in state.change.items() if key != "absent"}
-    held = replace(tree.claim(fetch_content(image).source), **change)
+    held = replace(tree.claim(fetch_content(image, PLAIN).source), **change)
     path = f"color/{state.name}.png"
     if state.size is not None:
         tree.storage.write(tree.uri(path), b"x" * state.size, expected=None)

@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.classes.class_files import parse_classes
 from pipeline.classes.class_rows import build_table
+from pipeline.inputs.anonymous import naming
+from pipeline.output.claim import digest
 from pipeline.reports import packed
 from pipeline.reports.csv_text import unguard
 from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
@@ -22,7 +24,7 @@ ROWS = [
     ImageRow("sub/b", Source("gs://in/sub/b.jpg", "9"), 1, 2, SECOND),
     ImageRow("a", Source("shard#0", "8"), 2, 4, FIRST),
 ]
-ODD = ClassTable((replace(FIELD, name='=cmd|"x"!A1'), replace(WATER, name="id"), replace(NEVER, name="a\nb")), "odd")
+ODD = ClassTable((replace(FIELD, name='=cmd|"x"!A1'), replace(WATER, name="id"), replace(NEVER, name="a;b")), "odd")
 
 
 def read(text: str) -> list[dict[str, str]]:
@@ -92,19 +94,22 @@ def test_names_become_neither_formulas_nor_other_columns() -> None:
     row = replace(ROWS[0], image_id='=1+1,\n"x"', source=Source("@SUM(A1)", "1"))
     text = "".join(images_csv([row], ODD))
     header, cells = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert header[-3:] == ['pixels_=cmd|"x"!A1', "pixels_id", "pixels_a\nb"]
+    assert header[-3:] == ['pixels_=cmd|"x"!A1', "pixels_id", "pixels_a;b"]
     assert len(set(header)) == len(header) == len(cells)
     assert cells[0] == '\'=1+1,\n"x"'
     assert unguard(cells[0]) == row.image_id
     assert cells[3] == "'@SUM(A1)"
 
 
-def test_anonymous_reports_hold_no_path() -> None:
-    failure = Failure("x", Source("/patients/miller.png", "1"), "UNREADABLE", "no image")
+def test_anonymous_reports_hold_nothing_that_names_could_be_tried_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASKBEAM_ID_KEY", "secret")
+    names, source = naming(anonymous=True), Source("/patients/miller.png", "34171-1616161616161616161")
+    failure = names.named(Failure("x", source, "UNREADABLE", "no image"))
     row = replace(ROWS[0], source=failure.source)
-    for text in ("".join(images_csv([row], TABLE, anonymous=True)), failures_jsonl([failure], anonymous=True)):
-        assert "miller" not in text
+    for text in ("".join(images_csv([row], TABLE, names=names)), failures_jsonl([failure], names=names)):
         assert failure.source.place in text
+        for told in ("miller", source.version, source.place, digest(source.version)):
+            assert told not in text
 
 
 def test_images_parquet_holds_the_same() -> None:

@@ -78,17 +78,18 @@ class Source:
 
     `where` is a URI, or `shard-uri#offset` for a record. `version` is the file's generation, its size and mtime,
     or the record's checksum. `content` is a digest of the bytes once they have been read: it tells two copies of
-    one image from two images of one name.
+    one image from two images of one name. `alias`, a keyed hash, stands for `where` in what is handed on.
     """
 
     where: str
     version: str
     content: str = ""
+    alias: str = ""
 
     @property
     def place(self) -> str:
-        """A digest of `where` (32 hex digits): masks carry it in place of a path, because they are handed on."""
-        return hashlib.blake2b(self.where.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        """`alias`, or a digest of `where` (32 hex digits): masks carry it and no path, for they are handed on."""
+        return self.alias or hashlib.blake2b(self.where.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,46 +1,159 @@
-"""Keyed hashes that stand in the place of ids, for outputs that must not name whom they show."""
+"""What stands in an output for images' names and sources; with --anonymous_ids nothing that names could be tried on.
+
+A digest without a key hides nothing from whoever has a list of candidates. So under --anonymous_ids every digest of a
+name, a place, a version or of bytes is keyed. The key itself travels with no job: a job is pickled into files that
+others keep. What travels is where the key is, and each worker fetches it.
+"""
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeVar
 
+from pipeline.output.claim import content_digest
+from pipeline.storage import LOST, SourceChanged, is_gcs, open_storage
+from transforms.elements import EncodedImage, Failure, Source
 from transforms.errors import RunError
 
 KEY_VARIABLE = "MASKBEAM_ID_KEY"
+F = TypeVar("F", bound=EncodedImage | Failure)
 _BYTES = 16
+# How the setting begins; older versions have 32 hex digits there.
+_KEYED = "keyed "
 
 
 @dataclass(frozen=True)
-class Anonymous:
-    """Turns ids into keyed hashes: 32 hex digits, the same in every run with the same key."""
+class Names:
+    """Ids as they are, and digests that anybody can compute: what is done without --anonymous_ids."""
 
-    key: bytes = field(repr=False)
+    def named(self, found: F) -> F:
+        """An input as it is called in the output."""
+        return found
 
-    def __call__(self, image_id: str) -> str:
-        text = image_id.encode("utf-8", "surrogatepass")
-        # A key is at most 64 bytes to BLAKE2b, a secret may be longer.
-        key = hashlib.blake2b(self.key).digest()
-        return hashlib.blake2b(text, digest_size=_BYTES, key=key).hexdigest() if image_id else ""
+    @property
+    def key_file(self) -> str:
+        """The file that holds the key, if one does."""
+        return ""
+
+    def told(self, source: Source) -> tuple[str, str]:
+        """What reports tell of a source: where it lies, and its version."""
+        return source.where, source.version
+
+    def digest(self, data: bytes, *, of: str) -> str:
+        """A digest (16 hex digits) of a `version`, of `content` or of `inputs`."""
+        return content_digest(data)
 
 
-def same_id(image_id: str) -> str:
-    """The id itself: what is done without --anonymous_ids."""
-    return image_id
+@dataclass(frozen=True)
+class Anonymous(Names):
+    """Keyed hashes in the place of all of these, the same in every run with the same key.
+
+    Attributes:
+        where: The file that holds the key; empty: it is in the environment of this process.
+        check: A keyed hash of nothing, so that whoever fetches the key knows that it is the same.
+    """
+
+    where: str
+    check: str
+
+    def named(self, found: F) -> F:
+        """An input with 32 hex digits in the place of its id, if it has one, and of its source's place."""
+        source = replace(found.source, alias=self._place(found.source.where))
+        return replace(found, image_id=self.image_id(found.image_id), source=source)
+
+    @property
+    def key_file(self) -> str:
+        return self.where
+
+    def image_id(self, image_id: str) -> str:
+        """What stands in the place of an id."""
+        return _hash(self._key, image_id.encode("utf-8", "surrogatepass")) if image_id else ""
+
+    def told(self, source: Source) -> tuple[str, str]:
+        return source.place, self.digest(source.version.encode("utf-8", "surrogateescape"), of="version")
+
+    def digest(self, data: bytes, *, of: str) -> str:
+        return _hash(self._key, data, of=of)[:16]
+
+    def _place(self, where: str) -> str:
+        return _hash(self._key, where.encode("utf-8", "surrogatepass"), of="place")
+
+    @property
+    def _key(self) -> bytes:
+        return _checked_key(self.where, "" if self.where else os.environ.get(KEY_VARIABLE, ""), self.check)
 
 
-def naming(*, anonymous: bool, environment: Mapping[str, str] = os.environ) -> Callable[[str], str]:
-    """How ids become the names of outputs.
+#: What is done without --anonymous_ids.
+PLAIN = Names()
+
+
+def naming(*, anonymous: bool) -> Names:
+    """What stands in an output for names, by this process's environment.
 
     Raises:
-        RunError: They are to be hashed, and no key is set: without one anybody could try names.
+        RunError: They are to be hashed, and there is no key: without one anybody could try names.
     """
     if not anonymous:
-        return same_id
-    key = environment.get(KEY_VARIABLE, "")
-    if not key:
+        return PLAIN
+    value = os.environ.get(KEY_VARIABLE, "")
+    where = _key_file(value)
+    key = _fetched(where) if where else _derived(value.encode("utf-8", "surrogateescape"))
+    return Anonymous(where, _hash(key, b"", of="check"))
+
+
+def _key_file(value: str) -> str:
+    if not value:
         raise RunError(
-            f"--anonymous_ids needs a key: set the environment variable {KEY_VARIABLE} to a secret of yours, the "
-            "same for every run into an output; who has it can tell which hash is whose"
+            f"--anonymous_ids needs a key: set the environment variable {KEY_VARIABLE} to a secret of yours, or to @ "
+            "and the file that holds it, as @/path/of/key; the same for every run into an output. Who has it can "
+            "tell which hash is whose"
         )
-    return Anonymous(key.encode("utf-8", "surrogateescape"))
+    if not value.startswith("@"):
+        return ""
+    if not (is_gcs(value[1:]) or os.path.isabs(value[1:])):
+        raise RunError(
+            f"{KEY_VARIABLE} begins with @, so it must name the file that holds the key: @ and an absolute path, or "
+            "@gs://bucket/file; a key that begins with @ itself must be in a file"
+        )
+    return value[1:]
+
+
+@lru_cache(maxsize=4)
+def _checked_key(where: str, value: str, check: str) -> bytes:
+    key = _fetched(where) if where else _derived(value.encode("utf-8", "surrogateescape"))
+    if _hash(key, b"", of="check") != check:
+        raise RunError(
+            f"the key of --anonymous_ids ({KEY_VARIABLE}) is another one here than where the command was started; "
+            "have the same everywhere, and run the same command again"
+        )
+    return key
+
+
+def _fetched(where: str) -> bytes:
+    try:
+        secret = open_storage(where).read(where).rstrip(b"\r\n")
+    except (*LOST, SourceChanged) as error:
+        raise RunError(f"{KEY_VARIABLE} names {where} as the file that holds the key: {error}") from None
+    if not secret:
+        raise RunError(f"{KEY_VARIABLE} names {where} as the file that holds the key, and it is empty")
+    return _derived(secret)
+
+
+def _derived(secret: bytes) -> bytes:
+    # A key is at most 64 bytes to BLAKE2b, a secret may be longer.
+    return hashlib.blake2b(secret).digest()
+
+
+def _hash(key: bytes, data: bytes, *, of: str = "") -> str:
+    return hashlib.blake2b(data, digest_size=_BYTES, key=key, person=of.encode()).hexdigest()
+
+
+def is_keyed(setting: object) -> bool:
+    """Whether settings tell of an output all of whose digests are keyed; older versions keyed ids alone."""
+    return isinstance(setting, str) and setting.startswith(_KEYED)
+
+
+def setting_of(names: Names) -> str | bool:
+    """What an output's settings say of its names: the key's hash, so that another one is noticed."""
+    return f"{_KEYED}{names.check}" if isinstance(names, Anonymous) else False

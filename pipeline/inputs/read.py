@@ -5,7 +5,7 @@ place of a shard, or what is left of a range of a shard that cannot be read on. 
 bytes of files are fetched later, by `fetch`, in the pool that decodes them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from pipeline.inputs.anonymous import same_id
+from pipeline.inputs.anonymous import PLAIN, Names
 from pipeline.inputs.ids import check_id
 from pipeline.inputs.kinds import COMPANION_EXTENSIONS, extension_of, is_gzip_shard
 from pipeline.inputs.listing import list_chunks
@@ -112,29 +112,29 @@ class List(beam.PTransform[Any, Any]):
 class Read(beam.PTransform[Any, Any]):
     """Chunks to images: `main` has them, `failed` has `Failure`s, `counted` what each chunk held (`Found`).
 
-    Images are called by what `naming` makes of their ids; with `options.part` the other parts' are passed over.
+    Images are called by what `names` makes of their ids; with `options.part` the other parts' are passed over.
     """
 
-    def __init__(self, options: ReadOptions, *, naming: Callable[[str], str] = same_id) -> None:
+    def __init__(self, options: ReadOptions, *, names: Names = PLAIN) -> None:
         super().__init__()
         self._options = options
-        self._naming = naming
+        self._names = names
 
     def expand(self, chunks: Any) -> Any:
-        read = beam.ParDo(_Read(self._options, self._naming)).with_output_types(EncodedImage)
+        read = beam.ParDo(_Read(self._options, self._names)).with_output_types(EncodedImage)
         return chunks | "Read chunks" >> read.with_outputs("failed", "counted", main="main")
 
 
 class _Read(beam.DoFn):
-    def __init__(self, options: ReadOptions, naming: Callable[[str], str]) -> None:
+    def __init__(self, options: ReadOptions, names: Names) -> None:
         self._options = options
-        self._naming = naming
+        self._names = names
 
     def process(self, chunk: Chunk) -> Iterator[Any]:
         part = self._options.part
         count, sizes = 0, iter([entry.size for entry in chunk.files])
         for held in read_chunk(chunk, self._options):
-            found = replace(held, image_id=self._naming(held.image_id))
+            found = self._names.named(held)
             mine = part is None or _belongs(found, part)
             tally.add(bytes=next(sizes, size_of(found)), read=int(mine))
             if not mine:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from pipeline.job import Job
+from pipeline.output.failures import forget_others
 from pipeline.output.ours import delete_own, delete_staged, is_run, remove_empty, runs_staged
 from pipeline.output.parts import FOLDER, forget_ended
 from pipeline.output.tree import RECORD, SUCCESS, overwrite
@@ -24,6 +25,9 @@ def begin_output(job: Job, *, before: str | None = None) -> None:
     storage, tree, part = job.tree.storage, job.tree, job.options.read.part
     storage.delete(tree.uri(SUCCESS))
     delete_own(tree, "reports")
+    if tree.overwrite and job.options.output.anonymous_ids:
+        # They are called by digests, which an older version made without a key.
+        forget_others(tree)
     if part:
         forget_ended(tree, part)
         if before and is_run(before):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from transforms.elements import Source
 from transforms.statistics import Counted
 
 # The name of the PNG text chunk. Its value is one JSON object.
@@ -38,11 +37,6 @@ class Claim:
     content: str
     fingerprint: str
     inputs: str
-
-    @classmethod
-    def of(cls, source: Source, *, fingerprint: str, inputs: str) -> "Claim":
-        """The claim of a source in a job."""
-        return cls(source.place, digest(source.version), source.content, fingerprint, inputs)
 
     def same_work(self, other: "Claim") -> bool:
         """Whether both stand for the same version of the same source, done in the same way."""
@@ -91,7 +85,8 @@ class Record:
         height: Of the source image, in pixels.
         width: Of the source image, in pixels.
         statistics: The image's pixel statistics in their JSON form.
-        products: Size in bytes of every other file of this image, by path below the output.
+        products: Size in bytes of every other file of this image, by its path below the output, `{}` standing for the
+            image's name, which a mask that is handed on must not tell. In older records paths are whole.
         orientation: EXIF orientation of the source image; written down where it is not 1.
         options: Those that mattered to this image and need not matter to others, by flag.
         drawn: How each product was drawn, as digests by its name; nothing where there is none, or in older records.
@@ -105,6 +100,15 @@ class Record:
     orientation: int = 1
     options: dict[str, str] = field(default_factory=dict)
     drawn: dict[str, str] = field(default_factory=dict)
+
+    def files(self, name: str) -> dict[str, int]:
+        """`products` by whole paths, for an image of this encoded id."""
+        return {_path(key, name): size for key, size in self.products.items()}
+
+
+def _path(key: str, name: str) -> str:
+    # Nothing else in it holds braces; an older record of an image `{}` is one that lacks its products.
+    return key.replace("{}", name) if key.rpartition("/")[2].startswith("{}.") else key
 
 
 def claim_text(claim: Claim) -> dict[str, str]:

@@ -183,7 +183,7 @@ def _remove(output: Output) -> None:
 
 def _products(orphan: Orphan) -> list[str]:
     """The other files of an image; a record is data, and may name no others."""
-    return [path for path in orphan.record.products if _is_product(path, orphan.name)]
+    return [path for path in orphan.record.files(orphan.name) if _is_product(path, orphan.name)]
 
 
 def _is_product(path: str, name: str) -> bool:

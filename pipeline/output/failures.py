@@ -95,6 +95,13 @@ def forget_failure(tree: Tree, source: Source) -> None:
         tree.storage.delete(tree.uri(f"{FOLDER}/{source.place}.json"))
 
 
+def forget_others(tree: Tree) -> None:
+    """Removes the notes of failures under another model or other options, which nothing recalls any more."""
+    for place, note in remembered(tree).items():
+        if note.claim.fingerprint != tree.fingerprint:
+            tree.storage.delete(tree.uri(f"{FOLDER}/{place}.json"))
+
+
 def recall_failure(tree: Tree, image: EncodedImage) -> Failure | None:
     """The failure that this very version of an image ended in before, if nothing has changed that could mend it."""
     note = remembered(tree).get(image.source.place)

@@ -47,22 +47,30 @@ class LookUpAll:
         uris = [_record_uri(self.tree, image.image_id) for image in images]
         listed = self.tree.storage.look_up(uris)
         records = [_record_of(listed.get(uri)) for uri in uris]
-        sizes = self._sizes(record for record in records if record)
+        files = [
+            record.files(encode_id(image.image_id)) if record else {}
+            for image, record in zip(images, records, strict=True)
+        ]
+        sizes = self._sizes(
+            path
+            for record, paths in zip(records, files, strict=True)
+            if record and record.claim.fingerprint == self.tree.fingerprint
+            for path in paths
+        )
         return [
             LookedUp(
                 **vars(image),
                 told=record is not None or (uri in listed and listed[uri] is None),
                 record=record,
-                sizes={path: sizes[path] for path in record.products if path in sizes} if record else {},
+                sizes={path: sizes[path] for path in paths if path in sizes},
             )
-            for image, uri, record in zip(images, uris, records, strict=True)
+            for image, uri, record, paths in zip(images, uris, records, files, strict=True)
         ]
 
-    def _sizes(self, records: Iterable[Record]) -> dict[str, int | None]:
-        ours = (record for record in records if record.claim.fingerprint == self.tree.fingerprint)
-        paths = {self.tree.uri(path): path for record in ours for path in record.products}
-        listed = self.tree.storage.look_up(paths)
-        return {paths[uri]: found.size if found else None for uri, found in listed.items()}
+    def _sizes(self, paths: Iterable[str]) -> dict[str, int | None]:
+        by_uri = {self.tree.uri(path): path for path in paths}
+        listed = self.tree.storage.look_up(by_uri)
+        return {by_uri[uri]: found.size if found else None for uri, found in listed.items()}
 
 
 class LookUp(beam.PTransform[Any, Any]):

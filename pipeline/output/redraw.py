@@ -37,7 +37,7 @@ class Redraw:
 
     def lacks(self, image: EncodedImage, record: Record) -> frozenset[str]:
         """The products that an image does not have, or not whole, or not as they would be drawn now."""
-        held, wanted = record.products, self._paths(image)
+        held, wanted = record.files(encode_id(image.image_id)), self._paths(image)
         broken = {path for path, size in held.items() if product_size(self.tree, image, path) != size}
         lacking = broken | (wanted.keys() - held.keys()) | self._outdated(image, record)
         return frozenset(map(_kind, lacking)) | self._drawn_otherwise(record)
@@ -69,10 +69,11 @@ class Redraw:
         return next((kept_by for kept_by in placed if kept_by is not None), None)
 
     def _completed(self, image: EncodedImage, record: Record, files: Sequence[File]) -> Record:
-        sizes = record.products | {file.path: len(file.data) for file in files}
+        name = encode_id(image.image_id)
+        sizes = record.files(name) | {file.path: len(file.data) for file in files}
         return replace(
             record,
-            products={path: sizes[path] for path in self._paths(image)},
+            products={pattern: sizes[pattern.format(name)] for pattern in self._patterns},
             drawn={kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products},
         )
 
@@ -99,14 +100,15 @@ class Redraw:
             raise ValueError("the mask is gone") from None
 
     def _pixels(self, image: EncodedImage, record: Record) -> Array:
-        fetched = fetch_content(image)
+        fetched = fetch_content(image, self.tree.names)
         if fetched.source.content != record.claim.content:
             raise ValueError("the source is another one now")
         return drawable(self.decode(fetched))
 
     def _outdated(self, image: EncodedImage, record: Record) -> set[str]:
         """Binary masks of classes that had another name."""
-        return {path for path in record.products.keys() - self._paths(image).keys() if _kind(path) == "binary"}
+        held = record.files(encode_id(image.image_id))
+        return {path for path in held.keys() - self._paths(image).keys() if _kind(path) == "binary"}
 
     def _forget(self, path: str, claim: Claim) -> None:
         """Removes a file that the record lists and no class of today has."""

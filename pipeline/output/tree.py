@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.inputs.anonymous import PLAIN, Names
 from pipeline.output.claim import Claim, Verdict, judge
 from pipeline.output.holder import Holder
 from pipeline.storage import Conflict, NotFound, Storage, folder_of, join, open_storage, unguarded
@@ -32,6 +33,7 @@ class Tree:
         drawing: How products are drawn, as digests by product.
         of_images: What matters to some images only, by flag, as it is now.
         drawn_before: `drawing` of records that do not say it, which an older version wrote.
+        names: What stands in it for names of images and for their sources.
     """
 
     root: str
@@ -45,6 +47,7 @@ class Tree:
     drawing: tuple[tuple[str, str], ...] = ()
     of_images: tuple[tuple[str, str], ...] = ()
     drawn_before: tuple[tuple[str, str], ...] = ()
+    names: Names = PLAIN
 
     @property
     def storage(self) -> Storage:
@@ -62,7 +65,8 @@ class Tree:
 
     def claim(self, source: Source) -> Claim:
         """The claim that a source makes in this job."""
-        return Claim.of(source, fingerprint=self.fingerprint, inputs=self.inputs)
+        version = self.names.digest(source.version.encode("utf-8", "surrogateescape"), of="version")
+        return Claim(source.place, version, source.content, self.fingerprint, self.inputs)
 
     def judge(self, held: Claim | None, mine: Claim) -> Verdict:
         """Who keeps a file of the tree that exists; see `claim.judge`."""

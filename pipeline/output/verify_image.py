@@ -94,7 +94,7 @@ def check_image(storage: Storage, root: str, made: Made, image_id: str, place: s
         *(["was made with another model or other options"] if record.claim.fingerprint != made.fingerprint else []),
         *(["belongs to another source than the report says"] if record.claim.place != place else []),
     ]
-    products = _products(storage, root, made, record, labels)
+    products = _products(storage, root, made, record, encode_id(image_id), labels)
     differences = [*(f"{path} {said}" for said in found), *products]
     return Checked(statistics, (record.height, record.width), differences, text)
 
@@ -125,10 +125,10 @@ def _keep(held: PixelStatistics) -> dict[str, str]:
     return {name: "as recorded" for name, number in facts.items() if number}
 
 
-def _products(storage: Storage, root: str, made: Made, record: Record, labels: Array) -> Iterator[str]:
+def _products(storage: Storage, root: str, made: Made, record: Record, name: str, labels: Array) -> Iterator[str]:
     missing = made.products - {path.partition("/")[0] for path in record.products}
     yield from (f"the record of an image lists no file in {folder}/" for folder in sorted(missing))
-    for path, size in record.products.items():
+    for path, size in record.files(name).items():
         try:
             data = storage.read(join(root, path))
         except NotFound:

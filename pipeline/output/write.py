@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from apache_beam.pvalue import TaggedOutput
 
+from pipeline.inputs.anonymous import Names
 from pipeline.inputs.ids import encode_id
 from pipeline.inputs.read import fetch
 from pipeline.output.claim import (
@@ -19,7 +20,6 @@ from pipeline.output.claim import (
     Record,
     Verdict,
     claim_text,
-    content_digest,
     parse_claim,
     record_metadata,
     record_text,
@@ -44,10 +44,11 @@ _BLOCKED = (
 )
 
 
-def fetch_content(image: EncodedImage) -> EncodedImage:
+def fetch_content(image: EncodedImage, names: Names) -> EncodedImage:
     """The image with its bytes, and their digest in its source."""
     fetched = fetch(image)
-    return replace(fetched, source=replace(fetched.source, content=content_digest(fetched.data or b"")))
+    content = names.digest(fetched.data or b"", of="content")
+    return replace(fetched, source=replace(fetched.source, content=content))
 
 
 def is_far(image: EncodedImage) -> bool:
@@ -86,7 +87,7 @@ class SkipDone:
         if record and verdict is Verdict.YIELD:
             if is_suspect(self.tree, image.source):
                 forget_failure(self.tree, image.source)
-            return TaggedOutput("outcome", self._yielded(fetch_content(image), record))
+            return TaggedOutput("outcome", self._yielded(fetch_content(image, self.tree.names), record))
         kept = record if verdict is Verdict.KEEP and record and self._made_as_now(record) else None
         lacking = self.complete.lacks(image, kept) if kept else frozenset()
         if kept and not lacking:
@@ -183,9 +184,9 @@ class Write:
         claim, name = self.tree.claim(labels.source), encode_id(labels.image_id)
         drawn = render(labels, self.rendering, text=claim_text(claim))
         drawn.pop(self.tree.record, None)
-        products = [File(path.format(name), data) for path, data in drawn.items()]
+        products = [File(pattern.format(name), data) for pattern, data in drawn.items()]
         statistics = PixelStatistics.sum([counted]).to_json()
-        sizes = {file.path: len(file.data) for file in products}
+        sizes = {pattern: len(data) for pattern, data in drawn.items()}
         turned = int(labels.keep.get("orientation", 1))
         how = {kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products}
         mattered = {flag: value for flag, value in self.tree.of_images if _matters(flag, labels, counted)}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from pipeline.inputs.anonymous import PLAIN, Names
 from pipeline.reports.csv_text import csv_line
 from pipeline.reports.json_text import json_text
 from pipeline.reports.packed import in_order
@@ -78,27 +79,27 @@ def image_columns(table: ClassTable) -> list[str]:
     return [*_IMAGE_COLUMNS, *(f"pixels_{name}" for name in table.names)]
 
 
-def image_values(row: ImageRow, table: ClassTable, *, anonymous: bool = False) -> list[Cell]:
-    """One image's cells; with `anonymous` a digest stands in the place of the source."""
+def image_values(row: ImageRow, table: ClassTable, *, names: Names = PLAIN) -> list[Cell]:
+    """One image's cells; `names` says what is told of the source."""
     statistics = row.statistics
-    source = row.source.place if anonymous else row.source.where
+    source, _ = names.told(row.source)
     pixels = [statistics.pixels.get(i, 0) for i in table.ids]
     return [row.image_id, row.width, row.height, source, mean_confidence(statistics), statistics.ignored, *pixels]
 
 
-def images_csv(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bool = False) -> Iterator[str]:
+def images_csv(rows: Iterable[ImageRow], table: ClassTable, *, names: Names = PLAIN) -> Iterator[str]:
     """A line for the header and one for each image, sorted by id; all of a report, or one shard of it."""
-    lines = ((row.image_id, csv_line(image_values(row, table, anonymous=anonymous))) for row in rows)
+    lines = ((row.image_id, csv_line(image_values(row, table, names=names))) for row in rows)
     return chain([csv_line(image_columns(table))], (line for _, line in in_order(lines)))
 
 
-def images_parquet(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bool = False) -> bytes:
+def images_parquet(rows: Iterable[ImageRow], table: ClassTable, *, names: Names = PLAIN) -> bytes:
     """The images report as Parquet; names are as they are, because no spreadsheet takes them for formulas."""
     import pyarrow
     import pyarrow.parquet
 
     ordered = sorted(rows, key=lambda row: row.image_id)
-    values = [image_values(row, table, anonymous=anonymous) for row in ordered]
+    values = [image_values(row, table, names=names) for row in ordered]
     texts, floats = {"id", "source"}, {"mean_confidence"}
     arrays = []
     for i, name in enumerate(image_columns(table)):
@@ -110,20 +111,11 @@ def images_parquet(rows: Iterable[ImageRow], table: ClassTable, *, anonymous: bo
     return bytes(sink.getvalue())
 
 
-def failures_jsonl(failures: Iterable[Failure], *, anonymous: bool = False) -> str:
+def failures_jsonl(failures: Iterable[Failure], *, names: Names = PLAIN) -> str:
     """One JSON object a line: id, where, version, code, reason; sorted by id, then place, version and code."""
-    ordered = sorted(failures, key=lambda f: (f.image_id, f.source.where, f.source.version, f.code))
-    return "".join(json_text(_failure_values(failure, anonymous)) + "\n" for failure in ordered)
-
-
-def _failure_values(failure: Failure, anonymous: bool) -> dict[str, str]:
-    return {
-        "id": failure.image_id,
-        "where": failure.source.place if anonymous else failure.source.where,
-        "version": failure.source.version,
-        "code": failure.code,
-        "reason": failure.reason,
-    }
+    lines = sorted((f.image_id, *names.told(f.source), f.code, f.reason) for f in failures)
+    keys = ("id", "where", "version", "code", "reason")
+    return "".join(json_text(dict(zip(keys, line, strict=True))) + "\n" for line in lines)
 
 
 def _utf8(text: str) -> str:

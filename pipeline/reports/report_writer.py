@@ -46,15 +46,15 @@ class ReportWriter:
         """
         if self._part:
             return
-        table, anonymous = self.job.table, self.job.options.output.anonymous_ids
+        table, names = self.job.table, self.job.names
         # Not joined: that holds every line once more.
         text = io.BytesIO()
-        text.writelines(map(str.encode, images_csv(_rows(buckets), table, anonymous=anonymous)))
+        text.writelines(map(str.encode, images_csv(_rows(buckets), table, names=names)))
         overwrite(self.job.tree, f"reports/{shard_name('images.csv', shard, shards)}", text.getvalue())
         failures = (failure for bucket in buckets for failure in bucket.failed)
-        self._write(shard_name("failures.jsonl", shard, shards), failures_jsonl(failures, anonymous=anonymous))
+        self._write(shard_name("failures.jsonl", shard, shards), failures_jsonl(failures, names=names))
         if self.job.options.output.parquet:
-            parquet = images_parquet(_rows(buckets), table, anonymous=anonymous)
+            parquet = images_parquet(_rows(buckets), table, names=names)
             overwrite(self.job.tree, f"reports/{shard_name('images.parquet', shard, shards)}", parquet)
 
     def finish(self, totals: Totals, found: Found) -> None:
