@@ -140,6 +140,11 @@ def test_a_login_page_is_named(storage: GcsStorage, answers: Callable[[Change, i
         Unavailable, match=r"status 200 \(text/html\) to a question for a part.*login page or a proxy"
     ):
         storage.read(URI, limit=64)
+    with pytest.raises(Unavailable, match=r"something else than JSON; is there a login page"):
+        storage.stat(URI)
+    answers(CHANGES["redirects"], 1000)
+    with pytest.raises(Unavailable, match=r"one redirect after another; is there a login page"):
+        storage.read(URI)
 
 
 @pytest.mark.parametrize("size", [100, 400_000])

@@ -29,7 +29,6 @@ _BROKEN = (
     http.client.HTTPException,
     requests.RequestException,
     urllib3.exceptions.HTTPError,
-    json.JSONDecodeError,
     TransportError,
 )
 _WHO = re.compile(r"([\w.@+-]+) does not have ([\w.]+) access")
@@ -93,7 +92,12 @@ def call(attempt: Callable[[Attempt], T], *, place: str, rights: str, policy: Re
 
     def within_bounds(this: Attempt) -> T:
         with bounded(this):
-            return attempt(this)
+            try:
+                return attempt(this)
+            except json.JSONDecodeError:
+                raise UnfitAnswerError("something else than JSON") from None
+            except requests.TooManyRedirects:
+                raise UnfitAnswerError("one redirect after another") from None
 
     try:
         return retrying(within_bounds, transient=is_transient, policy=policy, place=place)
