@@ -1,6 +1,7 @@
 """Every mode and depth; TensorFlow, OpenCV, rasterio and plain arithmetic are the oracles."""
 
 import itertools
+import struct
 import zlib
 from typing import Any
 
@@ -49,7 +50,7 @@ def tiff(values: Array, **options: Any) -> bytes:
 def test_pngs_keep_all_bits(dtype: str, channels: int) -> None:
     picture = deep(channels, dtype)
     data = tf.io.encode_png(picture).numpy()
-    values, alpha, _ = samples_of(data)
+    values, alpha, *_ = samples_of(data)
     colors = channels - 1 if channels in (2, 4) else channels
     assert np.array_equal(values, picture[..., :colors])
     assert values.dtype == dtype
@@ -76,7 +77,7 @@ def test_sixteen_bit_tiffs_keep_all_bits(channels: int, tiled: bool, compress: s
     tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16} if tiled else {}
     picture = deep(channels)
     data = tiff(picture, compress=compress, ENDIANNESS=endianness, ALPHA="YES", **tiles)
-    values, alpha, _ = samples_of(data)
+    values, alpha, *_ = samples_of(data)
     assert np.array_equal(values, picture[..., :3])
     if channels == 4:
         assert alpha is not None
@@ -86,7 +87,7 @@ def test_sixteen_bit_tiffs_keep_all_bits(channels: int, tiled: bool, compress: s
 def test_bands_that_are_no_colour_are_left_out() -> None:
     for dtype in ("uint8", "uint16"):
         picture = deep(4, dtype)
-        values, alpha, _ = samples_of(tiff(picture, ALPHA="NO"))
+        values, alpha, *_ = samples_of(tiff(picture, ALPHA="NO"))
         assert alpha is None
         assert np.array_equal(values, picture[..., :3])
 
@@ -94,7 +95,25 @@ def test_bands_that_are_no_colour_are_left_out() -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_a_single_band_is_read_whatever_it_is_said_to_be_beside(dtype: str) -> None:
     picture = deep(1, "uint8").astype(dtype)
-    assert np.array_equal(samples_of(tiff(picture, interleave="band", compress="deflate")).values, picture)
+    for compress, endianness in itertools.product(("none", "deflate"), ("little", "big")):
+        data = tiff(picture, interleave="band", compress=compress, endianness=endianness)
+        assert np.array_equal(samples_of(data).values, picture)
+
+
+@pytest.mark.parametrize("nbits", [1, 2, 4, 8])
+def test_white_is_zero_in_a_single_band_whatever_it_is_said_to_be_beside(nbits: int) -> None:
+    picture = deep(1, "uint8") >> 8 - nbits
+    options = {"photometric": "MINISWHITE", "nbits": nbits}
+    together = samples_of(tiff(picture, interleave="pixel", **options)).values
+    assert np.array_equal(samples_of(tiff(picture, interleave="band", **options)).values, together)
+
+
+@pytest.mark.parametrize(("photometric", "alpha"), [("RGB", "PREMULTIPLIED"), ("CMYK", "NO")])
+def test_colours_of_which_half_the_bits_are_read_have_no_range_of_their_own(photometric: str, alpha: str) -> None:
+    data = tiff(deep(4) >> 4, photometric=photometric, ALPHA=alpha)
+    assert decode(encoded(data)).pixels.dtype == np.uint8
+    with pytest.raises(ImageError, match=r"BAD_VALUE_RANGE: .*convert it to RGB"):
+        decode(encoded(data), input_range=(0, 4095))
 
 
 def test_bands_one_after_another_are_read_in_eight_bits_only() -> None:
@@ -115,9 +134,10 @@ def test_what_pillow_cannot_read_says_so(values: Array) -> None:
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "float32"])
 def test_signed_and_float_tiffs_keep_their_values(dtype: str) -> None:
     picture = deep(1, "int8").astype(dtype) * (1 if dtype == "int8" else 100)
-    values = samples_of(tiff(picture)).values
-    assert np.array_equal(values, picture)
-    assert values.dtype.kind == np.dtype(dtype).kind
+    for compress, endianness in itertools.product(("none", "deflate"), ("little", "big")):
+        values = samples_of(tiff(picture, compress=compress, endianness=endianness)).values
+        assert np.array_equal(values, picture)
+        assert values.dtype.kind == np.dtype(dtype).kind
 
 
 def test_white_is_zero_is_turned_at_every_depth() -> None:
@@ -183,7 +203,7 @@ def test_palettes_may_be_transparent() -> None:
     image = PilImage.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) % 3, "P")
     image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     for format, transparency in (("PNG", 1), ("GIF", 1), ("PNG", bytes([255, 0, 255]))):
-        values, alpha, _ = samples_of(as_file(image, format, transparency=transparency))
+        values, alpha, *_ = samples_of(as_file(image, format, transparency=transparency))
         assert alpha is not None
         assert np.array_equal(alpha[..., 0] == 0, np.asarray(image) == 1)
         assert values.shape == (3, 4, 3)
@@ -195,6 +215,16 @@ def test_one_value_may_stand_for_transparent() -> None:
     assert transparent(as_file(grey.convert("RGB"), "PNG", transparency=(7, 7, 7))) == [7]
     sixteen = PilImage.fromarray(np.arange(12, dtype=np.uint16).reshape(3, 4) * 300)
     assert transparent(as_file(sixteen, "PNG", transparency=600)) == [2]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_of_grey_of_few_bits_one_value_may_stand_for_transparent(depth: int) -> None:
+    header = struct.pack(">IIBBBBB", 8 // depth, 1, depth, 0, 0, 0, 0)
+    pixels = zlib.compress(b"\0" + (0b10110101).to_bytes())
+    chunks = [(b"IHDR", header), (b"tRNS", (0b10110101 >> 8 - depth).to_bytes(2)), (b"IDAT", pixels), (b"IEND", b"")]
+    data = b"".join(struct.pack(">I", len(d)) + k + d + zlib.crc32(k + d).to_bytes(4) for k, d in chunks)
+    values = [0b10110101 >> at & (1 << depth) - 1 for at in range(8 - depth, -1, -depth)]
+    assert transparent(b"\x89PNG\r\n\x1a\n" + data) == [at for at, v in enumerate(values) if v == values[0]]
 
 
 def transparent(data: bytes) -> list[int]:

@@ -24,6 +24,10 @@ MAX_PIXELS = 150_000_000
 # measured of any format with 8 bits (WebP) and with more (PNG with alpha); of a value of a raw tensor. Twice as much
 # with a background.
 _BYTES, _DEEP_BYTES, _RAW_BYTES = 18, 28, 12
+_CUT = (
+    "its colours are CMYK or premultiplied, of whose 16 bits only the upper 8 are read, so that --input_range cannot "
+    "apply: convert it to RGB"
+)
 Size = tuple[int, int]
 # How frames of arithmetic coding begin (ITU-T T.81, table B.1).
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca", b"\xff\xcd", b"\xff\xce")
@@ -79,6 +83,8 @@ def decode(
         else:
             ask = partial(_admit, background is not None)
             samples, keep, full_size = _file_samples(encoded.data, max_pixels, fast_scale, jpeg_decoder, upright, ask)
+        if samples.is_cut and input_range is not None:
+            raise ImageError("BAD_VALUE_RANGE", _CUT)
         pixels = to_byte_scale(samples.values, input_range)
         if samples.values.dtype != np.uint8:
             keep = {**keep, "samples": samples.values.dtype.name}

@@ -22,7 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from transforms.errors import ImageError
 from transforms.png_chunks import bare_png, sound_png
 from transforms.signatures import CAMERA_RAW, HEAD_BYTES, format_of
-from transforms.tiff_tags import BANDS_APART, unread_kind
+from transforms.tiff_tags import BANDS_APART, unread_kind, with_bands_together
 
 
 def _silence_libtiff() -> None:
@@ -48,6 +48,11 @@ _CLASSES: dict[str, type[ImageFile]] = {
     "BMP": BmpImageFile,
     "GIF": GifImageFile,
 }
+# What is made of a file whose pixels are sound and that Pillow would refuse, or read wrongly.
+_MENDS: dict[type[ImageFile], Callable[[bytes], bytes]] = {
+    PngImageFile: sound_png,
+    TiffImageFile: with_bands_together,
+}
 # What Pillow says of a TIFF that is whole but organised in a way that it has no reader for.
 _TIFF_UNKNOWN = ("unknown pixel mode", "unknown data organization", "Invalid value for samples per pixel")
 
@@ -65,7 +70,8 @@ def opener(data: bytes, *, max_pixels: int) -> Opener:
         ImageError: UNREADABLE, UNSUPPORTED_FORMAT or TOO_LARGE.
     """
     image_class = _image_class(data)
-    sound = sound_png(data) if image_class is PngImageFile else data
+    mend = _MENDS.get(image_class)
+    sound = mend(data) if mend else data
 
     def open_image() -> ImageFile:
         image = _opened(image_class, sound)

@@ -26,6 +26,16 @@ _LOWER = {f"{bands};16{order}": f"{bands};16{_OTHER[order]}" for bands in ("RGB"
 # No unpacker gives the lower bytes of grey with alpha; taken for 8-bit RGBA its four bytes come out as they lie.
 _GREY_ALPHA = "LA;16B"
 
+# Of these only the upper 8 of 16 bits are read: Pillow turns them into RGB as it goes.
+_CUT = {f"{bands};16{order}" for bands in ("RGBa", "CMYK") for order in _OTHER}
+# What 2- and 4-bit grey is multiplied with to be spread over 0..255; Pillow leaves the transparent one as it is.
+_SPREAD = {"L;2": 85, "L;4": 17}
+# libtiff gives bytes in the machine's order, which Pillow forgets of floats and of signed numbers.
+_NATIVE = {
+    f"{values}{order}{kind}": f"{values}N{kind}"
+    for values, kind in (("F;32", "F"), ("I;32", "S"), ("I;16", "S"))
+    for order in ("", "B")
+}
 _EXPANDED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
 _TRANSPARENT = {"1": "LA", "L": "LA", "P": "RGBA", "RGB": "RGBA"}
 _AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "I", "F")
@@ -46,12 +56,13 @@ class Samples(NamedTuple):
 
     Alpha is uint8 (255 = opaque) beside uint8 values and float32 (1 = opaque) beside others. `is_alpha` is False
     where it may be another band: GDAL calls the fourth band of 8-bit pictures alpha, near infrared too, unless it is
-    told otherwise.
+    told otherwise. `is_cut` is True where `values` are the upper halves of the file's.
     """
 
     values: Array
     alpha: Array | None = None
     is_alpha: bool = True
+    is_cut: bool = False
 
 
 def read_samples(image: ImageFile, reopen: Opener) -> Samples:
@@ -88,16 +99,19 @@ def turned_upright(pixels: Array, orientation: int) -> Array:
 
 
 def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
-    """Mends what Pillow reads wrongly without a word: signed bytes, 16 bits with white as zero."""
+    """Mends what Pillow reads wrongly without a word: signed bytes, 16 bits with white as zero, byte orders."""
     tags = image.tag_v2
     signed = image.mode == "L" and set(tags.get(_SAMPLE_FORMAT, ())) == {2}
     inverted = image.mode == "I;16" and tags.get(_PHOTOMETRIC) == 0
-    values, alpha, _ = _all_bits(image, reopen, _BACK.get(orientation(image)))
+    if image.tile and image.tile[0].codec_name == "libtiff":
+        _rename(image, _NATIVE)
+    samples = _all_bits(image, reopen, _BACK.get(orientation(image)))
+    values = samples.values
     if signed:
         values = values.view(np.int8)
     elif inverted:
         values = 65535 - values
-    return Samples(values, alpha, is_alpha=_OF_MAPS.isdisjoint(tags))
+    return samples._replace(values=values, is_alpha=_OF_MAPS.isdisjoint(tags))
 
 
 def _all_bits(image: ImageFile, reopen: Opener, turned: Transpose | None) -> Samples:
@@ -105,7 +119,9 @@ def _all_bits(image: ImageFile, reopen: Opener, turned: Transpose | None) -> Sam
     rawmode = args[0] if isinstance(args, tuple) and args else args
     if rawmode == _GREY_ALPHA or rawmode in _LOWER:
         return _sixteen_bit(image, reopen, rawmode, turned)
-    return _expanded(_decoded(image, turned))
+    if rawmode in _SPREAD and "transparency" in image.info:
+        image.info["transparency"] *= _SPREAD[rawmode]
+    return _expanded(_decoded(image, turned))._replace(is_cut=rawmode in _CUT)
 
 
 def _decoded(image: ImageFile, turned: Transpose | None) -> PilImage:
@@ -143,8 +159,12 @@ def _sixteen_bit(image: ImageFile, reopen: Opener, rawmode: str, turned: Transpo
 
 
 def _bytes_of(image: ImageFile, rawmodes: dict[str, str], turned: Transpose | None) -> Array:
-    image.tile = [tile._replace(args=_renamed(tile.args, rawmodes)) for tile in image.tile]
+    _rename(image, rawmodes)
     return np.asarray(_decoded(image, turned))
+
+
+def _rename(image: ImageFile, rawmodes: dict[str, str]) -> None:
+    image.tile = [tile._replace(args=_renamed(tile.args, rawmodes)) for tile in image.tile]
 
 
 def _renamed(args: Any, rawmodes: dict[str, str]) -> Any:

@@ -16,7 +16,7 @@ _WANTED = (
 )  # fmt: skip
 _SENSOR_VALUES = (32803, 34892)  # photometric interpretations: colour filter array, linear raw
 _REDUCED = 1  # the bit of NewSubfileType that stands for a smaller copy of another image
-_ONE_AFTER_ANOTHER = (2,)  # planar configuration
+_TOGETHER, _ONE_AFTER_ANOTHER = (1,), (2,)  # planar configuration
 BANDS_APART: Final = "TIFF of bands one after another"
 # Types of whole numbers, as `struct` names them.
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -52,8 +52,7 @@ def unread_kind(data: bytes) -> str:
     Args:
         data: The whole file. Where its first directory is damaged nothing is said of it: decoding shows that.
     """
-    big, order = 43 in data[2:4], "<" if data.startswith(b"II") else ">"
-    first = int.from_bytes(data[8:16] if big else data[4:8], "little" if order == "<" else "big")
+    big, order, first = _layout(data)
     tags = _directory(data, first, order, big=big)
     if _is_raw(tags, [_directory(data, at, order, big=big) for at in tags.get(_SUB_IFDS, ())]):
         return CAMERA_RAW
@@ -63,6 +62,36 @@ def unread_kind(data: bytes) -> str:
     if compression in _DECODED:
         return ""
     return f"TIFF with {_OTHERS.get(compression, f'number {compression}')} compression"
+
+
+def with_bands_together(data: bytes) -> bytes:
+    """The same file where its one band is said to lie apart from others, which there are none of; else the very same.
+
+    Of such a file Pillow forgets the order of bytes, the number of bits, and that white is zero.
+    """
+    big, order, first = _layout(data)
+    tags = _directory(data, first, order, big=big)
+    if tags.get(_PLANAR) != _ONE_AFTER_ANOTHER or tags.get(_BANDS, (1,)) > (1,):
+        return data
+    start, size, count = _entries(first, big=big)
+    for at in range(start, start + size * min(_number(data, first, order, count), _MAX_ENTRIES), size):
+        tag, kind = struct.unpack_from(f"{order}HH", data, at)
+        if tag == _PLANAR:
+            value = struct.pack(order + _TYPES[kind], *_TOGETHER)
+            place = at + size - (8 if big else 4)
+            return data[:place] + value + data[place + len(value) :]
+    return data
+
+
+def _layout(data: bytes) -> tuple[bool, str, int]:
+    """Whether it is a BigTIFF, the order of its bytes as `struct` names it, and where its first directory lies."""
+    big, order = 43 in data[2:4], "<" if data.startswith(b"II") else ">"
+    return big, order, int.from_bytes(data[8:16] if big else data[4:8], "little" if order == "<" else "big")
+
+
+def _entries(at: int, *, big: bool) -> tuple[int, int, str]:
+    """Of a directory at byte `at`: where its entries begin, the bytes of each, and the type of their number."""
+    return (at + 8, 20, "Q") if big else (at + 2, 12, "H")
 
 
 def _has_bands_apart(tags: Tags) -> bool:
@@ -80,9 +109,7 @@ def _is_raw(tags: Tags, others: list[Tags]) -> bool:
 
 def _directory(data: bytes, at: int, order: str, *, big: bool) -> Tags:
     """The tags that are wanted of the directory at byte `at`, as far as it can be read."""
-    start, size, count = at + 2, 12, "H"
-    if big:
-        start, size, count = at + 8, 20, "Q"
+    start, size, count = _entries(at, big=big)
     tags: dict[int, tuple[int, ...]] = {}
     try:
         for number in range(min(_number(data, at, order, count), _MAX_ENTRIES)):
