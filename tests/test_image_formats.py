@@ -126,6 +126,11 @@ def test_what_is_not_one_of_the_formats_is_never_opened(data: bytes, code: str, 
     assert word in reason
 
 
+def test_a_pointer_of_git_lfs_is_told_from_a_damaged_image() -> None:
+    with pytest.raises(ImageError, match="UNREADABLE: .*git lfs pull"):
+        opener(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", max_pixels=1)
+
+
 def test_signatures_alone_are_not_images() -> None:
     for data in FILES.values():
         assert failure(data[:18] + b"Jane Doe 1970-01-01" * 9) in [

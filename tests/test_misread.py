@@ -84,6 +84,12 @@ def test_a_shard_that_is_compressed_with_zlib(tmp_path: Path) -> None:
     assert misread_shard(b"\x78\x9c" + damaged) == misread_shard(damaged) == ""
 
 
+def test_a_pointer_of_git_lfs_in_place_of_a_shard() -> None:
+    assert "git lfs pull" in misread_shard(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    )
+
+
 def test_records_of_one_name_are_told_of_their_key() -> None:
     def outcome(where: str, version: str, content: str) -> Outcome:
         return Outcome("a", Source(where, version, content))

@@ -21,7 +21,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from transforms.errors import ImageError
 from transforms.png_chunks import bare_png, sound_png
-from transforms.signatures import CAMERA_RAW, HEAD_BYTES, format_of
+from transforms.signatures import CAMERA_RAW, FETCH_IT, HEAD_BYTES, LFS_POINTER, format_of
 from transforms.tiff_tags import BANDS_APART, unread_kind, with_bands_together
 
 
@@ -106,6 +106,8 @@ def _image_class(data: bytes) -> type[ImageFile]:
     name = (unread_kind(data) if name == "TIFF" else "") or name
     if name in _CLASSES:
         return _CLASSES[name]
+    if name == LFS_POINTER:
+        raise ImageError("UNREADABLE", FETCH_IT)
     if name:
         raise ImageError("UNSUPPORTED_FORMAT", _unsupported(name))
     raise ImageError("UNREADABLE", "its bytes are not those of a JPEG, PNG, TIFF, WebP, BMP or GIF file")

@@ -8,6 +8,8 @@ from typing import Final
 # The formats that are decoded.
 IMAGES: Final = frozenset(("JPEG", "PNG", "TIFF", "WebP", "BMP", "GIF"))
 CAMERA_RAW: Final = "camera raw"
+LFS_POINTER: Final = "Git LFS pointer"
+FETCH_IT: Final = "it is a pointer of Git LFS, and the file itself is not there: `git lfs pull` fetches it"
 # So many bytes tell all formats apart.
 HEAD_BYTES: Final = 256
 
@@ -49,6 +51,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"gimp xcf", "GIMP"),
     (0, b"\x93NUMPY", "NumPy"),
     (0, b"\x89HDF", "HDF5"),
+    (0, b"version https://git-lfs", LFS_POINTER),
 )
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 # What follows `ftyp` in files that are built of MPEG-4's boxes.

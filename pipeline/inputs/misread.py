@@ -6,7 +6,7 @@ import zlib
 
 from pipeline.inputs.example import fields_of
 from pipeline.inputs.tfrecord import HEADER_BYTES, find_headers
-from transforms.signatures import HEAD_BYTES, is_image
+from transforms.signatures import FETCH_IT, HEAD_BYTES, LFS_POINTER, format_of, is_image
 
 # Four characters of base64 are three bytes.
 _ENCODED_HEAD = 4 * (HEAD_BYTES // 3)
@@ -37,6 +37,8 @@ def misread_record(payload: bytes) -> str:
 
 def misread_shard(head: bytes) -> str:
     """What a shard is that begins with `head` and not with a record, as a reason; `""` where that cannot be told."""
+    if format_of(head) == LFS_POINTER:
+        return FETCH_IT
     try:
         start = zlib.decompressobj().decompress(head, HEADER_BYTES)
     except zlib.error:
