@@ -127,7 +127,7 @@ def test_what_is_not_one_of_the_formats_is_never_opened(data: bytes, code: str, 
 
 
 def test_a_pointer_of_git_lfs_is_told_from_a_damaged_image() -> None:
-    with pytest.raises(ImageError, match="UNREADABLE: .*git lfs pull"):
+    with pytest.raises(ImageError, match=r"UNREADABLE: .*git lfs pull"):
         opener(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", max_pixels=1)
 
 

@@ -21,8 +21,8 @@ from transforms.elements import EncodedImage, Entry, Failure, Source
 SHARD = Entry("shard", 0, "1", "shard")
 
 
-def read(payload: bytes) -> EncodedImage | Failure:
-    return image_of(Record(0, payload, 0), SHARD, ReadOptions(patterns=()))
+def read(payload: bytes, raw_type: str | None = None) -> EncodedImage | Failure:
+    return image_of(Record(0, payload, 0), SHARD, ReadOptions(patterns=(), raw_type=raw_type))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.uint16])
@@ -35,7 +35,9 @@ def test_serialized_tensors(dtype: type) -> None:
     found = read(make_example({"image/encoded": data, **sizes}))
     assert isinstance(found, Failure)
     assert "tf.io.encode_png" in found.reason
-    way_out = read(make_example({"image/encoded": np.zeros((2, 3, 3), dtype).tobytes(), **sizes}))
+    way_out = read(
+        make_example({"image/encoded": np.zeros((2, 3, 3), dtype).tobytes(), **sizes}), np.dtype(dtype).name
+    )
     assert isinstance(way_out, EncodedImage)
 
 

@@ -22,7 +22,7 @@ def misread_image(data: bytes) -> str:
     if _is_serialized_tensor(data):
         return (
             "it is a tensor as tf.io.serialize_tensor writes it: write tf.io.encode_png of the pixels, or their "
-            "bytes beside image/height, image/width and image/channels"
+            "bytes beside image/height, image/width and image/channels, with --raw_type where a value has several"
         )
     return ""
 
