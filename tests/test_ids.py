@@ -114,6 +114,12 @@ def test_ids_that_cannot_name_an_output_are_refused() -> None:
             ids.check_id(wrong)
 
 
+def test_what_is_too_long_as_it_is_is_not_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "encode_id", pytest.fail)
+    with pytest.raises(ImageError, match=r"BAD_ID: .* 801 bytes"):
+        ids.check_id("n" * 801)
+
+
 def test_ids_import_nothing_heavy() -> None:
     code = "import sys, pipeline.inputs.ids; assert not {'apache_beam', 'numpy', 'tensorflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

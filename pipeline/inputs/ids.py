@@ -55,7 +55,10 @@ def check_id(image_id: str) -> str:
     """
     if not image_id:
         raise ImageError("BAD_ID", "the image's name is empty")
-    size = len(encode_id(image_id).encode())
+    # Encoded it has no less: one of a hundred million letters is not encoded to find out by how much.
+    size = len(image_id)
+    if size <= MAX_ENCODED_BYTES:
+        size = len(encode_id(image_id).encode())
     if size > MAX_ENCODED_BYTES:
         reason = f"the image's name needs {size} bytes as a path, storage takes {MAX_ENCODED_BYTES}; set --id_root"
         raise ImageError("BAD_ID", reason)
