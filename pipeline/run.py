@@ -171,6 +171,11 @@ def _leave(job: Job) -> None:
     remove_empty(job.tree.root, "")
 
 
+def input_bytes(options: ReadOptions) -> int:
+    """Of all input; 0 of a sample, which is drawn of so much that its own share says nothing."""
+    return 0 if options.limit is not None else describe_inputs(options).bytes
+
+
 @contextmanager
 def counting_input(options: ReadOptions, ticker: Ticker) -> Iterator[None]:
     """Lists the input a second time beside the run, so that progress can tell the time left.
@@ -181,7 +186,7 @@ def counting_input(options: ReadOptions, ticker: Ticker) -> Iterator[None]:
     def count() -> None:
         # What is wrong with the input is the graph's own listing's to say.
         with suppress(RunError):
-            ticker.total_bytes = describe_inputs(options).bytes
+            ticker.total_bytes = input_bytes(options)
 
     threading.Thread(target=count, name="count input", daemon=True).start()
     yield

@@ -3,11 +3,16 @@
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from pipeline.options import ReadOptions
 from pipeline.reports import progress
 from pipeline.reports.progress import Counts, Tally, Ticker, format_progress
+from pipeline.run import input_bytes
+from tests.trees import draw_folder
 
 
 class Terminal(io.StringIO):
@@ -50,6 +55,13 @@ def test_what_is_read_ahead_is_not_done() -> None:
     clock.now += 10
     ticker.tick()
     assert stream.getvalue() == "14 images, 1.60/s, 6.9%, 2 min 16 s left, 2 failed\n"
+
+
+def test_a_sample_has_no_share_of_all_input(tmp_path: Path) -> None:
+    files = [path.stat().st_size for path in draw_folder(tmp_path / "in", 3).iterdir()]
+    options = ReadOptions(patterns=(str(tmp_path / "in"),))
+    assert input_bytes(options) == sum(files)
+    assert input_bytes(replace(options, limit=2)) == 0
 
 
 def test_images_found_done_are_told() -> None:

@@ -112,8 +112,8 @@ class SkipDone:
                 say = f"leave out {flag}" if was == NO_VALUE else f"say {flag} {was}"
                 raise ImageError(
                     "OTHER_OPTIONS",
-                    f"its mask was made with {flag} {was}, which mattered to it, and now it is {now}: {say} to keep "
-                    "such masks, or have them made again with --overwrite, which keeps all others",
+                    f"its mask was made with {flag} {was}, and now it is {now}: {say} to keep such masks; "
+                    "--overwrite makes these again and keeps all others",
                 )
         return True
 
