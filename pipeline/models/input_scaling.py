@@ -19,6 +19,8 @@ Numbers = tuple[float, ...]
 # 0..255; one that divides by what 10 bits or more hold leaves a quarter or less.
 LARGEST = 300.0
 NARROWEST = 0.5
+# What is added to values of 0..1 or -1..1, as in x - 0.5, is less than 2; bytes that stay so large are not centred by it.
+UNIT_OFFSET, BYTES = 2.0, 100.0
 # How pixels may have been scaled before the model saw them; the last ones are those of 10, 12, 14 and 16 bits.
 _USUAL = ("0..1", "-1..1", *(f"0/{255 / (2**bits - 1):.9f}" for bits in (10, 12, 14, 16)))
 
@@ -43,7 +45,10 @@ class Scaling:
 
 
 def fits(span: Span) -> bool:
-    """Whether networks are usually trained on values of such a span."""
+    """Whether networks are usually trained on values of such a span, made of 0..255."""
+    near, far = sorted(map(abs, span))
+    if 1e-3 < near < UNIT_OFFSET and far > BYTES:
+        return False
     return span[0] >= -LARGEST and span[1] <= LARGEST and span[1] - span[0] >= NARROWEST
 
 
