@@ -21,7 +21,31 @@ _TITLES = {
 # Words of a title that no role has, but that say that the column matters.
 _TELLING = {
     "color": {"color", "colors", "colour", "colours", "rgb", "hex", "palette"},
-    "id": {"id", "ids", "index", "idx", "channel", "value", "pixel", "number", "no", "nr", "code", "trainid"},
+    "id": {
+        "id",
+        "ids",
+        "index",
+        "idx",
+        "channel",
+        "value",
+        "pixel",
+        "number",
+        "no",
+        "nr",
+        "code",
+        "trainid",
+        "classid",
+        "labelid",
+        "categoryid",
+        "pixelvalue",
+        "gray",
+        "grey",
+        "grayscale",
+        "greyscale",
+        "intensity",
+        "grayvalue",
+        "greyvalue",
+    },  # fmt: skip
 }
 _MEANING = {
     "color": "the colours of classes, whose column is called `color`",
@@ -29,6 +53,7 @@ _MEANING = {
 }
 _COLORS = {"color", "red", "green", "blue"}
 _NUMBERS = {"channel", "train_id", "id"}
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # as in `classId`
 # What a train id is of classes that no model is trained for, as in Cityscapes.
 _UNTRAINED = ("255", "-1")
 
@@ -62,7 +87,7 @@ def find_roles(titles: Sequence[str], place: str) -> dict[str, int]:
 def _refuse_unknown(titles: Sequence[str], roles: Mapping[str, int], place: str) -> None:
     given = {"color": not _COLORS.isdisjoint(roles), "id": not _NUMBERS.isdisjoint(roles)}
     for title in titles:
-        words = set(_folded(title).split("_"))
+        words = {*_folded(title).split("_"), *_folded(_HUMP.sub("_", title)).split("_")}
         for role, telling in _TELLING.items():
             if not given[role] and not role_of(title) and words & telling:
                 raise RunError(

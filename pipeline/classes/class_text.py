@@ -12,8 +12,8 @@ _COLOR_LINE = re.compile(r"\s*(\d{1,3}[\s,]+\d{1,3}[\s,]+\d{1,3})[\s,]+(?!\d+(?:
 _LINE_END = re.compile(r"\r\n|\n|\r")
 # Lines that hold more than a name, where all of them do: of which column the name is, nobody but the user knows.
 _MORE_THAN_A_NAME = (
-    (re.compile(r"\s*\d+[\s,:;=]"), "begins with a number"),
-    (re.compile(r".*[\s,:;=]\d+\s*\Z"), "ends in a number"),
+    (re.compile(r"\s*[(\[]?\d+[\s,:;=.)\]|]"), "begins with a number"),
+    (re.compile(r".*[\s,:;=(\[|]\d+[)\]]?\s*\Z"), "ends in a number"),
     (re.compile(r".*[\s,:;=]#[0-9a-fA-F]{6}\s*\Z"), "ends in a colour"),
     (re.compile(r".*[\t,;]"), "holds a separator"),
     (re.compile(r".*\S:(\s|\Z)"), "holds a colon"),
