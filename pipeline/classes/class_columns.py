@@ -21,31 +21,9 @@ _TITLES = {
 # Words of a title that no role has, but that say that the column matters.
 _TELLING = {
     "color": {"color", "colors", "colour", "colours", "rgb", "hex", "palette"},
-    "id": {
-        "id",
-        "ids",
-        "index",
-        "idx",
-        "channel",
-        "value",
-        "pixel",
-        "number",
-        "no",
-        "nr",
-        "code",
-        "trainid",
-        "classid",
-        "labelid",
-        "categoryid",
-        "pixelvalue",
-        "gray",
-        "grey",
-        "grayscale",
-        "greyscale",
-        "intensity",
-        "grayvalue",
-        "greyvalue",
-    },  # fmt: skip
+    "id": {"id", "ids", "index", "idx", "channel", "value", "pixel", "number", "no", "nr", "code"}
+    | {"trainid", "classid", "labelid", "categoryid", "pixelvalue"}
+    | {"gray", "grey", "grayscale", "greyscale", "intensity"},
 }
 _MEANING = {
     "color": "the colours of classes, whose column is called `color`",

@@ -19,7 +19,7 @@ Numbers = tuple[float, ...]
 # 0..255; one that divides by what 10 bits or more hold leaves a quarter or less.
 LARGEST = 300.0
 NARROWEST = 0.5
-# Less than this is added to values of 0..1 or -1..1, as in x - 0.5; it centres no bytes that stay larger than `BYTES`.
+# Less than this is added to values of 0..1 or -1..1, as in x - 0.5: it centres no bytes, which stay above `BYTES`.
 UNIT_OFFSET, BYTES = 2.0, 100.0
 # How pixels may have been scaled before the model saw them; the last ones are those of 10, 12, 14 and 16 bits.
 _USUAL = ("0..1", "-1..1", *(f"0/{255 / (2**bits - 1):.9f}" for bits in (10, 12, 14, 16)))
