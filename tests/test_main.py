@@ -105,7 +105,7 @@ def test_masks_that_are_not_ours_are_not_replaced(folder: Path, capsys: pytest.C
 def test_a_dry_run_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folder, "dry", "--dry_run") == 0
     said: Any = capsys.readouterr()
-    for line in ("Input ", "Model ", "Classes ", "Output ", "Found ", "1 image file,", "Size ", "Nothing was done"):
+    for line in ("Input ", "Model ", "Classes ", "Output ", "Found ", "1 image file;", "Size ", "Nothing was done"):
         assert line in said.err
     assert not (folder / "dry").exists()
 

@@ -91,6 +91,7 @@ UNSAFE = {
     "function of Keras that loads": layer("Dense", activation=function("load_model", "keras.models")),
     "vocabulary file": layer("StringLookup", vocabulary="/etc/passwd"),
     "tokenizer file": layer("BytePairTokenizer", "keras_hub.tokenizers", merges="/etc/passwd"),
+    "type of another module": {"class_name": "__typespec__", "spec_name": "TensorSpec", "module": "os", "config": {}},
     "foreign type": {"class_name": "__typespec__", "spec_name": "Popen", "module": "subprocess", "config": []},
 } | {
     f"tf.{name}": layer("TFOpLambda", "tf_keras.src.layers.core.tf_op_layer", function=name)

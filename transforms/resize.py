@@ -133,7 +133,7 @@ def _nearest_tf(size: int, wanted: int) -> Array:
 
 
 def resize_nearest_opencv(pixels: Array, height: int, width: int) -> Array:
-    """Resizes exactly as `cv2.resize(..., INTER_NEAREST)` does; arguments and result as in `resize_nearest`."""
+    """Resizes `[H, W, C]` exactly as `cv2.resize(..., INTER_NEAREST)` does; arguments as in `resize_nearest`."""
     rows, columns = (_nearest_opencv(*sides) for sides in zip(pixels.shape, (height, width), strict=False))
     return pixels.take(rows, axis=0).take(columns, axis=1)
 
@@ -185,7 +185,7 @@ def resize_opencv(pixels: Array, height: int, width: int, *, find: FindTaps) -> 
 
 
 def resize_linear_opencv(pixels: Array, height: int, width: int) -> Array:
-    """Resizes exactly as `cv2.resize` does by default, INTER_LINEAR; arguments and result as in `resize_opencv`."""
+    """Resizes `[H, W, C]` exactly as `cv2.resize` does by default, INTER_LINEAR; arguments as in `resize_opencv`."""
     if pixels.shape[:2] == (2 * height, 2 * width):
         return resize_area_opencv(pixels, height, width)
     rows = resize_taps.opencv_linear(pixels.shape[0], height, rows=True)
@@ -195,7 +195,7 @@ def resize_linear_opencv(pixels: Array, height: int, width: int) -> Array:
 
 
 def resize_area_opencv(pixels: Array, height: int, width: int) -> Array:
-    """Resizes exactly as `cv2.resize(..., INTER_AREA)` does; arguments and result as in `resize_opencv`."""
+    """Resizes `[H, W, C]` as `cv2.resize(..., INTER_AREA)` does, exactly; arguments as in `resize_opencv`."""
     rows_in, columns_in, channels = pixels.shape
     if height > rows_in or width > columns_in:
         larger = resize_taps.opencv_area_larger

@@ -157,12 +157,12 @@ def _around(first: Array, size: int, weights: tuple[Array, ...], *, before: int)
 
 
 def in_integers(taps: Taps) -> Taps:
-    """Taps with weights of 11 bits, int64."""
+    """Taps `[size, taps]` with weights of 11 bits, int64."""
     return taps[0], np.rint(taps[1] * np.float32(1 << _BITS)).astype(np.int64)
 
 
 def linear_bytes(pixels: Array, rows: Taps, columns: Taps) -> Array:
-    """Bytes mixed from two rows of two pixels, uint8, rounded as OpenCV rounds them."""
+    """Bytes `[H, W, C]` mixed from two rows of two pixels, uint8, rounded as OpenCV rounds them."""
     index, weight = in_integers(rows)
     lines = _weighted(pixels.swapaxes(0, 1), in_integers(columns)).swapaxes(0, 1) >> 4
     upper, lower = (lines[index[:, k]] * weight[:, k, None, None] >> 16 for k in (0, 1))
@@ -170,7 +170,7 @@ def linear_bytes(pixels: Array, rows: Taps, columns: Taps) -> Array:
 
 
 def mixed_bytes(pixels: Array, rows: Taps, columns: Taps) -> Array:
-    """Bytes mixed from several rows and columns, uint8, rounded and clipped as OpenCV does it."""
+    """Bytes `[H, W, C]` mixed from several rows and columns, uint8, rounded and clipped as OpenCV does it."""
     total = mix(pixels, in_integers(rows), in_integers(columns))
     half = 1 << (2 * _BITS - 1)
     return ((total + half) >> (2 * _BITS)).clip(0, 255).astype(np.uint8)

@@ -43,6 +43,7 @@ _FUNCTION_MODULE = re.compile(
     r"builtins|(tf_)?keras(\.src)?\.(activations|initializers|regularizers|constraints|losses|metrics|ops)"
     r"|keras\.src\.(activations|ops)\.[a-z]\w*"
 )
+_SPEC_MODULE = re.compile(r"tensorflow\.python\.(framework|ops\.ragged)\.\w+")
 _TYPE_SPECS = frozenset({"TensorSpec", "SparseTensorSpec", "RaggedTensorSpec"})
 _TENSOR_OP = re.compile(
     r"__operators__\.[a-z_]+|keras\.activations\.(relu|sigmoid|softmax|tanh|elu|selu|softplus|softsign|swish|linear)"
@@ -142,7 +143,9 @@ def _class_problem(node: Config) -> str | None:
     if carried := _CARRIES_CODE.get(short) or _CARRIES_CODE.get(registered.rpartition(">")[2]):
         return carried
     if name == "__typespec__":
-        return None if node.get("spec_name") in _TYPE_SPECS else "an unknown type specification"
+        # The module that it names is imported.
+        own = node.get("spec_name") in _TYPE_SPECS and _SPEC_MODULE.fullmatch(str(module))
+        return None if own else "an unknown type specification"
     if name == "function":
         return _function_problem(node, module)
     if any(">" in owner and owner.partition(">")[0] not in _OWN_PACKAGES for owner in (name, registered)):
