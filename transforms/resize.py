@@ -121,7 +121,7 @@ def _nearest(size: int, wanted: int) -> Array:
 
 
 def resize_nearest_tf(pixels: Array, height: int, width: int) -> Array:
-    """Resizes exactly as `tf.image.resize(..., method="nearest")` does; the rest as in `resize_nearest`."""
+    """Resizes `[H, W, C]` exactly as `tf.image.resize(..., method="nearest")` does; otherwise as `resize_nearest`."""
     rows, columns = (_nearest_tf(*sides) for sides in zip(pixels.shape, (height, width), strict=False))
     return pixels.take(rows, axis=0).take(columns, axis=1)
 
