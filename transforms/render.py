@@ -59,8 +59,8 @@ class Rendering:
         return tuple((channels[i], i, name) for i, name in zip(ids, names, strict=True))
 
 
-def patterns(rendering: Rendering, *, planes: bool = False) -> dict[str, str]:
-    """The product of each file that `render` draws, by the file's path, `{}` standing for the image's encoded id.
+def patterns(rendering: Rendering, *, planes: bool = False) -> list[str]:
+    """The paths of the files that `render` draws, `{}` standing for the image's encoded id.
 
     Args:
         rendering: What is drawn.
@@ -68,13 +68,9 @@ def patterns(rendering: Rendering, *, planes: bool = False) -> dict[str, str]:
     """
     one = {"color": "color/{}.png", "overlay": "overlay/{}.jpg", "confidence": "confidence/{}.png"}
     by_class = {"binary"} | ({"confidence"} if planes else set())
-    made = [(one[kind], kind) for kind in sorted(rendering.products - by_class)]
-    made += [
-        (f"{kind}/{folder}/{{}}.png", kind)
-        for kind in sorted(rendering.products & by_class)
-        for _, _, folder in rendering.folders
-    ]
-    return dict(made)
+    folders = [folder for _, _, folder in rendering.folders]
+    several = [f"{kind}/{folder}/{{}}.png" for kind in sorted(rendering.products & by_class) for folder in folders]
+    return [*(one[kind] for kind in sorted(rendering.products - by_class)), *several]
 
 
 def class_folders(names: Sequence[tuple[int, str]]) -> list[str]:

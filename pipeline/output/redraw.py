@@ -1,6 +1,6 @@
 """Products that are missing, asked for later or to be drawn otherwise: made from the mask, without the model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -37,9 +37,10 @@ class Redraw:
 
     def lacks(self, image: EncodedImage, record: Record) -> frozenset[str]:
         """The products that an image does not have, or not whole, or not as they would be drawn now."""
-        held, wanted = record.files(encode_id(image.image_id)), self._paths(image)
+        name = encode_id(image.image_id)
+        held, wanted = record.files(name), self._paths(name)
         broken = {path for path, size in held.items() if product_size(self.tree, image, path) != size}
-        lacking = broken | (wanted.keys() - held.keys()) | self._outdated(image, record)
+        lacking = broken | (wanted - held.keys()) | _outdated(held, wanted)
         return frozenset(map(_kind, lacking)) | self._drawn_otherwise(record)
 
     def can_draw(self, lacking: frozenset[str]) -> bool:
@@ -61,7 +62,7 @@ class Redraw:
         rendering = replace(self.rendering, products=lacking & self.rendering.products)
         drawn = render(LabelMap("", image.source, labels, image=pixels), rendering, text=claim_text(record.claim))
         files = [File(path.format(name), data) for path, data in drawn.items()]
-        for path in self._outdated(image, record):
+        for path in _outdated(record.files(name), self._paths(name)):
             self._forget(path, record.claim)
         text = record_text(self._completed(image, record, files))
         mask = File(self.tree.record.format(name), encode_mask(labels, text=text), record_metadata(text))
@@ -78,13 +79,12 @@ class Redraw:
         )
 
     @cached_property
-    def _patterns(self) -> dict[str, str]:
+    def _patterns(self) -> list[str]:
         drawn = patterns(self.rendering, planes=self.planes)
-        return {pattern: kind for pattern, kind in drawn.items() if pattern != self.tree.record}
+        return [pattern for pattern in drawn if pattern != self.tree.record]
 
-    def _paths(self, image: EncodedImage) -> dict[str, str]:
-        name = encode_id(image.image_id)
-        return {pattern.format(name): kind for pattern, kind in self._patterns.items()}
+    def _paths(self, name: str) -> set[str]:
+        return {pattern.format(name) for pattern in self._patterns}
 
     def _drawn_otherwise(self, record: Record) -> set[str]:
         drawn = dict(self.tree.drawn_before) | record.drawn
@@ -105,11 +105,6 @@ class Redraw:
             raise ValueError("the source is another one now")
         return drawable(self.decode(fetched))
 
-    def _outdated(self, image: EncodedImage, record: Record) -> set[str]:
-        """Binary masks of classes that had another name."""
-        held = record.files(encode_id(image.image_id))
-        return {path for path in held.keys() - self._paths(image).keys() if _kind(path) == "binary"}
-
     def _forget(self, path: str, claim: Claim) -> None:
         """Removes a file that the record lists and no class of today has."""
         uri = self.tree.uri(path)
@@ -119,6 +114,11 @@ class Redraw:
             return
         if ours:
             self.tree.storage.delete(uri)
+
+
+def _outdated(held: Mapping[str, int], wanted: set[str]) -> set[str]:
+    """Binary masks of classes that had another name."""
+    return {path for path in held.keys() - wanted if _kind(path) == "binary"}
 
 
 def _kind(path: str) -> str:
