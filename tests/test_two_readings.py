@@ -64,7 +64,7 @@ def test_transparency_is_dropped_as_tensorflow_opencv_and_pillow_drop_it(kind: s
         deep = np.random.default_rng(0).integers(0, 65536, (9, 11, 4), np.uint16)
         found = decode(encoded(tf.io.encode_png(deep).numpy()))
         assert np.array_equal(found.pixels, (deep[..., :3] / np.float32(257)).astype(np.float32))
-        assert found.keep == {"transparency": "dropped"}
+        assert found.keep["transparency"] == "dropped"
         return
     flat, key = picture.convert("RGB"), tuple(rgba()[3, 4, :3])
     data = {
