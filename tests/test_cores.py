@@ -97,6 +97,7 @@ print(engine.callers, start_tensorflow().config.threading.get_intra_op_paralleli
 """
 
 
+@pytest.mark.slow
 def test_the_first_use_of_tensorflow_decides_about_its_threads(tmp_path: Path) -> None:
     model = str(save(tutorial_unet(keras, size=64), tmp_path / "m.keras"))
     jpeg = tmp_path / "a.jpg"

@@ -107,6 +107,7 @@ def test_the_pieces_of_a_large_object_go_through_the_proxy_too(proxy: FaultyProx
     assert fake.service.buckets["data"]["large"].data == data
 
 
+@pytest.mark.slow
 def test_a_run_through_faults_gives_the_same_tree(
     fake: FakeGcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_each_fault_is_survived_both_ways(server: str, kind: str) -> None:
     assert proxy.happened.total() >= 4
 
 
+@pytest.mark.slow
 def test_a_run_through_faults_gives_the_same_tree(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ def codes(out: Path) -> list[str]:
     return [json.loads(line)["code"] for line in (out / "reports/failures.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_decoder_that_lets_nothing_else_run_costs_a_rerun_and_its_image(tmp_path: Path) -> None:
     inputs, out = poisoned(tmp_path / "in"), tmp_path / "out"
     died = run_stuck(inputs, str(out))
@@ -65,6 +66,7 @@ def test_a_decoder_that_lets_nothing_else_run_costs_a_rerun_and_its_image(tmp_pa
     assert differing(tree_of(tmp_path / "without/masks"), tree_of(out / "masks")) == []
 
 
+@pytest.mark.slow
 def test_the_same_with_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = poisoned(tmp_path / "in")
     with FakeGcs() as fake:

@@ -247,6 +247,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_model_that_hangs_on_one_image_costs_two_reruns_and_that_image(tmp_path: Path) -> None:
     inputs = draw_folder(tmp_path / "in", 5)
     poison = pixels("hangs")
