@@ -14,6 +14,7 @@ from transforms.budget import admit
 from transforms.elements import Array, EncodedImage, Image
 from transforms.errors import ImageError
 from transforms.image_formats import decoder_errors, opener, too_large
+from transforms.jpeg_ends import check_length, check_pixels, take_end_away
 from transforms.jpeg_scans import check_scans
 from transforms.lookahead import LookAhead
 from transforms.samples import Samples, orientation, read_samples, turned_upright
@@ -29,8 +30,6 @@ _CUT = (
     "apply: convert it to RGB"
 )
 Size = tuple[int, int]
-# How frames of arithmetic coding begin (ITU-T T.81, table B.1).
-_ARITHMETIC = (b"\xff\xc9", b"\xff\xca", b"\xff\xcd", b"\xff\xce")
 # Decodes grey and RGB JPEGs in Pillow's place, to `[H, W, C]` uint8 from the file's bytes and C. Decoders differ:
 # the result of Pillow is `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")`, every pixel; `tf.io.decode_jpeg` as it
 # is uses a faster transform, which is one level off on average and up to eight. That changes about 1% of a trained
@@ -128,13 +127,13 @@ def _file_samples(
     image = open_image()
     if isinstance(image, JpegImageFile):
         check_scans(data, image)
-    width, height = image.size
     turned = orientation(image)
     keep = {} if turned == 1 else {"orientation": str(turned)}
     if not isinstance(image, JpegImageFile):
         admit_image(image)
         return read_samples(image, open_image), keep, None
-    _check_holds_pixels(data, width, height)
+    check_length(data, image)
+    width, height = image.size
     on_its_side = upright and turned >= 5
     if fast_scale is not None:
         image.draft(None, fast_scale if on_its_side else fast_scale[::-1])
@@ -145,17 +144,16 @@ def _file_samples(
             values = jpeg_decoder(data, len(image.getbands()))
         if values is not None:
             return Samples(values), keep, None
-    return read_samples(image, open_image), keep, full_size
+    return _by_pillow(data, image, open_image), keep, full_size
 
 
-def _check_holds_pixels(data: bytes, width: int, height: int) -> None:
-    """Refuses a JPEG too short for its header: libjpeg fills what is missing with grey, and Pillow says nothing.
-
-    A block of 8 x 8 pixels takes a Huffman code, and a code a bit; arithmetic coding may take less.
-    """
-    if 8 * len(data) < (width // 8) * (height // 8) and not any(frame in data for frame in _ARITHMETIC):
-        reason = f"its header promises {width} x {height} pixels, more than its {len(data)} bytes can hold"
-        raise ImageError("UNREADABLE", reason)
+def _by_pillow(data: bytes, image: JpegImageFile, open_image: Callable[[], ImageFile.ImageFile]) -> Samples:
+    fails_itself = take_end_away(data, image)
+    samples = read_samples(image, open_image)
+    if not fails_itself:
+        with decoder_errors():
+            check_pixels(data, samples.values)
+    return samples
 
 
 def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixels: int) -> Samples:

@@ -135,7 +135,7 @@ def decoder_errors() -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError:
+    except (MemoryError, ImageError):
         raise
     except Exception as error:
         code, reason = "UNREADABLE", "its data is damaged, cut short or of a kind that Pillow cannot read"

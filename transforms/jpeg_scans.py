@@ -1,12 +1,15 @@
 """How many scans a JPEG has. Its decoder goes over the whole image for each, so that a small file may take hours."""
 
+from collections.abc import Iterator
+
 from PIL.JpegImagePlugin import JpegImageFile
 
 from transforms.errors import ImageError
 
 # Real progressive files have about ten. Of the largest image that is let in, a hundred take a minute.
 MOST_SCANS = 100
-_SCAN = b"\xff\xda"
+SCAN = b"\xff\xda"
+_END = 0xD9
 
 
 def check_scans(data: bytes, image: JpegImageFile) -> None:
@@ -19,36 +22,47 @@ def check_scans(data: bytes, image: JpegImageFile) -> None:
     Raises:
         ImageError: UNREADABLE.
     """
-    # Most files have one scan with all components; then the decoder looks for no other.
-    if not image.info.get("progressive") and _has_all(data, image):
+    if has_one_scan(data, image):
         return
     # Counted quickly first: this may also count what only looks like one, in a thumbnail or behind the end.
-    if data.count(_SCAN) > MOST_SCANS and (scans := count_scans(data)) > MOST_SCANS:
+    if data.count(SCAN) > MOST_SCANS and (scans := count_scans(data)) > MOST_SCANS:
         raise ImageError(
             "UNREADABLE",
             f"the JPEG has {scans:,} scans, over {MOST_SCANS}, where others have about ten: save it anew",
         )
 
 
+def has_one_scan(data: bytes, image: JpegImageFile) -> bool:
+    """Whether the first scan has all that there is, as in most files, so that the decoder looks for no other."""
+    return not image.info.get("progressive") and _has_all(data, image)
+
+
 def _has_all(data: bytes, image: JpegImageFile) -> bool:
     """Whether the first scan has all of the image's components."""
     end, size = image.fp.tell() if image.fp else 0, 6 + 2 * image.layers
-    return data.startswith(_SCAN + bytes([0, size, image.layers]), end - size - 2)
+    return data.startswith(SCAN + bytes([0, size, image.layers]), end - size - 2)
 
 
 def count_scans(data: bytes) -> int:
     """The number of scans between a JPEG's begin and its end, as a decoder meets them."""
-    at, scans = 2, 0
-    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
+    return sum(kind == SCAN[1] for kind, _ in markers(data))
+
+
+def markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """The kind and the place of each marker between a JPEG's begin and its end, both included but the first.
+
+    Those within a scan, which are places to begin again, are left out.
+    """
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 2 <= len(data):
         kind = data[at + 1]
-        if kind == 0xD9:
-            break
         if kind == 0xFF:
             at += 1
         elif kind <= 1 or 0xD0 <= kind <= 0xD7:
             # A byte of the pixels, or a place to begin again: no segment follows.
             at += 2
         else:
-            scans += kind == _SCAN[1]
+            yield kind, at
+            if kind == _END:
+                return
             at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return scans

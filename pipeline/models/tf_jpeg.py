@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transforms.jpeg_ends import check_pixels
+
 if TYPE_CHECKING:
     from transforms.elements import Array
 
@@ -27,7 +29,7 @@ def decode_jpeg(data: bytes, channels: int, *, threads: int = 0) -> "Array":
         threads: What TensorFlow is started with when it is first needed.
 
     Returns:
-        uint8 `[H, W, channels]`. ValueError or TensorFlow's errors are raised for damaged data.
+        uint8 `[H, W, channels]`. ValueError, ImageError or TensorFlow's errors are raised for damaged data.
     """
     pixels = _by_simplejpeg(data, channels, fastdct=True)
     if pixels is not None:
@@ -36,7 +38,9 @@ def decode_jpeg(data: bytes, channels: int, *, threads: int = 0) -> "Array":
 
     tf = start_tensorflow(threads=threads)
     # `numpy()` would copy what nobody else holds.
-    return np.asarray(tf.io.decode_jpeg(data, channels=channels))
+    pixels = np.asarray(tf.io.decode_jpeg(data, channels=channels))
+    check_pixels(data, pixels)
+    return pixels
 
 
 def decode_jpeg_as_pillow(data: bytes, channels: int) -> "Array | None":
