@@ -206,6 +206,17 @@ def test_what_is_left_out_of_a_list_is_said() -> None:
     )
 
 
+def test_quotes_around_names_are_left_out() -> None:
+    table = load('"building, edifice"\n\'road\'\n"the ""big"" sky"\n')
+    assert [c.name for c in table.classes] == ["building, edifice", "road", 'the "big" sky']
+    assert "quotes around names are left out" in table.notes
+
+
+def test_what_two_tables_of_a_model_say_alike_is_read() -> None:
+    content = {"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": "1"}}
+    assert [c.name for c in load(json.dumps(content), "config.json", 2).classes] == ["a", "b"]
+
+
 def test_answers_of_yaml_stay_names() -> None:
     assert load("names: [no, yes, ~x]", "data.yaml").names == ("no", "yes", "~x")
 
@@ -305,6 +316,19 @@ def test_public_tables_need_no_file() -> None:
         ("road #112233\nsky #445566\n", "t.txt", "ends in a colour"),
         ("road,way\nsky,air\n", "t.txt", "holds a separator"),
         ("road: way\nsky: air\n", "t.txt", "holds a colon"),
+        ("road, sky, tree\n", "t.txt", "t.txt, line 1: the only line, 'road, sky, tree', holds separators"),
+        ("road\tsky\n", "t.txt", "holds separators: write one name a line"),
+        ('"road",\n"sky",\n"tree"\n', "t.txt", "t.txt, line 1: '\"road\",' ends in a separator"),
+        ("#112233 road\n#445566 sky\n", "t.txt", "begins with a colour"),
+        ("a=road\nb=sky\n", "t.txt", "holds an equals sign"),
+        ("* road\n* sky\n", "t.txt", "begins with the mark of a list"),
+        ("<ul>\n<li>road</li>\n</ul>\n", "t.html", "t.html, line 2: '<li>road</li>' looks like HTML or XML"),
+        ("<?xml version='1.0'?>\n<a>\nroad\n", "t.xml", "t.xml, line 1: \"<?xml version='1.0'?>\" looks like HTML"),
+        ("| id | name |\n|---|---|\n| 0 | road |\n", "t.md", "t.md, line 2: '|---|---|' looks like a table"),
+        ("name\n---\nroad\n", "t.md", "t.md, line 2: '---' looks like a table drawn with lines"),
+        ("+----+------+\n| id | name |\n+----+------+\n", "t.rst", "looks like a table drawn with lines"),
+        ("|id|name|\n|0|road|\n", "t.md", "holds a separator"),
+        ('NAMES = [\n"road",\n"sky",\n]\n', "t.py", "t.py, line 1: 'NAMES = [' looks like a program"),
         ("name\nroad\nsky\n", "t.txt", "t.txt, line 1: 'name' looks like a header"),
         ("Classes\nroad\nsky\n", "t.txt", "'Classes' looks like a header"),
         ("1\n2\n", "t.txt", "t.txt: every class is named by a number, such as '1'"),
@@ -337,6 +361,8 @@ def test_public_tables_need_no_file() -> None:
         ('{"a": true, "b": 1}', "t.json", "t.json: this JSON is none of"),
         ('{"id2label": {"0": "a", "2": "b"}}', "t.json", "t.json, key '2': channel 2 is not within 0..1"),
         ('{"id2label": {"0": 5}}', "t.json", "t.json, key '0': '5' is no name"),
+        ('{"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 1, "b": 0}}', "t.json", "label2id says that 'a' is 1"),
+        ("names: [a, b]\nnc: 3\n", "t.yaml", "t.yaml: nc is 3, and there are 2 names"),
         ('{"labels": {"background": 0, "a": [1, 2]}}', "d.json", "d.json, key 'a': [1, 2] is a region"),
         ('{"labels": {"background": 0, "a": "1"}}', "d.json", "d.json, key 'a': '1' is no whole number"),
         ('[{"color": "#000000"}]', "t.json", "t.json, entry 0: \"{'color': '#000000'}\" has no `name`"),

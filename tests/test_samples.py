@@ -140,6 +140,15 @@ def test_signed_and_float_tiffs_keep_their_values(dtype: str) -> None:
         assert values.dtype.kind == np.dtype(dtype).kind
 
 
+def test_whole_numbers_of_32_bits_without_a_sign_have_none() -> None:
+    picture = deep(1, "uint32")
+    picture[0, 0], picture[0, 1] = 2**31, 2**32 - 1
+    for compress in ("none", "deflate"):
+        values = samples_of(tiff(picture, compress=compress)).values
+        assert np.array_equal(values, picture)
+        assert values.dtype == np.uint32
+
+
 def test_white_is_zero_is_turned_at_every_depth() -> None:
     for dtype, top in (("uint8", 255), ("uint16", 65535)):
         picture = deep(1, dtype)

@@ -1,7 +1,8 @@
 """Which chunks of a PNG count: pixels do not depend on a damaged comment (W3C PNG specification, third edition).
 
 As libpng does it, and so TensorFlow and OpenCV: a wrong checksum in a critical chunk damages the image, an ancillary
-chunk with one is left out. Pillow refuses both, and does not check the pixels' own.
+chunk with one is left out, and so is transparency of a wrong length or in a wrong place. Pillow refuses all that,
+takes the last of two, does not check the pixels' own checksum and passes over critical chunks that it does not know.
 """
 
 import struct
@@ -12,9 +13,14 @@ from typing import NamedTuple
 from transforms.errors import ImageError
 
 _SIGNATURE_BYTES = 8
-_INDEXED = 3
+_DEPTH, _COLOR_TYPE, _INDEXED = 24, 25, 3  # where they stand in a file, and what stands for a palette
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 # What is read of the ancillary ones: transparency and orientation.
 _WANTED = (b"tRNS", b"eXIf")
+# Those of animations, of which the first picture is read, as all do that know plain PNGs.
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+# Bytes of transparency, by the type of colour; a palette's has as many as it has colours, or fewer.
+_TRANSPARENCY_BYTES = {0: 2, 2: 6}
 
 
 class _Chunk(NamedTuple):
@@ -30,23 +36,56 @@ class _Chunk(NamedTuple):
 
 
 def sound_png(data: bytes) -> bytes:
-    """The same file without ancillary chunks whose checksum is wrong; the very same where there is none.
+    """The same file without the ancillary chunks that libpng would leave out; the very same where there is none.
+
+    Behind the pixels nothing is kept but an orientation, which comes to lie in front of them, where Pillow looks.
 
     Raises:
-        ImageError: UNREADABLE when a critical chunk is damaged or missing.
+        ImageError: UNREADABLE when a critical chunk is damaged or missing, UNSUPPORTED_FORMAT where one is unknown.
     """
     chunks = list(_chunks(data))
+    _check(data, chunks)
+    end = next(i for i, c in enumerate(chunks) if c.kind == b"IEND")
+    begin, behind = (edge(i for i, c in enumerate(chunks) if c.kind == b"IDAT") for edge in (min, max))
+    front = [c for c in _without_wrong_transparency(data, chunks[:begin]) if c.intact and c.kind not in _ANIMATION]
+    turned = [c for c in chunks[behind:end] if c.intact and c.kind == b"eXIf"]
+    kept = [*front, *turned, *chunks[begin : behind + 1], chunks[end]]
+    return data if len(kept) == len(chunks) and not turned else _joined(data, kept)
+
+
+def _check(data: bytes, chunks: list[_Chunk]) -> None:
     kinds = {chunk.kind for chunk in chunks}
-    is_indexed = data[25:26] == bytes([_INDEXED])
-    if (
-        b"IEND" not in kinds
-        or not all(c.intact for c in chunks if c.is_critical)
-        or (is_indexed and b"PLTE" not in kinds)
-    ):
+    needed = {b"IEND", b"IDAT"} | ({b"PLTE"} if data[_COLOR_TYPE] == _INDEXED else set())
+    if not needed <= kinds or not all(c.intact for c in chunks if c.is_critical) or not b"".join(kinds).isalpha():
         raise ImageError(
             "UNREADABLE", "the PNG data is damaged or cut short: a checksum does not fit, or the end is missing"
         )
-    return data if all(c.intact for c in chunks) else _joined(data, (c for c in chunks if c.intact))
+    if any(chunk.is_critical and chunk.kind not in _CRITICAL for chunk in chunks):
+        raise ImageError(
+            "UNSUPPORTED_FORMAT",
+            "it is a PNG with a critical chunk that the standard does not know, as in apps for the iPhone: save it "
+            "anew as a plain PNG",
+        )
+
+
+def _without_wrong_transparency(data: bytes, chunks: Iterable[_Chunk]) -> Iterator[_Chunk]:
+    """Chunks in front of the pixels without any transparency but the first that fits."""
+    colors, is_transparent = 0, False
+    for chunk in chunks:
+        length = chunk.end - chunk.start - 12
+        if chunk.kind == b"PLTE":
+            colors = min(length // 3, 1 << data[_DEPTH])
+        elif chunk.kind == b"tRNS":
+            if is_transparent or not chunk.intact or not _fits(length, data[_COLOR_TYPE], colors):
+                continue
+            is_transparent = True
+        yield chunk
+
+
+def _fits(length: int, color_type: int, colors: int) -> bool:
+    if color_type == _INDEXED:
+        return 0 < length <= colors
+    return length == _TRANSPARENCY_BYTES.get(color_type)
 
 
 def bare_png(data: bytes) -> bytes:

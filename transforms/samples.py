@@ -99,8 +99,9 @@ def turned_upright(pixels: Array, orientation: int) -> Array:
 
 
 def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
-    """Mends what Pillow reads wrongly without a word: signed bytes, 16 bits with white as zero, byte orders."""
+    """Mends what Pillow reads wrongly without a word: signs, 16 bits with white as zero, byte orders."""
     tags = image.tag_v2
+    unsigned = image.mode == "I" and set(tags.get(_SAMPLE_FORMAT, (1,))) == {1}
     signed = image.mode == "L" and set(tags.get(_SAMPLE_FORMAT, ())) == {2}
     inverted = image.mode == "I;16" and tags.get(_PHOTOMETRIC) == 0
     if image.tile and image.tile[0].codec_name == "libtiff":
@@ -109,6 +110,8 @@ def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
     values = samples.values
     if signed:
         values = values.view(np.int8)
+    elif unsigned:
+        values = values.view(np.uint32)
     elif inverted:
         values = 65535 - values
     return samples._replace(values=values, is_alpha=_OF_MAPS.isdisjoint(tags))

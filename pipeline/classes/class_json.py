@@ -31,6 +31,7 @@ def rows_of(content: Any, source: str, form: str) -> Rows:
         RunError: It is of no known shape, or a value is wrong; names the place and the value.
     """
     if isinstance(content, dict):
+        _check_agreement(content, source)
         content = next((content[key] for key in _LISTS if isinstance(content.get(key), list)), content)
     if isinstance(content, list):
         return _names(content, source) if isinstance(next(iter(content), ""), str) else _objects(content, source)
@@ -38,6 +39,21 @@ def rows_of(content: Any, source: str, form: str) -> Rows:
     if found is None:
         raise RunError(f"{source}: this {form} is none of {_KNOWN}")
     return found
+
+
+def _check_agreement(content: dict[str, Any], source: str) -> None:
+    """Makes sure that a file does not contradict itself: Hugging Face's two tables, Ultralytics' count."""
+    names, numbers = content.get("id2label"), content.get("label2id")
+    if isinstance(names, dict) and isinstance(numbers, dict):
+        for name, number in numbers.items():
+            if names.get(str(number)) != name:
+                raise RunError(
+                    f"{source}: label2id says that {name[:40]!r} is {str(number)[:40]}, and id2label calls that "
+                    f"{str(names.get(str(number)))[:40]!r}: correct one, or remove label2id"
+                )
+    names, number = content.get("names"), content.get("nc")
+    if isinstance(names, list | dict) and _is_int(number) and number != len(names):
+        raise RunError(f"{source}: nc is {number}, and there are {len(names)} names: correct one of them")
 
 
 def _mapping(content: dict[str, Any], source: str) -> Rows | None:

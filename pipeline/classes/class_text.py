@@ -2,22 +2,14 @@
 
 import re
 
-from pipeline.classes.class_columns import check_names, role_of
+from pipeline.classes.class_columns import check_names
+from pipeline.classes.class_lines import Lines, check_lines, unquoted
 from pipeline.classes.class_rows import Row, Rows, parse_color
-from transforms.errors import RunError
 
 _LABELMAP_LINE = re.compile(r"(.*):([\d\s,]*):([^:]*):([^:]*)")
 # CamVid's label_colors.txt: red, green, blue and a name, which does not begin with one more number.
 _COLOR_LINE = re.compile(r"\s*(\d{1,3}[\s,]+\d{1,3}[\s,]+\d{1,3})[\s,]+(?!\d+(?:[\s,]|\Z))(\S.*)")
 _LINE_END = re.compile(r"\r\n|\n|\r")
-# Lines that hold more than a name, where all of them do: of which column the name is, nobody but the user knows.
-_MORE_THAN_A_NAME = (
-    (re.compile(r"\s*[(\[]?\d+[\s,:;=.)\]|]"), "begins with a number"),
-    (re.compile(r".*[\s,:;=(\[|]\d+[)\]]?\s*\Z"), "ends in a number"),
-    (re.compile(r".*[\s,:;=]#[0-9a-fA-F]{6}\s*\Z"), "ends in a colour"),
-    (re.compile(r".*[\t,;]"), "holds a separator"),
-    (re.compile(r".*\S:(\s|\Z)"), "holds a colon"),
-)
 # labelme's first line stands for pixels that it leaves out, in its own words class -1.
 _LABELME_IGNORE = "__ignore__"
 
@@ -62,37 +54,22 @@ def read_color_list(text: str, source: str) -> Rows:
 
 
 def read_names(text: str, source: str) -> Rows:
-    """One name a line, nothing else. Comments above the names, and labelme's `__ignore__`, are left out, and said.
+    """One name a line, nothing else. Comments above, labelme's `__ignore__` and quotes are left out, and it is said.
 
     Raises:
-        RunError: An empty line among the names; a header; or every line holds more than a name.
+        RunError: As in `check_lines`.
     """
     lines = _numbered(text)
-    _check_lines(lines, source)
+    check_lines(lines, source)
     notes = ["comments above the names are left out"] if comment_lines(text) else []
     if len(lines) > 1 and lines[0][1].strip() == _LABELME_IGNORE:
         notes.append(f"{_LABELME_IGNORE} is no class: labelme marks with it what belongs to none")
         lines = lines[1:]
-    check_names([line for _, line in lines], source)
-    return Rows("list of names", tuple(Row(line.strip(), f"line {i}") for i, line in lines), tuple(notes))
-
-
-def _check_lines(lines: list[tuple[int, str]], source: str) -> None:
-    for number, line in lines:
-        if not line.strip():
-            raise RunError(
-                f"{source}, line {number}: the line is empty, so it is not clear which class it stands for"
-            )
-    first, place = lines[0][1].strip()[:40], f"{source}, line {lines[0][0]}"
-    if len(lines) > 1 and any(role_of(first[:end]) == "name" for end in (None, -1, -2)):  # also `names`, `classes`
-        raise RunError(f"{place}: {first!r} looks like a header; save the table as a .csv file, or remove that line")
-    for pattern, does in _MORE_THAN_A_NAME if len(lines) > 1 else ():
-        if all(pattern.match(line) for _, line in lines):
-            raise RunError(
-                f"{place}: {first!r} {does}, as all lines do, so it is not clear what the name is: put a header "
-                "such as `id,name` or `name` above, commas between cells, quotes around names that hold commas, and "
-                "save it as a .csv file"
-            )
+    if any(unquoted(line)[1] for _, line in lines):
+        notes.append("quotes around names are left out")
+    rows = tuple(Row(unquoted(line)[0], f"line {i}") for i, line in lines)
+    check_names([row.name for row in rows], source)
+    return Rows("list of names", rows, tuple(notes))
 
 
 def comment_lines(text: str) -> int:
@@ -106,6 +83,6 @@ def lines_of(text: str, limit: int = 0) -> list[str]:
     return _LINE_END.split(text, maxsplit=limit)
 
 
-def _numbered(text: str) -> list[tuple[int, str]]:
+def _numbered(text: str) -> Lines:
     above = comment_lines(text)
     return list(enumerate(lines_of(text.rstrip()), 1))[above:]
