@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,14 @@ from pipeline.main import main
 from pipeline.output.claim import Claim
 from pipeline.output.end import check_output
 from pipeline.output.end import count_masks as counted
+from pipeline.output.look_up import held_record
 from pipeline.output.tree import Tree
 from pipeline.output.write import File, put
+from pipeline.storage import Unreadable
+from pipeline.storage.local_storage import LocalStorage
 from tests.numpy_engine import NumpyEngine, command, numpy_loader, run_numpy
 from tests.trees import draw_folder
-from transforms.elements import Array
+from transforms.elements import Array, EncodedImage, Source
 from transforms.errors import ImageError, RunError
 from transforms.predict import Loader, Scores
 
@@ -136,6 +140,20 @@ def test_what_lies_in_the_place_of_a_mask_costs_that_image_only(what: str, tmp_p
     mask.rmdir() if what == "folder" else mask.unlink()
     assert put(tree, file, claim).kept_by is None
     assert (tmp_path / "masks/sub/a.png").read_bytes() == b"1"
+
+
+def test_a_mask_that_nobody_may_read_costs_that_image_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Any:
+        raise Unreadable("No access to a file in the output")
+
+    tree = Tree(str(tmp_path), f"{tmp_path}/.tmp/run", "masks/{}.png", "", "")
+    put(tree, File("masks/a.png", b"1"), Claim("p", "v", "c", "f", "i"))
+    monkeypatch.setattr(LocalStorage, "read", refuse)
+    monkeypatch.setattr(LocalStorage, "read_versioned", refuse)
+    with pytest.raises(ImageError, match=r"OUTPUT_BLOCKED: .* cannot be read; remove it"):
+        held_record(tree, EncodedImage("a", Source("/in/a.png", "1")))
+    with pytest.raises(ImageError, match="OUTPUT_BLOCKED"):
+        put(tree, File("masks/a.png", b"2"), Claim("p", "v", "c", "f", "i"))
 
 
 @pytest.mark.parametrize("name", ["masks", "reports"])

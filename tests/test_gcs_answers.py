@@ -1,5 +1,6 @@
 """Answers that a storage service does not give: what stands in between, altered bytes, no end."""
 
+import gzip
 import http.client
 import io
 import random
@@ -14,7 +15,8 @@ import pytest
 
 from pipeline.inputs.example import make_example
 from pipeline.inputs.find_inputs import find_inputs
-from pipeline.inputs.read import read_chunk, reread
+from pipeline.inputs.kinds import Kind
+from pipeline.inputs.read import fetch, read_chunk, reread
 from pipeline.options import ReadOptions
 from pipeline.storage import Unavailable, gcs_connection, gcs_listing
 from pipeline.storage.gcs_connection import bounded
@@ -25,7 +27,7 @@ from tests.fake_gcs import FakeGcs
 from tests.faulty_http import Answer
 from tests.gcs_runs import served_by
 from tests.shard_files import examples, png, write_shard
-from transforms.elements import Chunk, EncodedImage, Entry
+from transforms.elements import Chunk, EncodedImage, Entry, Source
 
 URI = "gs://data/in/Jane Doe"
 DATA = random.Random(0).randbytes(1000)
@@ -159,6 +161,50 @@ def test_one_altered_byte_of_a_first_look_loses_no_input(
 
     answers(lambda answer: altered(answer) if answer[0] == 206 else answer, 2)
     assert [found.entry.uri for found in find_inputs("gs://data/in/", ReadOptions())] == ["gs://data/in/image"]
+
+
+@pytest.mark.parametrize("looks", [(1,), (2,)])
+def test_one_altered_byte_of_any_look_leaves_out_no_compressed_shard(
+    fake: FakeGcs, storage: GcsStorage, answers: Callable[[Change, int], None], tmp_path: Path, looks: tuple[int, ...]
+) -> None:
+    shard = write_shard(tmp_path / "a", [make_example({"image/encoded": random.Random(0).randbytes(300_000)})])
+    fake.service.buckets["data"].clear()
+    fake.service.store("data", "in/images", gzip.compress(shard.read_bytes()))
+    number = count(1)
+
+    def altered(answer: Answer) -> Answer:
+        if answer[0] != 206 or next(number) not in looks:
+            return answer
+        return answer[0], answer[1], bytes([answer[2][0] ^ 1]) + answer[2][1:]
+
+    answers(altered, 1000)
+    [found] = find_inputs("gs://data/in/", ReadOptions())
+    assert found.kind is Kind.GZIP_SHARD
+
+
+def test_of_a_listed_file_no_more_is_read_than_it_has(storage: GcsStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    usual = fake_gcs._Handler.answer
+
+    def answer(self: Any, status: int, headers: dict[str, str], body: bytes, **more: Any) -> None:
+        if sent:
+            usual(self, status, headers, body, **more)
+            return
+        self.send_response(200)
+        for key, value in (headers | {"X-Goog-Stored-Content-Length": str(1 << 40), "Connection": "close"}).items():
+            self.send_header(key, value)
+        self.end_headers()
+        self.close_connection = True
+        while sum(sent) < 100 << 20:
+            self.wfile.write(bytes(1 << 16))
+            sent.append(1 << 16)
+
+    listed = storage.stat(URI)
+    assert listed
+    monkeypatch.setattr(fake_gcs._Handler, "answer", answer)
+    found = fetch(EncodedImage("a", Source(URI, listed.version), size=listed.size))
+    assert found.data == DATA
+    assert sum(sent) < 50 << 20
 
 
 class Endless(io.RawIOBase):

@@ -99,11 +99,15 @@ def kind_by_content(uri: str, read_head: Callable[[int], bytes], *, named: bool)
         read_head: Gives the file's first n bytes.
         named: As above; such a file is an input whatever it holds, and the decoder says what is wrong with it.
     """
-    kind = _recognised(read_head(HEAD_BYTES))
+    first = read_head(HEAD_BYTES)
+    kind = _recognised(first)
     if kind is not None:
         return kind
-    # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
+    # Looked at twice, for a byte may have been altered on its way from remote storage; where the two differ a third
+    # time, for it may have been one of the second look.
     head = read_head(_SEARCHED_BYTES)
+    if not head.startswith(first):
+        head = read_head(_SEARCHED_BYTES)
     kind = _recognised(head)
     if kind is not None:
         return kind

@@ -56,7 +56,7 @@ def fetch(image: EncodedImage) -> EncodedImage:
         return image
     where = image.source.where
     try:
-        data = open_input(where).read(where, version=image.source.version)
+        data = open_input(where).read(where, version=image.source.version, limit=_most(image.size))
         return replace(image, data=data)
     except LOST:
         raise _missing() from None
@@ -202,12 +202,17 @@ def _fetch_again(image: EncodedImage) -> EncodedImage:
         raise _missing()
     _check_size(listed.size)
     try:
-        data = storage.read(where, version=listed.version)
+        data = storage.read(where, version=listed.version, limit=_most(listed.size))
     except LOST:
         raise _missing() from None
     except SourceChanged:
         raise ImageError("SOURCE_CHANGED", "the file was altered again and again while it was read") from None
     return replace(image, data=data, source=replace(image.source, version=listed.version))
+
+
+def _most(size: int) -> int | None:
+    """How many bytes are asked for of a file that was listed with so many; one more tells a file without an end."""
+    return size + 1 if size else None
 
 
 def _check_size(size: int) -> None:

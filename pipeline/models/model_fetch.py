@@ -52,7 +52,7 @@ def _fetch(uri: str) -> Path:
             _save(
                 folder.with_suffix(".part") / target.name,
                 entry.uri[len(uri) :],
-                storage.read(entry.uri, version=entry.version),
+                storage.read(entry.uri, version=entry.version, limit=entry.size + 1),
             )
         folder.with_suffix(".part").rename(folder)
     return target

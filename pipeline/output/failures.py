@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pipeline.output.claim import Claim
 from pipeline.output.tree import Tree
-from pipeline.storage import Conflict, NotFound
+from pipeline.storage import LOST, Conflict
 from transforms.elements import EncodedImage, Failure, Source
 
 # Failures that another try, or another set of inputs, may mend.
@@ -127,7 +127,7 @@ def remembered(tree: Tree) -> Mapping[str, Note]:
             claim = Claim(**note["claim"])
             # Older notes know no options: what an option could mend is tried once more.
             notes[claim.place] = Note(claim, note["code"], note["reason"], note.get("options", {}))
-        except (NotFound, ValueError, TypeError, KeyError):
+        except (*LOST, ValueError, TypeError, KeyError):
             # A note that cannot be read remembers nothing; the image is tried again and writes a new one.
             continue
     return notes

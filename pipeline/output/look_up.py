@@ -12,7 +12,7 @@ import apache_beam as beam
 
 from pipeline.inputs.ids import encode_id
 from pipeline.output.claim import TEXT_KEY, Record, parse_record
-from pipeline.output.tree import Tree
+from pipeline.output.tree import Tree, reading_output
 from pipeline.storage import Listed, NotFound, is_gcs
 from transforms.elements import EncodedImage
 from transforms.encode import PNG_END, read_text
@@ -88,11 +88,16 @@ class LookUp(beam.PTransform[Any, Any]):
 
 
 def held_record(tree: Tree, image: EncodedImage) -> Record | None:
-    """The record that an image's mask carries, or None where there is no whole mask with a record."""
+    """The record that an image's mask carries, or None where there is no whole mask with a record.
+
+    Raises:
+        ImageError: `OUTPUT_BLOCKED`: the mask cannot be read.
+    """
     if isinstance(image, LookedUp) and image.told:
         return image.record
     try:
-        data = tree.storage.read(_record_uri(tree, image.image_id))
+        with reading_output():
+            data = tree.storage.read(_record_uri(tree, image.image_id))
     except NotFound:
         return None
     return parse_record(read_text(data).get(TEXT_KEY)) if data.endswith(PNG_END) else None

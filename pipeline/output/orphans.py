@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 
 from pipeline.output.claim import TEXT_KEY, Claim, Record, parse_claim, parse_record
-from pipeline.storage import Listed, NotFound, Storage, is_gcs
+from pipeline.storage import LOST, Listed, NotFound, Storage, is_gcs
 from pipeline.storage.local_errors import listing
 from pipeline.storage.local_listing import listed as as_listed
 from transforms.encode import read_text
@@ -41,7 +41,7 @@ def claim_of(storage: Storage, uri: str) -> Claim | None:
     """What a file says of its origin; None where it says nothing that can be understood."""
     try:
         return parse_claim(read_text(storage.read(uri)).get(TEXT_KEY))
-    except NotFound:
+    except LOST:
         return None
 
 
@@ -50,7 +50,7 @@ def record_of(storage: Storage, listed: Listed) -> Record | None:
     shown = (listed.metadata or {}).get(TEXT_KEY)
     try:
         return parse_record(shown or read_text(storage.read(listed.uri, version=listed.version)).get(TEXT_KEY))
-    except NotFound:
+    except LOST:
         return None
 
 

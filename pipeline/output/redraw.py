@@ -7,7 +7,7 @@ from functools import cached_property
 from pipeline.inputs.ids import encode_id
 from pipeline.output.claim import TEXT_KEY, Claim, Record, claim_text, parse_claim, record_metadata, record_text
 from pipeline.output.look_up import product_size
-from pipeline.output.tree import Tree
+from pipeline.output.tree import Tree, reading_output
 from pipeline.output.write import File, fetch_content, put
 from pipeline.storage import NotFound
 from transforms.elements import Array, EncodedImage, Image, LabelMap
@@ -93,9 +93,9 @@ class Redraw:
 
     def _labels(self, image: EncodedImage) -> Array:
         try:
-            return decode_mask(
-                self.tree.storage.read(self.tree.uri(self.tree.record.format(encode_id(image.image_id))))
-            )
+            with reading_output():
+                data = self.tree.storage.read(self.tree.uri(self.tree.record.format(encode_id(image.image_id))))
+            return decode_mask(data)
         except NotFound:
             raise ValueError("the mask is gone") from None
 
@@ -109,7 +109,8 @@ class Redraw:
         """Removes a file that the record lists and no class of today has."""
         uri = self.tree.uri(path)
         try:
-            ours = parse_claim(read_text(self.tree.storage.read(uri)).get(TEXT_KEY)) == claim
+            with reading_output():
+                ours = parse_claim(read_text(self.tree.storage.read(uri)).get(TEXT_KEY)) == claim
         except NotFound:
             return
         if ours:

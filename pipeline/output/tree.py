@@ -1,11 +1,13 @@
 """The output folder as workers see it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.inputs.anonymous import PLAIN, Names
 from pipeline.output.claim import Claim, Verdict, judge
 from pipeline.output.holder import Holder
-from pipeline.storage import Conflict, NotFound, Storage, folder_of, join, open_storage, unguarded
+from pipeline.storage import Conflict, NotFound, Storage, Unreadable, folder_of, join, open_storage, unguarded
 from transforms.elements import Source
 from transforms.errors import ImageError, RunError
 
@@ -14,6 +16,10 @@ LOCK = ".lock.json"
 SUCCESS = "_SUCCESS"
 # What an option is that was not given and has no other value.
 NO_VALUE = "none"
+BLOCKED = (
+    "in the place of one of its outputs lies something that is no file, such as a folder or a link to nothing, or a "
+    "file that cannot be read; remove it, and run again"
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,15 @@ class Tree:
     def judge(self, held: Claim | None, mine: Claim) -> Verdict:
         """Who keeps a file of the tree that exists; see `claim.judge`."""
         return judge(held, mine, overwrite=self.overwrite)
+
+
+@contextmanager
+def reading_output() -> Iterator[None]:
+    """Lets what cannot be read in the place of an image's file cost that image only: `OUTPUT_BLOCKED`."""
+    try:
+        yield
+    except Unreadable:
+        raise ImageError("OUTPUT_BLOCKED", BLOCKED) from None
 
 
 def overwrite(tree: Tree, path: str, data: bytes) -> None:

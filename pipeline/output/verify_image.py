@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from pipeline.inputs.ids import encode_id
 from pipeline.output.claim import TEXT_KEY, Record, parse_claim, parse_record
-from pipeline.storage import NotFound, Storage, join
+from pipeline.storage import LOST, NotFound, Storage, join
 from transforms.class_table import ClassInfo, ClassTable
 from transforms.elements import Array, LabelMap, Source
 from transforms.encode import decode_mask, read_text
@@ -82,8 +82,8 @@ def check_image(storage: Storage, root: str, made: Made, image_id: str, place: s
         text = read_text(data).get(TEXT_KEY, "")
         record = parse_record(text)
         labels = decode_mask(data)
-    except NotFound:
-        return Checked(None, (0, 0), [f"{path} is missing"])
+    except LOST as error:
+        return Checked(None, (0, 0), [f"{path} {_lost(error)}"])
     except ValueError as error:
         return Checked(None, (0, 0), [f"{path} is damaged: {error}"])
     if record is None:
@@ -125,14 +125,18 @@ def _keep(held: PixelStatistics) -> dict[str, str]:
     return {name: "as recorded" for name, number in facts.items() if number}
 
 
+def _lost(error: Exception) -> str:
+    return "is missing" if isinstance(error, NotFound) else "cannot be read"
+
+
 def _products(storage: Storage, root: str, made: Made, record: Record, name: str, labels: Array) -> Iterator[str]:
     missing = made.products - {path.partition("/")[0] for path in record.products}
     yield from (f"the record of an image lists no file in {folder}/" for folder in sorted(missing))
     for path, size in record.files(name).items():
         try:
             data = storage.read(join(root, path))
-        except NotFound:
-            yield f"{path} is missing"
+        except LOST as error:
+            yield f"{path} {_lost(error)}"
             continue
         if len(data) != size:
             yield f"{path} has {len(data)} bytes, its image's record says {size}"

@@ -27,7 +27,7 @@ from pipeline.output.claim import (
 from pipeline.output.failures import forget_failure, is_suspect, recall_failure
 from pipeline.output.look_up import held_record
 from pipeline.output.outcome import Outcome, worker_name
-from pipeline.output.tree import NO_VALUE, Tree
+from pipeline.output.tree import BLOCKED, NO_VALUE, Tree, reading_output
 from pipeline.storage import Conflict, NotFound, Storage, is_gcs
 from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
 from transforms.encode import encode_binary, encode_mask, read_text
@@ -37,11 +37,6 @@ from transforms.statistics import Counted, PixelStatistics, count
 
 # A contest for one name among many writers ends after a few rounds; more means that something else rewrites it.
 ROUNDS = 20
-
-_BLOCKED = (
-    "in the place of one of its outputs lies something that is no file, such as a folder or a link to nothing, or a "
-    "file that cannot be read; remove it, and run again"
-)
 
 
 def fetch_content(image: EncodedImage, names: Names) -> EncodedImage:
@@ -251,15 +246,16 @@ def put(tree: Tree, file: File, claim: Claim) -> Placed:
             tree.look()
         replaced = held
     if expected is None:
-        raise ImageError("OUTPUT_BLOCKED", _BLOCKED)
+        raise ImageError("OUTPUT_BLOCKED", BLOCKED)
     raise RunError(f"another program keeps changing files in {tree.root}; let only maskbeam write there")
 
 
 def _found(storage: Storage, uri: str) -> tuple[str | None, bytes]:
     try:
-        data, version = storage.read_versioned(uri)
+        with reading_output():
+            data, version = storage.read_versioned(uri)
     except NotFound:
         if storage.stat(uri):
-            raise ImageError("OUTPUT_BLOCKED", _BLOCKED) from None
+            raise ImageError("OUTPUT_BLOCKED", BLOCKED) from None
         return None, b""
     return version, data
