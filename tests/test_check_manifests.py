@@ -1,6 +1,7 @@
 """Manifests of what is no list of files are refused with what they are; those that miss single files are not."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,14 @@ def test_a_survey_counts_what_is_listed_in_a_moment(tmp_path: Path, monkeypatch:
     with pytest.raises(RunError, match="allow_empty"):
         survey(ReadOptions((f"{folder}/*.gif",)))
     assert survey(ReadOptions((f"{folder}/*.gif",), allow_empty=True)).roots == (f"{folder}/*.gif",)
+
+
+def test_a_survey_tells_of_files_with_the_id_of_another(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_tree(folder, ["a.jpg", "a.png", "b.jpg", "sub/a.jpg"], b"image")
+    options = ReadOptions((str(folder), f"{folder}/*.jpg"))
+    found = survey(options)
+    assert found.rivals == 1
+    assert "; 1 file has the id of another, and unless the bytes are the same it fails as DUPLICATE_ID" in str(found)
+    assert survey(replace(options, keep_extension=True)).rivals == 0
+    assert "DUPLICATE_ID" not in str(survey(ReadOptions((f"{folder}/*.jpg",))))

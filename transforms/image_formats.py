@@ -56,6 +56,11 @@ _MENDS: dict[type[ImageFile], Callable[[bytes], bytes]] = {
 # What Pillow says of a TIFF that is whole but organised in a way that it has no reader for.
 _TIFF_UNKNOWN = ("unknown pixel mode", "unknown data organization", "Invalid value for samples per pixel")
 
+_BY_GDAL = (
+    "gdal_translate -b 1 -b 2 -b 3 -co PHOTOMETRIC=RGB -co INTERLEAVE=PIXEL, and of floats or 32 bits also "
+    "-ot UInt16 -scale LOW HIGH 0 65535"
+)
+
 Opener = Callable[[], ImageFile]
 
 
@@ -119,7 +124,7 @@ def _unsupported(name: str) -> str:
     if name == BANDS_APART:
         return (
             "it stores one band after another, and such TIFFs are read in 8 bits and without extra bands only: write "
-            "it with its bands side by side (INTERLEAVE=PIXEL in GDAL), or convert it to PNG"
+            f"it with three bands side by side ({_BY_GDAL}), or convert it to PNG"
         )
     if name.startswith("TIFF"):
         return f"it is a {name}, which is not decoded; write it with LZW, Deflate or none"
@@ -143,6 +148,6 @@ def decoder_errors() -> Iterator[None]:
             code, reason = (
                 "UNSUPPORTED_FORMAT",
                 "Pillow cannot read a TIFF with its combination of bands, bits and colours; where three bands are "
-                "red, green and blue, let the file say so (gdal_translate -co PHOTOMETRIC=RGB)",
+                f"red, green and blue, let the file say so ({_BY_GDAL})",
             )
         raise ImageError(code, reason) from None

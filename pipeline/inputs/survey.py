@@ -22,13 +22,25 @@ class Survey:
     Attributes:
         roots: The folders below which ids begin.
         amount: How many files there are, and what is left out, as far as it is known.
+        rivals: How many image files, of those that were looked at, have the id of another one.
     """
 
     roots: tuple[str, ...]
     amount: str
+    rivals: int = 0
 
     def __str__(self) -> str:
-        return f"{self.amount}; {ids_below(self.roots)}"
+        return f"{self.amount}; {ids_below(self.roots)}{self._contest}"
+
+    @property
+    def _contest(self) -> str:
+        if not self.rivals:
+            return ""
+        have, fail = ("have", "they fail") if self.rivals > 1 else ("has", "it fails")
+        return (
+            f"; {count(self.rivals, 'file')} {have} the id of another, and unless the bytes are the same {fail} as "
+            "DUPLICATE_ID: --keep_extension or --id_root tells them apart"
+        )
 
 
 def survey(options: ReadOptions) -> Survey:
@@ -39,15 +51,17 @@ def survey(options: ReadOptions) -> Survey:
     """
     check_manifests(options.patterns)
     roots, kinds, left_out, more = [], Counter[Kind](), Counter[str](), False
+    ids: dict[str, str] = {}
     for pattern in options.patterns:
         listing = Listing([pattern], options)
         inputs = list(islice(listing, _MOST + 1))
         roots.append(options.id_root or (root_of(pattern, inputs[0].entry.uri) if inputs else pattern))
         kinds.update(found.kind for found in inputs[:_MOST])
+        ids.update((found.entry.uri, found.entry.image_id) for found in inputs if found.kind is Kind.IMAGE)
         left_out.update(listing.listed.left_out)
         more = more or len(inputs) > _MOST
     files = kinds[Kind.IMAGE]
     amount = (
         f"over {count(kinds.total(), 'file')}" if more else listed_in_words(files, kinds.total() - files, left_out)
     )
-    return Survey(tuple(dict.fromkeys(roots)), amount)
+    return Survey(tuple(dict.fromkeys(roots)), amount, len(ids) - len(set(ids.values())))
