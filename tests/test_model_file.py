@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -70,6 +71,19 @@ def test_digest_of_a_file_is_its_sha256_and_of_a_folder_tells_names_and_contents
     first = folder("one", a=b"x", b=b"y")
     assert first == folder("two", b=b"y", a=b"x")
     assert len({first, folder("three", a=b"y", b=b"x"), folder("four", a=b"x", c=b"y"), folder("five", a=b"x")}) == 4
+
+
+def test_a_folder_whose_digest_would_not_cover_what_is_loaded_is_refused(tmp_path: Path) -> None:
+    for folder in ("model", "elsewhere", "model/..data"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "model/saved_model.pb").write_bytes(b"")
+    (tmp_path / "model/.hidden").symlink_to(tmp_path / "elsewhere")
+    assert recognise(str(tmp_path / "model")).kind == "saved_model"
+    (tmp_path / "model/variables").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"variables in it is a link to a folder.*cp -rL"):
+        recognise(str(tmp_path / "model"))
+    shutil.copytree(tmp_path / "model", tmp_path / "copied")
+    assert recognise(str(tmp_path / "copied")).kind == "saved_model"
 
 
 def test_keras_version_is_told_from_the_modules_where_the_metadata_is_missing(tmp_path: Path) -> None:

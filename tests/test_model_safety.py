@@ -384,12 +384,46 @@ def test_what_saves_variables_is_for_the_saver_alone(tmp_path: Path) -> None:
             "traced_restore": [node("PartitionedCall", "c", call="deep")],
             "deep": [node("RestoreV2", "r", "file_prefix")],
         },
+        {"traced_restore": [node("RestoreV2", "r", "file_prefix:1")]},
     ],
 )
 def test_variables_are_restored_from_the_models_own_folder_only(
     functions: dict[str, list[Any]], tmp_path: Path
 ) -> None:
     assert found_in(saving(node("Const", "y"), **functions), tmp_path) == ["RestoreV2"]
+
+
+@pytest.mark.parametrize(
+    "restore",
+    [
+        # Its first input is the condition, and a name is a true one.
+        node("If", "restore", "saver_filename", "elsewhere", call="traced_restore"),
+        # Two inputs that are one argument.
+        node("PartitionedCall", "restore", "saver_filename", "elsewhere", call="traced_restore"),
+        # Another output than the one that TensorFlow replaces by the name.
+        node("PartitionedCall", "restore", "saver_filename:1", call="traced_restore"),
+    ],
+    ids=["branch", "list", "output"],
+)
+def test_the_name_of_the_models_own_folder_reaches_what_restores_by_no_detour(restore: Any, tmp_path: Path) -> None:
+    saved = saving(node("Const", "y"), node("Const", "elsewhere"))
+    nodes = saved.meta_graphs[0].graph_def.node
+    del nodes[2]
+    nodes.append(restore)
+    assert found_in(saved, tmp_path) == ["RestoreV2"]
+
+
+@pytest.mark.parametrize("op", ["SaveV2", "Save", "SaveSlices", "MergeV2Checkpoints"])
+def test_what_saves_is_not_run_when_a_model_is_loaded(op: str, tmp_path: Path) -> None:
+    y, own = node("Const", "y"), node("RestoreV2", "r", "file_prefix")
+    assert found_in(saving(y, traced_save=[node(op, "s")]), tmp_path) == []
+    # The saver restores by a function that saves, by one that calls such a function, or by such a node.
+    assert found_in(saving(y, traced_restore=[own, node(op, "s")]), tmp_path) == [op]
+    deeper = {"traced_restore": [own, node("PartitionedCall", "c", call="deep")], "deep": [node(op, "s")]}
+    assert found_in(saving(y, **deeper), tmp_path) == [op]
+    saved = saving(y, node(op, "s"))
+    saved.meta_graphs[0].graph_def.node[2].input.append("^s")
+    assert found_in(saved, tmp_path) == [op]
 
 
 def test_a_function_may_not_be_called_like_an_operation(tmp_path: Path) -> None:

@@ -171,8 +171,7 @@ _COMPUTING = (
     """
 )
 ALLOWED_OPS = frozenset(_COMPUTING.split())
-# What the functions that save and restore a model's own variables hold besides. They read and write wherever they are
-# told, so they are let through nowhere else.
-SAVER_OPS = frozenset(
-    ("MergeV2Checkpoints", "Restore", "RestoreSlice", "RestoreV2", "Save", "SaveSlices", "SaveV2", "ShardedFilename")
-)
+# What restoring a model's own variables takes besides. It reads wherever it is told, so that is looked at, too.
+RESTORING_OPS = frozenset(("Restore", "RestoreSlice", "RestoreV2", "ShardedFilename"))
+# What saving them takes. It writes, and removes folders, wherever it is told; loading restores and never saves.
+SAVING_OPS = frozenset(("MergeV2Checkpoints", "Save", "SaveSlices", "SaveV2"))

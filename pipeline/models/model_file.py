@@ -176,7 +176,20 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+def _check_links(uri: str, path: Path) -> None:
+    """Refuses links to folders: what loads the model goes through them, and neither its digest nor its size does."""
+    # Names that begin with a dot are no part of a model; Kubernetes mounts folders as such links.
+    for linked in (inner for inner in sorted(path.rglob("*")) if inner.is_symlink() and inner.is_dir()):
+        name = linked.relative_to(path).as_posix()
+        if not name.startswith("."):
+            raise RunError(
+                f"--model {uri}: {name} in it is a link to a folder, and could change without being noticed; put the "
+                "folder itself there (cp -rL copies a model with all that it links to)."
+            )
+
+
 def _recognise_folder(uri: str, path: Path) -> ModelFile:
+    _check_links(uri, path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
     for file in files:
         _check_plain(uri, file)

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.models.allowed_ops import ALLOWED_OPS, SAVER_OPS
+from pipeline.models.allowed_ops import ALLOWED_OPS, RESTORING_OPS, SAVING_OPS
 from transforms.errors import RunError
 
 # message: {field: (number, type)}; a type in brackets is repeated, one in braces a map from strings.
@@ -70,6 +70,7 @@ _MESSAGES = {
 _OPERATION = re.compile(r"_*[A-Z][A-Za-z0-9]*(>\w+)?")
 # TensorFlow swaps functions that share this attribute, called or not.
 _SWAPPED = "api_implements"
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _RESTORES = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 
 
@@ -109,7 +110,7 @@ def forbidden_ops(model: Any) -> list[str]:
 
     All functions are searched, called or not: TensorFlow swaps some, calls others while it loads, and takes gradients
     from others. Every SavedModel holds functions that save and restore its variables; where nothing but the saver
-    reaches them, they may do that, and restore from the model's own folder only.
+    reaches them, they may do that: restore from the model's own folder only, and save where loading runs none of it.
     """
     return sorted({op for meta in model.meta_graphs for op in _forbidden_in(meta)})
 
@@ -122,13 +123,15 @@ def _forbidden_in(meta: Any) -> Iterator[str]:
     restoring, saving = _upstream(main, [meta.saver.restore]), _upstream(main, [meta.saver.save])
     served = _upstream(main, _served(meta))
     apart = _apart(functions, meta, served, [*restoring, *saving])
+    loaded = _reached(functions, _called(restoring))
     named = {name for name in functions if not _OPERATION.fullmatch(name)}
     yield from _beyond(served, ALLOWED_OPS | named)
-    yield from _beyond(restoring, ALLOWED_OPS | SAVER_OPS | named)
+    yield from _beyond(restoring, ALLOWED_OPS | RESTORING_OPS | named)
     for name, bodies in functions.items():
+        of_saver = RESTORING_OPS | (frozenset() if name in loaded else SAVING_OPS)
         for body in bodies:
-            yield from _beyond(body.nodes, ALLOWED_OPS | named | (SAVER_OPS if name in apart else frozenset()))
-    yield from _strays(functions, apart, restoring, _node(meta.saver.filename))
+            yield from _beyond(body.nodes, ALLOWED_OPS | named | (of_saver if name in apart else frozenset()))
+    yield from _strays(functions, apart, restoring, _tensor(meta.saver.filename))
 
 
 def _beyond(nodes: Iterable[Any], allowed: Set[str]) -> set[str]:
@@ -151,21 +154,33 @@ def _strays(functions: dict[str, list[Any]], apart: set[str], restoring: list[An
     yield from _misled(restoring, {filename})
     seen = set()
     for node in restoring:
-        given = [_node(name) == filename for name in node.inputs]
         for name in _called([node]):
             seen.add(name)
             for body in functions.get(name, ()):
-                arguments = zip(body.signature.inputs, given, strict=False)
-                yield from _misled(body.nodes, {argument.name for argument, known in arguments if known})
+                yield from _misled(body.nodes, _handed(node, name, body, filename))
     for name in apart - seen:
         for body in functions[name]:
             yield from _misled(body.nodes, set())
 
 
+def _handed(node: Any, name: str, body: Any, filename: str) -> set[str]:
+    """The arguments of a function that hold the file's name; branches and loops count their inputs otherwise."""
+    given = [_tensor(value) for value in node.inputs if not value.startswith("^")]
+    arguments = [argument.name for argument in body.signature.inputs]
+    if node.op not in (*_CALLS, name) or len(given) != len(arguments):
+        return set()
+    return {argument for argument, value in zip(arguments, given, strict=True) if value == filename}
+
+
 def _misled(nodes: Iterable[Any], own: set[str]) -> Iterator[str]:
     for node in nodes:
-        if node.op in _RESTORES and not (node.inputs and _node(node.inputs[0]) in own):
+        if node.op in _RESTORES and not (node.inputs and _tensor(node.inputs[0]) in own):
             yield node.op
+
+
+def _tensor(name: str) -> str:
+    """A tensor's name as it stands among inputs; others than a node's first keep their number."""
+    return name.removesuffix(":0")
 
 
 def _object_functions(objects: Any) -> Iterator[str]:
