@@ -1,5 +1,6 @@
 """Every mode and depth; TensorFlow, OpenCV, rasterio and plain arithmetic are the oracles."""
 
+import io
 import itertools
 import struct
 import zlib
@@ -14,6 +15,7 @@ from PIL import Image as PilImage
 from rasterio.io import MemoryFile
 
 from tests.pictures import as_file, encoded, scene
+from tests.tiffs import tiff as tiff_of
 from transforms.decode import decode
 from transforms.elements import Array
 from transforms.errors import ImageError
@@ -123,6 +125,33 @@ def test_bands_one_after_another_are_read_in_eight_bits_only() -> None:
         for odd in (deep(3), deep(2, "uint8"), deep(4, "uint8")):
             with pytest.raises(ImageError, match=r"UNSUPPORTED_FORMAT: .*INTERLEAVE=PIXEL"):
                 samples_of(tiff(odd, interleave="band", compress=compress))
+
+
+def test_palettes_of_tiffs_may_have_eight_bits() -> None:
+    image = PilImage.fromarray(scene()).quantize(16)
+    data = as_file(image, "TIFF")
+    with PilImage.open(io.BytesIO(data)) as file:
+        colors = np.array(file.getexif()[320], "<u2")
+    small = data.replace(colors.tobytes(), (colors // 256).tobytes())
+    assert small != data
+    opencv = cv2.imdecode(np.frombuffer(small, np.uint8), cv2.IMREAD_COLOR)
+    assert opencv is not None
+    assert np.array_equal(samples_of(small).values, opencv[..., ::-1])
+    assert np.array_equal(samples_of(small).values, samples_of(data).values)
+
+
+def test_bare_luminance_and_chrominance_are_not_taken_for_four_bytes_a_pixel() -> None:
+    # What lies behind the pixels would be enough for them.
+    for tags in ({262: 6}, {262: 6, 259: 32773}):
+        with pytest.raises(ImageError, match=r"UNSUPPORTED_FORMAT: .* YCbCr colours without compression"):
+            samples_of(tiff_of({**tags, 277: 3, 273: 0}) + bytes(100))
+
+
+def test_big_tiffs_are_read_in_one_order_of_bytes_and_named_in_the_other() -> None:
+    picture = deep(1)
+    assert np.array_equal(samples_of(tiff(picture, bigtiff="YES", endianness="LITTLE")).values, picture)
+    with pytest.raises(ImageError, match=r"UNSUPPORTED_FORMAT: .*ENDIANNESS=LITTLE"):
+        samples_of(tiff(picture, bigtiff="YES", endianness="BIG"))
 
 
 @pytest.mark.parametrize("values", [deep(2), deep(5), deep(3).astype(np.float32), deep(9, "uint8")])

@@ -22,7 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from transforms.errors import ImageError
 from transforms.png_chunks import bare_png, sound_png
 from transforms.signatures import CAMERA_RAW, FETCH_IT, HEAD_BYTES, LFS_POINTER, format_of
-from transforms.tiff_tags import BANDS_APART, unread_kind, with_bands_together
+from transforms.tiff_tags import BANDS_APART, BARE_YCBCR, BIG_ENDIAN, unread_kind, with_bands_together
 
 
 def _silence_libtiff() -> None:
@@ -60,6 +60,11 @@ _BY_GDAL = (
     "gdal_translate -b 1 -b 2 -b 3 -co PHOTOMETRIC=RGB -co INTERLEAVE=PIXEL, and of floats or 32 bits also "
     "-ot UInt16 -scale LOW HIGH 0 65535"
 )
+# What to do with TIFFs that it has no reader for.
+_TIFFS = {
+    BIG_ENDIAN: "write it with -co ENDIANNESS=LITTLE in GDAL, or as a plain TIFF",
+    BARE_YCBCR: "convert it to RGB, or write it with JPEG compression",
+}
 
 Opener = Callable[[], ImageFile]
 
@@ -126,6 +131,8 @@ def _unsupported(name: str) -> str:
             "it stores one band after another, and such TIFFs are read in 8 bits and without extra bands only: write "
             f"it with three bands side by side ({_BY_GDAL}), or convert it to PNG"
         )
+    if name in _TIFFS:
+        return f"it is a {name}, which is not decoded; {_TIFFS[name]}"
     if name.startswith("TIFF"):
         return f"it is a {name}, which is not decoded; write it with LZW, Deflate or none"
     return f"its format is {name}; JPEG, PNG, TIFF, WebP, BMP and GIF are read"

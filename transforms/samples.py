@@ -8,6 +8,7 @@ import sys
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import ImagePalette
 from PIL.Image import Image as PilImage
 from PIL.Image import Transpose
 from PIL.ImageFile import ImageFile
@@ -19,7 +20,7 @@ from transforms.image_formats import Opener, decoder_errors
 
 # What only maps carry: georeference (GeoTIFF 1.1, section 7), and GDAL's own metadata and value for missing pixels.
 _OF_MAPS = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
-_PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 262, 274, 339
+_PHOTOMETRIC, _ORIENTATION, _COLOR_MAP, _SAMPLE_FORMAT = 262, 274, 320, 339
 # What must be asked for so that a tile gives the lower bytes where it would give the upper ones.
 _OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _LOWER = {f"{bands};16{order}": f"{bands};16{_OTHER[order]}" for bands in ("RGB", "RGBA", "RGBX") for order in _OTHER}
@@ -101,6 +102,9 @@ def turned_upright(pixels: Array, orientation: int) -> Array:
 def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
     """Mends what Pillow reads wrongly without a word: signs, 16 bits with white as zero, byte orders."""
     tags = image.tag_v2
+    if image.mode in ("P", "PA") and max(tags.get(_COLOR_MAP, ()), default=256) < 256:
+        # Colours have 16 bits. As libtiff does it, and so OpenCV and GDAL: where all are below 256 they have eight.
+        image.palette = ImagePalette.raw("RGB;L", bytes(tags[_COLOR_MAP]))
     unsigned = image.mode == "I" and set(tags.get(_SAMPLE_FORMAT, (1,))) == {1}
     signed = image.mode == "L" and set(tags.get(_SAMPLE_FORMAT, ())) == {2}
     inverted = image.mode == "I;16" and tags.get(_PHOTOMETRIC) == 0

@@ -16,8 +16,11 @@ _WANTED = (
 )  # fmt: skip
 _SENSOR_VALUES = (32803, 34892)  # photometric interpretations: colour filter array, linear raw
 _REDUCED = 1  # the bit of NewSubfileType that stands for a smaller copy of another image
+_YCBCR, _BARE = 6, (1, 32773)  # photometric interpretation; compressions that Pillow undoes itself: none, PackBits
 _TOGETHER, _ONE_AFTER_ANOTHER = (1,), (2,)  # planar configuration
 BANDS_APART: Final = "TIFF of bands one after another"
+BIG_ENDIAN: Final = "BigTIFF with the highest byte first"
+BARE_YCBCR: Final = "TIFF of YCbCr colours without compression"
 # Types of whole numbers, as `struct` names them.
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MAX_ENTRIES = 1024
@@ -56,9 +59,15 @@ def unread_kind(data: bytes) -> str:
     tags = _directory(data, first, order, big=big)
     if _is_raw(tags, [_directory(data, at, order, big=big) for at in tags.get(_SUB_IFDS, ())]):
         return CAMERA_RAW
+    if big and order == ">":
+        # Pillow takes it for a TIFF of the older kind, in which there is nothing.
+        return BIG_ENDIAN
     if _has_bands_apart(tags):
         return BANDS_APART
     compression = next(iter(tags.get(_COMPRESSION, ())), 1)
+    if tags.get(_PHOTOMETRIC) == (_YCBCR,) and compression in _BARE:
+        # Pillow takes four bytes a pixel, so that it goes on reading in the next strip, and in what lies behind.
+        return BARE_YCBCR
     if compression in _DECODED:
         return ""
     return f"TIFF with {_OTHERS.get(compression, f'number {compression}')} compression"
