@@ -147,6 +147,18 @@ def test_bare_luminance_and_chrominance_are_not_taken_for_four_bytes_a_pixel() -
             samples_of(tiff_of({**tags, 277: 3, 273: 0}) + bytes(100))
 
 
+@pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw"])
+def test_strips_that_are_not_there_are_not_black(compression: str) -> None:
+    data = as_file(PilImage.fromarray(scene(40, 8)), "TIFF", compression=compression)
+    assert samples_of(data).values.shape == (40, 8, 3)
+    kind = b"\4" if compression == "raw" else b"\3"
+    height = b"\1\1" + kind + b"\0\1\0\0\0"
+    grown = data.replace(height + b"\x28", height + b"\x50")
+    assert grown != data
+    with pytest.raises(ImageError, match="UNREADABLE"):
+        samples_of(grown)
+
+
 def test_big_tiffs_are_read_in_one_order_of_bytes_and_named_in_the_other() -> None:
     picture = deep(1)
     assert np.array_equal(samples_of(tiff(picture, bigtiff="YES", endianness="LITTLE")).values, picture)

@@ -12,15 +12,17 @@ from PIL import ImagePalette
 from PIL.Image import Image as PilImage
 from PIL.Image import Transpose
 from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from transforms.elements import Array
 from transforms.errors import ImageError
 from transforms.image_formats import Opener, decoder_errors
+from transforms.png_rows import load_png
 
 # What only maps carry: georeference (GeoTIFF 1.1, section 7), and GDAL's own metadata and value for missing pixels.
 _OF_MAPS = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
-_PHOTOMETRIC, _ORIENTATION, _COLOR_MAP, _SAMPLE_FORMAT = 262, 274, 320, 339
+_PHOTOMETRIC, _ORIENTATION, _PLANAR, _COLOR_MAP, _SAMPLE_FORMAT = 262, 274, 284, 320, 339
 # What must be asked for so that a tile gives the lower bytes where it would give the upper ones.
 _OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _LOWER = {f"{bands};16{order}": f"{bands};16{_OTHER[order]}" for bands in ("RGB", "RGBA", "RGBX") for order in _OTHER}
@@ -108,6 +110,7 @@ def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
     unsigned = image.mode == "I" and set(tags.get(_SAMPLE_FORMAT, (1,))) == {1}
     signed = image.mode == "L" and set(tags.get(_SAMPLE_FORMAT, ())) == {2}
     inverted = image.mode == "I;16" and tags.get(_PHOTOMETRIC) == 0
+    _check_tiles(image)
     if image.tile and image.tile[0].codec_name == "libtiff":
         _rename(image, _NATIVE)
     samples = _all_bits(image, reopen, _BACK.get(orientation(image)))
@@ -119,6 +122,16 @@ def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
     elif inverted:
         values = 65535 - values
     return samples._replace(values=values, is_alpha=_OF_MAPS.isdisjoint(tags))
+
+
+def _check_tiles(image: TiffImageFile) -> None:
+    """Makes sure that strips or tiles cover the image; where there are none Pillow leaves it black."""
+    boxes = [tile.extents or (0, 0, *image.size) for tile in image.tile]
+    areas = [(right - left) * (low - top) for left, top, right, low in boxes]
+    layers = len(image.getbands()) if {"raw", "packbits"} & {tile.codec_name for tile in image.tile} else 1
+    apart = layers if image.tag_v2.get(_PLANAR) == 2 else 1
+    if sum(areas) < image.width * image.height * apart:
+        raise ImageError("UNREADABLE", "its header promises more rows than it has strips or tiles")
 
 
 def _all_bits(image: ImageFile, reopen: Opener, turned: Transpose | None) -> Samples:
@@ -133,7 +146,7 @@ def _all_bits(image: ImageFile, reopen: Opener, turned: Transpose | None) -> Sam
 
 def _decoded(image: ImageFile, turned: Transpose | None) -> PilImage:
     with decoder_errors():
-        image.load()
+        load_png(image) if isinstance(image, PngImageFile) else image.load()
     return image if turned is None else image.transpose(turned)
 
 
