@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.models.input_scaling import Scaling, find_scaling, fits, likely_normalization
+from pipeline.models.input_scaling import Scaling, find_scaling, fits, is_for_pixels, likely_normalization
 from pipeline.models.keras_model import LoadedModel, load, open_model
 from pipeline.models.model_facts import ModelFacts, TensorSpec, model_facts
 from pipeline.models.model_graph import Layer
@@ -22,9 +22,9 @@ from transforms.normalize import normalize, parse_normalization
 MEAN, VARIANCE = [0.485, 0.456, 0.406], [0.052, 0.05, 0.051]
 
 
-def adapted(K: Any) -> Any:
+def adapted(K: Any, axis: int | None = -1) -> Any:
     """A layer that has learnt 0..1 by heart, in its weights and not in its configuration."""
-    layer = K.layers.Normalization()
+    layer = K.layers.Normalization(axis)
     layer.adapt(np.random.default_rng(0).uniform(0, 1, (2, 4, 4, 3)).astype(np.float32))
     return layer
 
@@ -131,6 +131,54 @@ def test_a_model_that_was_not_trained_on_bytes_is_refused_with_what_helps() -> N
         normalization, evidence = find_normalization(facts(scale=2.0, offset=-1.0), ModelOptions(normalize=advised))
         assert normalization == parse_normalization(advised)
         assert "together they make" in evidence
+
+
+def undone(K: Any, x: Any) -> Any:
+    """A learnt Normalization, and a Rescaling that takes it back."""
+    learnt = adapted(K, axis=None)
+    mean, variance = (float(np.asarray(values).item()) for values in (learnt.mean, learnt.variance))
+    return K.layers.Rescaling(variance**0.5, mean)(learnt(x))
+
+
+NOTHING: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
+    "there and back": (keras, lambda K, x: (K.layers.Rescaling(2.0, -1.0)(x) + 1) / 2),
+    "learnt and undone": (keras, undone),
+    "Keras 2, learnt and undone": (tf_keras, undone),
+    "identity": (tf_keras, lambda K, x: K.layers.Rescaling(1.0)(x)),
+    "sign": (keras, lambda _, x: -1.0 * x),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_a_chain_that_leaves_pixels_as_they_are_tells_nothing(name: str, tmp_path: Path) -> None:
+    K, prepare = NOTHING[name]
+    image = K.Input((4, 4, 3))
+    prepared = prepare(K, image)
+    K.Model(image, K.layers.Conv2D(2, 1)(prepared)).save(tmp_path / "m.keras")
+    made = np.abs(np.asarray(K.Model(image, prepared)(np.full((1, 4, 4, 3), 100, np.float32))))
+    np.testing.assert_allclose(made, 100, rtol=1e-4)
+    options = ModelOptions(path=str(tmp_path / "m.keras"))
+    loaded = load(open_model(options), options)
+    assert not scales_itself(loaded)
+    with pytest.raises(RunError, match=r"leaves pixels about as they are .*\), so say what it was trained with"):
+        find_normalization(loaded, options)
+    assert twice_scaled(loaded.scaling, parse_normalization("0..1")) is None
+
+
+@pytest.mark.parametrize(
+    ("slope", "offset", "shown"),
+    [
+        (1 / 255, 0, True), (1 / 127.5, -1, True), (1, -123.7, True), (-1, 255, True), (1 / 58, -2.1, True),
+        (1, 0, False), (0.5, 0, False), (1.1, 0, False), (-1, 0, False), (2, -1, False), (4.4, -2, False),
+    ],
+)  # fmt: skip
+def test_a_scaling_shows_bytes_where_values_of_a_unit_would_not_do(slope: float, offset: float, shown: bool) -> None:
+    assert is_for_pixels(Scaling((slope,), (offset,))) is shown
+
+
+@pytest.mark.parametrize(("dtype", "taken"), [("uint8", True), ("uint16", False), ("float32", False)])
+def test_a_scaling_that_tells_nothing_leaves_it_to_the_type(dtype: str, taken: bool) -> None:
+    assert scales_itself(facts(dtype, scale=1.0, offset=0.0)) is taken
 
 
 def test_a_model_trained_on_bytes_says_what_it_makes_of_them() -> None:

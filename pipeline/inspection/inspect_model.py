@@ -94,7 +94,7 @@ def _describe(file: ModelFile) -> str:
 
 
 def _evidence(probe: Probe, loaded: LoadedModel, *, open_scaling: bool) -> Iterator[str]:
-    own = "the model's own is not for pixels of 0..255" if loaded.scales_input else "the model has none of its own"
+    own = "the model's own shows no training on 0..255" if loaded.scales_input else "the model has none of its own"
     for line in probe.evidence:
         is_assumed = open_scaling and line.startswith("scaling")
         yield f"scaling: {own}, so --normalize must be given" if is_assumed else line

@@ -21,6 +21,8 @@ LARGEST = 300.0
 NARROWEST = 0.5
 # Less than this is added to values of 0..1 or -1..1, as in x - 0.5: it centres no bytes, which stay above `BYTES`.
 UNIT_OFFSET, BYTES = 2.0, 100.0
+# Values that are made of 0..1 by what centres or standardises them lie within this.
+LARGEST_OF_UNIT = 3.0
 # How pixels may have been scaled before the model saw them; the last ones are those of 10, 12, 14 and 16 bits.
 _USUAL = ("0..1", "-1..1", *(f"0/{255 / (2**bits - 1):.9f}" for bits in (10, 12, 14, 16)))
 
@@ -50,6 +52,18 @@ def fits(span: Span) -> bool:
     if 1e-3 < near < UNIT_OFFSET and far > BYTES:
         return False
     return span[0] >= -LARGEST and span[1] <= LARGEST and span[1] - span[0] >= NARROWEST
+
+
+def is_for_pixels(scaling: Scaling) -> bool:
+    """Whether a model's own scaling shows that it was trained on 0..255.
+
+    One that leaves values about as they are, `2x - 1` and then `(x + 1) / 2` say, fits those of 0..1 as well.
+    """
+    return fits(scaling.span()) and not _is_for_unit(scaling.span(NAMED["0..1"]))
+
+
+def _is_for_unit(span: Span) -> bool:
+    return max(map(abs, span)) <= LARGEST_OF_UNIT and fits(span)
 
 
 def likely_normalization(scaling: Scaling) -> str | None:

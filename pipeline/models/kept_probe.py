@@ -17,7 +17,7 @@ from pipeline.models.sealed import read_sealed, write_sealed
 from pipeline.options import ModelOptions, RunOptions
 
 # Raised when probing finds other things, so that probes are not taken from older versions.
-PROBE_VERSION = 2
+PROBE_VERSION = 3
 # Said, and not kept as evidence: reports are the same whoever found it out.
 TOLD = "found out by an earlier job with this model, these options and this kind of processor"
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.models.input_scaling import Scaling, fits, likely_normalization
+from pipeline.models.input_scaling import Scaling, fits, is_for_pixels, likely_normalization
 from pipeline.models.keras_model import LoadedModel, TensorSpec
 from pipeline.models.model_facts import ModelFacts
 from pipeline.options import ModelOptions
@@ -80,8 +80,10 @@ def _is_channels_first(shape: tuple[int | None, ...], data_format: str | None) -
 
 def scales_itself(model: LoadedModel | ModelFacts) -> bool:
     """Whether a model takes pixels of 0..255 as they are: it scales them itself, or takes whole numbers."""
-    if model.scales_input:
-        return model.scaling is None or fits(model.scaling.span())
+    if model.scaling is None and model.scales_input:
+        return True
+    if model.scaling is not None and (is_for_pixels(model.scaling) or not fits(model.scaling.span())):
+        return is_for_pixels(model.scaling)
     # A byte holds 0..255, and so do 32 bits or more; 16 bits are there for 0..65535, and int8 ends at 127.
     return "int" in model.inputs[0].dtype and model.inputs[0].dtype not in _OTHER_RANGES
 
@@ -100,15 +102,16 @@ def find_normalization(loaded: LoadedModel | ModelFacts, options: ModelOptions) 
     if scales_itself(loaded):
         own = _own(loaded) if loaded.scales_input else f"takes {loaded.inputs[0].dtype}"
         return parse_normalization("none"), f"scaling none: the model {own}"
-    if loaded.scales_input and loaded.scaling:
+    if loaded.scaling and not fits(loaded.scaling.span()):
         raise RunError(_not_from_pixels(loaded, loaded.scaling))
     if (dtype := loaded.inputs[0].dtype) in _OTHER_RANGES:
         raise RunError(
             f"The model takes {dtype}, so say what of: --normalize none if it was trained on values of 0..255, "
             f"--normalize {_OTHER_RANGES[dtype]}"
         )
+    changes = f"leaves pixels about as they are ({_own(loaded)})" if loaded.scaling else "does not scale its input"
     raise RunError(
-        "The model does not scale its input, so say what it was trained with: --normalize 0..1, -1..1, imagenet, "
+        f"The model {changes}, so say what it was trained with: --normalize 0..1, -1..1, imagenet, "
         "caffe, none, or a mean and a deviation for each channel, such as 120,115,104/58,57,57. "
         "`maskbeam inspect` shows which is right."
     )
@@ -116,7 +119,7 @@ def find_normalization(loaded: LoadedModel | ModelFacts, options: ModelOptions) 
 
 def twice_scaled(scaling: Scaling | None, normalization: Normalization) -> str | None:
     """A warning where `--normalize` comes before a model's own scaling that fits pixels as they are; else None."""
-    if scaling is None or normalization == parse_normalization("none") or not fits(scaling.span()):
+    if scaling is None or normalization == parse_normalization("none") or not is_for_pixels(scaling):
         return None
     return (
         f"pixels are scaled twice: the model's own scaling makes {_range(scaling.span())} of 0..255, and "
