@@ -1,3 +1,5 @@
+import re
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -185,6 +187,19 @@ def test_a_map_without_its_border_is_refused_whatever_its_axes(asked: str | None
 
 def test_a_factor_for_each_axis_must_be_meant() -> None:
     assert find(LOGITS[:, ::2], layout="channels_last").channels == C
+
+
+@pytest.mark.parametrize("order", [(1, 3, 2), (2, 1, 3), (2, 3, 1), (3, 2, 1)])
+@pytest.mark.parametrize("asked", [None, "channels_last", "channels_first"])
+def test_axes_in_another_order_are_refused_with_the_permute_that_helps(
+    order: tuple[int, int, int], asked: str | None
+) -> None:
+    values = LOGITS[..., :4].transpose(0, *order)  # four divides both sides
+    with pytest.raises(RunError, match=r"in Permute\(\((\d), (\d), (\d)\)\)") as caught:
+        find(values, **({"layout": asked} if asked else {}))
+    assert "say --layout" not in str(caught.value)
+    back = [int(axis) for axis in re.findall(r"\d", str(caught.value).rpartition("Permute")[2])]
+    np.testing.assert_array_equal(values.transpose(0, *back), LOGITS[..., :4])
 
 
 def test_rows_of_scores_beside_each_other_are_not_taken_for_flat() -> None:

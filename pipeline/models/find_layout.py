@@ -99,12 +99,8 @@ def _fits(h: int, w: int, height: int, width: int, *, exactly: bool) -> bool:
     return False
 
 
-def _covers(h: int, w: int, height: int, width: int) -> bool:
-    """The same, or shrunk by a whole factor for each axis, as `--layout` allows."""
-    return _fits(h, w, height, width, exactly=False) or _is_uneven(h, w, height, width)
-
-
 def _is_uneven(h: int, w: int, height: int, width: int) -> bool:
+    """Whether a map is shrunk by a whole factor for each axis, which `--layout` allows."""
     return min(h, w) > 0 and height % h == 0 and width % w == 0
 
 
@@ -138,7 +134,8 @@ def _asked_layout(shape: Shape, height: int, width: int, asked: str) -> Layout:
     if not asked.startswith("flat") and len(shape) in (3, 4):
         first = asked == "channels_first" and len(shape) == 4
         h, w, *channels = (*shape[2:], shape[1]) if first else shape[1:]
-        if _covers(h, w, height, width):
+        uneven = _is_uneven(h, w, height, width) and not _permuted(shape, height, width)
+        if uneven or _fits(h, w, height, width, exactly=False):
             return Layout(asked, channels[0] if channels else 1, None, why)
     raise RunError(
         f"--layout {asked} does not go with the model's output {list(shape)} for an input of {height} x {width}: "
@@ -157,6 +154,8 @@ def why_no_map(shape: Shape, height: int, width: int, *, sized: bool) -> str:
         )
     if reshaped := _reshaped(shape, height, width):
         return f"its axes are joined. End the model in Reshape({reshaped})"
+    if order := _permuted(shape, height, width):
+        return f"its axes are in another order than rows, columns and classes. End the model in Permute({order})"
     uneven = [name for name, h, w in _planes(shape) if sized and _is_uneven(h, w, height, width)]
     if uneven:
         return f"its axes are shrunk by different factors. If they are rows and columns, say --layout {uneven[0]}"
@@ -182,6 +181,16 @@ def _border(shape: Shape, height: int, width: int) -> tuple[int, int, int] | Non
         if lacking == width - w and lacking % 2 == 0 and 0 < lacking < min(h, w):
             return h, w, lacking // 2
     return None
+
+
+def _permuted(shape: Shape, height: int, width: int) -> tuple[int, ...] | None:
+    """What a `Permute` must be given where rows and columns are apart, or exchanged; None elsewhere."""
+    if len(shape) != 4:
+        return None
+    orders = ((1, 3, 2), (2, 1, 3), (3, 1, 2), (3, 2, 1))
+    return next(
+        (order for order in orders if _fits(*(shape[i] for i in order[:2]), height, width, exactly=True)), None
+    )
 
 
 def _reshaped(shape: Shape, height: int, width: int) -> str:

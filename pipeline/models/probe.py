@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+from pipeline.models.find_geometry import check_geometry
 from pipeline.models.find_head import choose_output, find_head
 from pipeline.models.find_stride import find_stride
 from pipeline.models.keras_model import LoadedModel
@@ -148,6 +150,9 @@ def probe_model(
     )
     scores = canonical(choose_output(outputs, head.output_name).values, head)
     free = spec.height is None or spec.width is None
+    if not free:
+        # Maps of a free size are told by their shapes: sides of the planes that were tried are unequal and odd.
+        check_geometry(planes[0], scores[0], head, partial(_canonical, trial, head))
     return Probe(
         spec=spec,
         normalization=normalization,
@@ -162,6 +167,14 @@ def probe_model(
         seen_ids=tuple(int(value) for value in np.unique(scores)[:_MOST_IDS]) if head.kind == "ids" else (),
         warnings=tuple(filter(None, [twice_scaled(loaded.scaling, normalization)])),
     )
+
+
+def _canonical(trial: Trial, head: Head, planes: Array) -> Array:
+    """What a model gives for planes `[N, h, w, C]`, as `canonical` has it, in the batches that the probe has."""
+    size = trial.facts.batch or PROBE_IMAGES
+    parts = [planes[start : start + size] for start in range(0, len(planes), size)]
+    given = [choose_output(trial(part), head.output_name).values for part in parts]
+    return np.concatenate([canonical(values, head)[: len(part)] for values, part in zip(given, parts, strict=True)])
 
 
 def _planes(spec: InputSpec) -> Array:
