@@ -19,13 +19,13 @@ Model = Callable[[Array], Array]
 
 def near(batch: Array) -> Array:
     """Two channels of what is around each pixel, `[N, h, w, 2]`."""
-    around = sum(np.roll(batch, (y, x), (1, 2)) for y in (-2, -1, 0, 1) for x in (-1, 0, 1, 2))
-    return np.asarray(spread(around / 16 / 255))
+    around = [np.roll(batch, (y, x), (1, 2)) for y in (-2, -1, 0, 1) for x in (-1, 0, 1, 2)]
+    return np.asarray(spread(np.mean(around, axis=0) / 255))
 
 
 def pooled(batch: Array, size: int) -> Array:
     n, h, w, c = batch.shape
-    return batch.reshape(n, h // size, size, w // size, size, c).mean(axis=(2, 4))
+    return np.asarray(batch.reshape(n, h // size, size, w // size, size, c).mean(axis=(2, 4)))
 
 
 def turned(values: Array) -> Array:

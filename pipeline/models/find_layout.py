@@ -188,9 +188,8 @@ def _permuted(shape: Shape, height: int, width: int) -> tuple[int, ...] | None:
     if len(shape) != 4:
         return None
     orders = ((1, 3, 2), (2, 1, 3), (3, 1, 2), (3, 2, 1))
-    return next(
-        (order for order in orders if _fits(*(shape[i] for i in order[:2]), height, width, exactly=True)), None
-    )
+    fitting = (o for o in orders if _fits(shape[o[0]], shape[o[1]], height, width, exactly=True))
+    return next(fitting, None)
 
 
 def _reshaped(shape: Shape, height: int, width: int) -> str:
