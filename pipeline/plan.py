@@ -11,6 +11,7 @@ from pipeline.classes.class_files import load_class_table, read_class_table
 from pipeline.engine_flags import check_engine
 from pipeline.execute import is_local
 from pipeline.going_on import going_on
+from pipeline.inputs.anonymous import is_keyed
 from pipeline.inputs.check_channels import check_channels
 from pipeline.inputs.survey import Survey, survey
 from pipeline.job import Job, make_job
@@ -272,9 +273,14 @@ def _has_settings(job: Job, stored: dict[str, Any]) -> bool:
     """Whether the masks of an output were made as this job makes them.
 
     Raises:
-        RunError: They were not, and nobody asked to replace them.
+        RunError: They were not, and nobody asked to replace them, or they cannot be, under their other names.
     """
     found, output = _differences(job, stored), job.options.output
+    if found and output.overwrite and _names_differ(job, stored) and _holds_files(output.path):
+        raise RunError(
+            f"{output.path} holds masks under other names: with another key, or with and without --anonymous_ids. "
+            "They would stay there beside the new ones. Choose another --output, or remove the masks first"
+        )
     if found and not output.overwrite and _holds_files(output.path):
         shown = "; ".join(each.text for each in found[:_DIFFERENCES])
         more = f"; and {len(found) - _DIFFERENCES} more" if len(found) > _DIFFERENCES else ""
@@ -285,6 +291,12 @@ def _has_settings(job: Job, stored: dict[str, Any]) -> bool:
             "everything again with --overwrite"
         )
     return not found
+
+
+def _names_differ(job: Job, stored: dict[str, Any]) -> bool:
+    """Whether one of the two has plain names and the other keyed ones, or other keys; older keyed ones may go on."""
+    before, now = (held.get("--anonymous_ids") for held in (stored["settings"], job.settings))
+    return before != now and (not before or is_keyed(before))
 
 
 def _differences(job: Job, stored: dict[str, Any]) -> list[Difference]:

@@ -224,14 +224,14 @@ class Difference(NamedTuple):
         """As `input.resize: stretch, now letterbox`."""
         if self.path == "model":
             return "the model was another file"
-        if self.path == "--anonymous_ids" and self.was:
+        if self.path == "--anonymous_ids":
             return self._of_names
         return f"{self.path}: {_shown(self.was)}, now {_shown(self.now)}{_ADVICE.get(self.path, '')}"
 
     @property
     def _of_names(self) -> str:
-        if not self.now:
-            return "--anonymous_ids: yes, now not given"
+        if not self.was or not self.now:
+            return "--anonymous_ids: not given, now yes" if self.now else "--anonymous_ids: yes, now not given"
         if is_keyed(self.was):
             return f"--anonymous_ids: the key, {KEY_VARIABLE}, was another one"
         return (
@@ -243,7 +243,7 @@ class Difference(NamedTuple):
     def undone(self) -> str:
         """What to type to have it as it was; empty where that is not a matter of one flag."""
         flag = _FLAGS.get(self.path, self.path)
-        if not flag.startswith("--") or flag == "--anonymous_ids":
+        if not flag.startswith("--") or (flag == "--anonymous_ids" and self.was):
             return ""
         if self.was in (None, False, []):
             return f"leave out {flag}"

@@ -117,3 +117,15 @@ def test_a_second_run_does_nothing(tmp_path: Path) -> None:
     for inputs in (one, other, other):
         assert run([inputs], out, "--overwrite") == 0
     assert (last_run(out)["written"], last_run(out)["skipped"]) == (0, 4)
+
+
+def test_confidence_of_classes_leaves_and_that_of_folders_named_like_them_stays(tmp_path: Path) -> None:
+    inputs, out, new = tmp_path / "in", tmp_path / "out", tmp_path / "new"
+    for name in ("a", "class_0/a"):
+        draw(inputs / f"{name}.png", name)
+    before = ("--head", "multilabel_logits", "--products", "all")
+    after = (*before[:2], "--multilabel", "argmax", "--products", "confidence")
+    assert run_numpy(command(str(inputs), str(out), *before)) == 0
+    for folder, flags in ((out, ("--overwrite",)), (new, ())):
+        assert run_numpy(command(str(inputs), str(folder), *after, *flags)) == 0
+    assert differing(tree_of(new), tree_of(out)) == []

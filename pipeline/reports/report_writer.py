@@ -13,6 +13,7 @@ from pipeline.inputs.part import Part
 from pipeline.job import Job
 from pipeline.output.end import check_output
 from pipeline.output.free import free_ids
+from pipeline.output.leftovers import remove_leftovers
 from pipeline.output.parts import write_ended
 from pipeline.output.tree import SUCCESS, overwrite
 from pipeline.reports.input_warnings import input_warnings, left_out_warnings
@@ -27,6 +28,7 @@ from pipeline.stored_options import to_stored
 from transforms.dead_model import find_warnings
 from transforms.elements import Found
 from transforms.head import BINARY
+from transforms.render import patterns
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class ReportWriter:
         warnings += of_inputs + draw_samples(self.job, [outcome for _, outcome in totals.samples])
         if FREED in totals.failed and UNREAD not in totals.failed and self.job.options.read.limit is None:
             free_ids(self.job)
+        if options.overwrite:
+            remove_leftovers(tree, patterns(self.job.rendering, planes=self.job.labeling.has_planes))
         others = check_output(self.job, totals.done)
         # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
         self._write_run(totals, counts, found, verdict, warnings, others)

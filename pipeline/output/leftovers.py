@@ -1,0 +1,64 @@
+"""Products that an output holds of images which were made again without them: what `--overwrite` leaves to remove.
+
+A file is replaced by the file of the same name. When other options, or another model, make fewer products, or have
+them elsewhere, what was made before would stay beside the new masks and look as if it belonged to them.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from pipeline.output.orphans import FOLDERS, claim_of, plain_files
+from pipeline.output.ours import remove_empty
+from pipeline.output.tree import Tree
+
+# Kinds of products that may have a folder for each class.
+_BY_CLASS = ("binary", "confidence")
+
+
+def remove_leftovers(tree: Tree, made: Sequence[str]) -> int:
+    """Removes files that a job does not make of images which it has made again.
+
+    Nothing is removed of an image that has no mask of this job, as of one whose input is gone or failed.
+
+    Args:
+        tree: The output as the job sees it.
+        made: Patterns of the paths of the products that it makes.
+
+    Returns:
+        How many were removed.
+    """
+    found = list(_leftovers(tree, [tree.record, *made]))
+    for path in found:
+        tree.storage.delete(tree.uri(path))
+    for folder in sorted({os.path.dirname(path) for path in found}, reverse=True):
+        remove_empty(tree.root, folder)
+        remove_empty(tree.root, folder.partition("/")[0])
+    return len(found)
+
+
+def _leftovers(tree: Tree, made: Sequence[str]) -> Iterator[str]:
+    edges = [pattern.split("{}") for pattern in made]
+    for kind in FOLDERS:
+        # Such a file may be one of a class, or of an image whose id begins with the name of a folder.
+        is_unsure = f"{kind}/{{}}.png" in made and kind in _BY_CLASS
+        for listed in plain_files(tree.storage, tree.root, kind):
+            path = listed.uri[len(tree.root) + 1 :]
+            is_made = any(path.startswith(begin) and path.endswith(end) for begin, end in edges)
+            if (not is_made or (is_unsure and path.count("/") > 1)) and _is_left(tree, path):
+                yield path
+
+
+def _is_left(tree: Tree, path: str) -> bool:
+    """Whether a file of maskbeam's is of an image that has another mask now, made with the same options as `tree`."""
+    own = claim_of(tree.storage, tree.uri(path))
+    masks = [claim_of(tree.storage, tree.uri(tree.record.format(name))) for name in _names(path)] if own else []
+    made = {(mask.place, mask.fingerprint) for mask in masks if mask}
+    return bool(own and any(f == tree.fingerprint for _, f in made) and (own.place, own.fingerprint) not in made)
+
+
+def _names(path: str) -> Iterator[str]:
+    """The encoded ids that a file may be named after."""
+    kind, _, below = path.rpartition(".")[0].partition("/")
+    yield below
+    if kind in _BY_CLASS and "/" in below:
+        yield below.partition("/")[2]
