@@ -85,10 +85,11 @@ def _argparse(flag: Flag) -> dict[str, Any]:
         return {"action": "store_true", "default": False, "help": flag.help}
     words = f": {', '.join(flag.choices)}" if flag.choices else ""
     text, bracket, default = flag.help.partition(" [")
-    known = {"default": flag.default, "metavar": flag.metavar}
+    # argparse would parse a text that is its default; the options have it themselves.
+    known = {"default": flag.default or argparse.SUPPRESS, "metavar": flag.metavar}
     known["help"] = f"{text}{words}{bracket + default or _default(flag)}".replace("%", "%%")
     if flag.many:
-        return {**known, "default": [], "nargs": "+", "action": "extend"}
+        return {**known, "default": [], "nargs": "+", "action": "extend", "type": flag.parse}
     return {**known, "choices": flag.choices, "type": flag.parse}
 
 
@@ -160,10 +161,20 @@ def check_beam_flags(words: Sequence[str]) -> None:
     parser.error = _refuse  # type: ignore[method-assign]
     for kind in _all_subclasses(PipelineOptions):
         kind._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(list(words))
+    known_words, unknown = parser.parse_known_args(list(words))
     for word in unknown:
         known = [option for action in parser._actions for option in action.option_strings]
         raise RunError(f"{not_known(word, [*ours, *known])} (see maskbeam run --help)")
+    _check_runner(known_words.runner)
+
+
+def _check_runner(name: str | None) -> None:
+    from apache_beam.runners.runner import create_runner
+
+    try:
+        create_runner(name or "DirectRunner")
+    except Exception as error:
+        raise RunError(f"--runner {name}: {str(error) or type(error).__name__}") from error
 
 
 def _refuse(message: str) -> NoReturn:

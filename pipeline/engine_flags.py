@@ -50,7 +50,7 @@ def with_defaults(flags: Sequence[str]) -> list[str]:
     """
     options = PipelineOptions(list(flags))
     chosen = {}
-    runner = _runner(options)
+    runner = runner_of(options)
     if runner in _REMOTE:
         chosen["environment_cache_millis"] = str(KEEP_WORKERS_MILLIS)
     if runner == "flinkrunner" and _flink_master(options) and options.view_as(FlinkRunnerOptions).parallelism < 1:
@@ -65,7 +65,7 @@ def with_defaults(flags: Sequence[str]) -> list[str]:
 def may_go_on_alone(flags: Sequence[str]) -> bool:
     """Whether a job may go on when its command has ended: it is a cluster's, and so are its workers."""
     options = PipelineOptions(list(flags))
-    return _runner(options) in _REMOTE and options.view_as(PortableOptions).environment_type != "LOOPBACK"
+    return runner_of(options) in _REMOTE and options.view_as(PortableOptions).environment_type != "LOOPBACK"
 
 
 def check_engine(options: RunOptions) -> None:
@@ -79,7 +79,7 @@ def check_engine(options: RunOptions) -> None:
             write files that are local to this machine; or workers elsewhere would lack the key of --anonymous_ids.
     """
     beam = PipelineOptions(list(options.beam))
-    runner, portable = _runner(beam), beam.view_as(PortableOptions)
+    runner, portable = runner_of(beam), beam.view_as(PortableOptions)
     # Beam's own default is a container, but for engines that it starts by itself.
     own_flink = runner == "flinkrunner" and not _flink_master(beam)
     by_default = portable.environment_type is None and (own_flink or runner == "prismrunner")
@@ -120,8 +120,10 @@ def ask_flink(master: str, path: str) -> dict[str, Any]:
     )
 
 
-def _runner(options: PipelineOptions) -> str:
-    return str(options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
+def runner_of(options: PipelineOptions) -> str:
+    """The engine's class in lower case, empty where none is named; Beam takes `flink` for `FlinkRunner`, too."""
+    name = str(options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
+    return name if not name or name.endswith("runner") else f"{name}runner"
 
 
 def _flink_master(options: PipelineOptions) -> str:

@@ -8,7 +8,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipeline.causes import cause_of
-from pipeline.engine_flags import with_defaults
+from pipeline.engine_flags import runner_of, with_defaults
 from transforms.errors import TooManyFailuresError
 from transforms.garbage import started
 
@@ -35,9 +35,8 @@ def execute(flags: Sequence[str], build: Callable[[beam.Pipeline], Any]) -> None
         ExecutionError: It did not get to its end; the message is the first cause, without the engine's traceback.
     """
     options = PipelineOptions(with_defaults(flags))
-    standard = options.view_as(StandardOptions)
-    if standard.runner in (None, "DirectRunner"):
-        standard.runner = LOCAL_RUNNER
+    if runner_of(options) in ("", "directrunner"):
+        options.view_as(StandardOptions).runner = LOCAL_RUNNER
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
     started()
@@ -51,5 +50,4 @@ def execute(flags: Sequence[str], build: Callable[[beam.Pipeline], Any]) -> None
 
 def is_local(flags: Sequence[str]) -> bool:
     """Whether the run's workers are threads of this process."""
-    runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
-    return runner in (None, "DirectRunner", LOCAL_RUNNER)
+    return runner_of(PipelineOptions(list(flags))) in ("", "directrunner", "fnapirunner")

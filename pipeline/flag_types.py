@@ -1,13 +1,22 @@
 """What the words after a flag may be; each raises argparse's error with the value and the fix."""
 
 import argparse
+import math
 
 from pipeline.inputs.part import Part
 from pipeline.options import PRODUCTS, RESIZE_FILTERS, SAME_FILTERS
 
 
+def filled(text: str) -> str:
+    """Any text but none, which is what a shell makes of a variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("its value is empty; give one, or leave the flag out")
+    return text
+
+
 def names(text: str) -> tuple[str, ...]:
     """`a,b` as a tuple."""
+    filled(text.replace(",", ""))
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
@@ -36,6 +45,8 @@ def number_pair(text: str) -> tuple[float, float]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a range; write two numbers, as in 0,4095") from None
     if not low < high:
         raise argparse.ArgumentTypeError(f"{text!r} is empty; the first number must be below the second")
+    if not math.isfinite(high - low):
+        raise argparse.ArgumentTypeError(f"{text!r} has no end; write two numbers, as in 0,4095")
     return low, high
 
 
@@ -88,7 +99,7 @@ def allowance(text: str) -> str:
     """A count (`12`) or a share (`0.1%`)."""
     number = text.removesuffix("%")
     try:
-        good = float(number) >= 0 and (text.endswith("%") or number.isdigit())
+        good = 0 <= float(number) <= 100 if text.endswith("%") else number.isdigit()
     except ValueError:
         good = False
     if not good:

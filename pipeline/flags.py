@@ -7,6 +7,7 @@ from pipeline.flag_types import (
     allowance,
     color,
     count,
+    filled,
     fraction,
     names,
     number_pair,
@@ -53,7 +54,7 @@ class Flag:
     target: str
     help: str
     metavar: str = ""
-    parse: Any = str
+    parse: Any = filled
     choices: tuple[str, ...] | None = None
     many: bool = False
 

@@ -16,6 +16,7 @@ from pipeline.command_line import (
     to_options,
 )
 from pipeline.ending import run_as_process, stopping_on_signals
+from pipeline.flag_types import filled
 from pipeline.options import RunOptions
 from pipeline.own_end import only_our_end
 from pipeline.quiet import quiet
@@ -114,9 +115,6 @@ def run_options(argv: Sequence[str]) -> RunOptions:
     missing = [flag for flag, value in needed.items() if not value]
     if missing:
         parser.error(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
-    if "" in options.read.patterns:
-        # What a shell makes of a variable that is not set; taken as a path it would be the current folder.
-        parser.error("--input is empty")
     return options
 
 
@@ -142,7 +140,7 @@ def _inspect(argv: list[str]) -> int:
 @starting_up()
 def _merge(argv: list[str]) -> int:
     parser = Parser("maskbeam merge", ABOUT_MERGE)
-    parser.add_argument("output", metavar="DIR", help="the output folder of the parts")
+    parser.add_argument("output", type=filled, metavar="DIR", help="the output folder of the parts")
     add_flags(parser, TYPED)
     values, beam = parser.parse_known_args(list(expand(argv)))
     check_beam_flags(beam)
@@ -153,7 +151,7 @@ def _merge(argv: list[str]) -> int:
 
 def _verify(argv: list[str]) -> int:
     parser = Parser("maskbeam verify", "Check every mask and report of an output against its records.")
-    parser.add_argument("output", metavar="DIR", help="the output folder of a run")
+    parser.add_argument("output", type=filled, metavar="DIR", help="the output folder of a run")
     output = parser.parse(argv).output
     from pipeline.output.verify import verify
 
@@ -162,7 +160,7 @@ def _verify(argv: list[str]) -> int:
 
 def _clean(argv: list[str]) -> int:
     parser = Parser("maskbeam clean", ABOUT_CLEAN)
-    parser.add_argument("output", metavar="DIR", help="the output folder of a run")
+    parser.add_argument("output", type=filled, metavar="DIR", help="the output folder of a run")
     parser.add_argument("--yes", action="store_true", help="remove them, and ask nothing")
     parser.add_argument("--all_inputs", action="store_true", help="also masks that other commands' --input made")
     values = parser.parse(argv)
@@ -174,7 +172,7 @@ def _clean(argv: list[str]) -> int:
 @starting_up()
 def _demo(argv: list[str]) -> int:
     parser = Parser("maskbeam demo", "Make sample images and segment them with the sample model.")
-    parser.add_argument("--output", default="demo", metavar="DIR", help="where everything goes [demo]")
+    parser.add_argument("--output", type=filled, default="demo", metavar="DIR", help="where everything goes [demo]")
     output = parser.parse(argv).output
     from pipeline.sample.demo import demo
 

@@ -103,6 +103,11 @@ def test_flags_files_that_cannot_be_read(tmp_path: Path) -> None:
         (("--background", "1,2"), "no colour"),
         (("--threshold", "2"), "no number between 0 and 1"),
         (("--max_failures", "many"), "neither a count"),
+        (("--max_failures", "101%"), "neither a count"),
+        (("--max_failures", "nan%"), "neither a count"),
+        (("--input_range", "0,inf"), "has no end"),
+        (("--input_range", "-1e308,1e308"), "has no end"),
+        (("--products", ","), "its value is empty"),
         (("--input",), "--input needs a value"),
         (("--direct_num_workers", "x"), "flag of Beam"),
     ],
@@ -118,9 +123,18 @@ def test_what_is_missing_is_named() -> None:
     assert refused(*NEEDED[:4]).startswith("--output is missing")
 
 
-def test_a_variable_that_is_not_set_is_no_folder() -> None:
-    assert "--input is empty" in refused("--input", "a", "", *NEEDED[2:])
-    assert "--output is missing" in refused(*NEEDED[:4], "--output", "")
+def test_a_variable_that_is_not_set_is_no_value_of_any_flag() -> None:
+    assert "--input: its value is empty" in refused("--input", "a", "", *NEEDED[2:])
+    for flag in (flag for flags in FLAGS.values() for flag in flags if flag.has_value):
+        for words in ([f"--{flag.name}", ""], [f"--{flag.name}="]):
+            assert refused(*NEEDED, *words).startswith(f"--{flag.name}"), flag.name
+    for words in (("verify", ""), ("clean", "", "--yes"), ("merge", ""), ("demo", "--output", "")):
+        assert main(words) == 2
+
+
+@pytest.mark.parametrize("name", ["Foo", "no.such.Runner", "os.path", "apache_beam.NoRunner"])
+def test_a_runner_that_beam_does_not_have_is_refused(name: str) -> None:
+    assert refused(*NEEDED, "--runner", name).startswith(f"--runner {name}: ")
 
 
 def test_flags_of_beam_pass_untouched() -> None:

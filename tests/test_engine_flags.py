@@ -58,6 +58,8 @@ def options(*beam: str, where: str = "") -> RunOptions:
         (["--runner=PortableRunner", "--environment_type=EXTERNAL"], True),
         (["--runner=PortableRunner", "--environment_type=LOOPBACK"], False),
         (["--runner=FlinkRunner", "--flink_master=h:1"], True),
+        (["--runner=flink", "--flink_master=h:1"], True),
+        (["--runner=direct"], False),
     ],
 )
 def test_a_job_goes_on_alone_where_nothing_of_it_is_in_the_command(flags: list[str], goes_on: bool) -> None:
