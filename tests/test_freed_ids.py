@@ -1,6 +1,7 @@
 """Inputs that take over an id: its old source was renamed, converted or moved inside a shard since it was done."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +10,12 @@ from PIL import Image
 
 from pipeline.inputs import read
 from pipeline.inputs.tfrecord import Record
+from pipeline.output.free import free_ids
 from pipeline.output.verify import verify
 from pipeline.storage import NotFound
 from soak.inputs import shard
 from tests.numpy_engine import command, run_numpy
+from tests.small_runs import planned
 from tests.trees import differing, draw, draw_folder, tree_of
 from transforms.elements import Chunk
 
@@ -115,6 +118,30 @@ def test_a_run_that_saw_only_a_part_of_the_inputs_frees_nothing(
     assert run(inputs, out, *flags) == 3
     assert "ID_FREED" in codes(out)
     assert tree_of(out / "masks").keys() == masks
+
+
+@pytest.mark.parametrize("linked", ["", "masks", "color", "masks/a"])
+def test_nothing_is_freed_through_a_link(tmp_path: Path, caplog: pytest.LogCaptureFixture, linked: str) -> None:
+    draw(tmp_path / "in/one.png", 1)
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    files = [out / "masks/a/b.png", out / "color/a/b.png", out / "overlay/a/b.jpg"]
+    for path in files:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    if linked:
+        (out / linked).rename(elsewhere)
+        (out / linked).symlink_to(elsewhere)
+    (out / "reports").mkdir()
+    freed, other = ({"code": code, "id": "a/b"} for code in ("ID_FREED", "DUPLICATE_ID"))
+    (out / "reports/failures.jsonl").write_text(json.dumps(other))
+    job = planned(tmp_path / "in", out, "--products", "color,overlay", "--overwrite").job
+    (out / ".lock.json").write_text(json.dumps({"run": job.run, "expires": time.time() + 60}))
+    free_ids(job)
+    assert all(path.exists() for path in files)
+    (out / "reports/failures.jsonl").write_text(json.dumps(freed))
+    free_ids(job)
+    assert [path.exists() for path in files] == [bool(linked)] * 3
+    assert ("behind a link" in caplog.text) == bool(linked)
 
 
 def _gone(chunk: Chunk) -> Iterator[Record]:
