@@ -6,6 +6,8 @@ import math
 from pipeline.inputs.part import Part
 from pipeline.options import PRODUCTS, RESIZE_FILTERS, SAME_FILTERS
 
+_LARGEST_ID = 65535
+
 
 def filled(text: str) -> str:
     """Any text but none, which is what a shell makes of a variable that is not set."""
@@ -82,6 +84,14 @@ def whole(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
     return int(text)
+
+
+def label_id(text: str) -> int:
+    """A value that a pixel of a mask can have."""
+    value = whole(text)
+    if value > _LARGEST_ID:
+        raise argparse.ArgumentTypeError(f"{text!r} is above {_LARGEST_ID}, the largest value of a mask's pixel")
+    return value
 
 
 def part(text: str) -> Part:

@@ -9,6 +9,7 @@ from pipeline.flag_types import (
     count,
     filled,
     fraction,
+    label_id,
     names,
     number_pair,
     part,
@@ -196,7 +197,7 @@ FLAGS: dict[str, list[Flag]] = {
             "label.ignore_label",
             "id of pixels that belong to no class [255; 65535 above 255 classes]",
             "ID",
-            whole,
+            label_id,
         ),
         F(
             "confidence",

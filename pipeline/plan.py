@@ -70,7 +70,7 @@ class Plan:
             f"Output   {job.options.output.path} with {products}",
             *(f"         {note}" for note in self.notes),
             *(f"Unused   {flag}" for flag in without_effect(job.options, job.probe.spec, job.labeling)),
-            *(f"Warning  {warning}" for warning in job.probe.warnings),
+            *(f"Warning  {warning}" for warning in (*job.probe.warnings, *job.names.warnings)),
         ]
         return "\n".join(map(printable, lines))
 

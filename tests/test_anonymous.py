@@ -20,6 +20,7 @@ from pipeline.output.claim import content_digest, digest
 from pipeline.output.verify import verify
 from tests.numpy_engine import command, run_numpy
 from tests.shard_files import write_shard
+from tests.small_runs import planned
 from tests.trees import differing, draw, draw_folder, tree_of
 from transforms.elements import EncodedImage, Source
 from transforms.errors import RunError
@@ -75,13 +76,24 @@ def test_a_key_in_a_file_is_that_key(key: Path, monkeypatch: pytest.MonkeyPatch)
         assert SECRET not in repr(names)
 
 
+def test_a_key_that_could_be_found_by_trying_is_warned_of(key: Path, tmp_path: Path) -> None:
+    inputs = draw_folder(tmp_path / "in", 1)
+    assert "Warning" not in planned(inputs, tmp_path / "out", "--anonymous_ids").describe()
+    key.write_text("0123456789abcde\n")
+    told = planned(inputs, tmp_path / "out", "--anonymous_ids").describe()
+    assert "Warning  the key of --anonymous_ids (MASKBEAM_ID_KEY) has under 16 bytes" in told
+    assert "0123456789abcde" not in told
+
+
 @pytest.mark.parametrize(
     ("value", "content", "words"),
     [
         ("", None, "@/path/of/key"),
+        (" \n", None, "@/path/of/key"),
         ("@key", None, "absolute path"),
         ("@{}/key", None, "names {}/key as the file that holds the key"),
         ("@{}/key", b"\n", "is empty"),
+        ("@{}/key", b" \t\n", "is empty"),
         ("@{}/out/key", b"1", "in --output"),
     ],
 )

@@ -95,6 +95,7 @@ def test_flags_files_that_cannot_be_read(tmp_path: Path) -> None:
         (("junk", "--limit", "1"), "'junk' belongs to no flag"),
         (("--limit", "0"), "--limit: '0' is no whole number of 1 or more"),
         (("--limit", "\u00b2"), "no whole number"),
+        (("--ignore_label", "65536"), "is above 65535"),
         (("--seed", "-1"), "--seed: '-1' is no whole number"),
         (("--head", "nonsense"), "--head: invalid choice: 'nonsense'"),
         (("--products", "colour"), "'colour' is no product"),
@@ -128,8 +129,8 @@ def test_a_variable_that_is_not_set_is_no_value_of_any_flag() -> None:
     for flag in (flag for flags in FLAGS.values() for flag in flags if flag.has_value):
         for words in ([f"--{flag.name}", ""], [f"--{flag.name}="]):
             assert refused(*NEEDED, *words).startswith(f"--{flag.name}"), flag.name
-    for words in (("verify", ""), ("clean", "", "--yes"), ("merge", ""), ("demo", "--output", "")):
-        assert main(words) == 2
+    for command in (("verify", ""), ("clean", "", "--yes"), ("merge", ""), ("demo", "--output", "")):
+        assert main(command) == 2
 
 
 @pytest.mark.parametrize("name", ["Foo", "no.such.Runner", "os.path", "apache_beam.NoRunner"])

@@ -19,6 +19,8 @@ from transforms.errors import RunError
 KEY_VARIABLE = "MASKBEAM_ID_KEY"
 F = TypeVar("F", bound=EncodedImage | Failure)
 _BYTES = 16
+# With fewer, whoever has a list of names can try all keys as well.
+_SHORT = 16
 # How the setting begins; older versions have 32 hex digits there.
 _KEYED = "keyed "
 
@@ -36,6 +38,11 @@ class Names:
         """The file that holds the key, if one does."""
         return ""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the key before work starts."""
+        return ()
+
     def told(self, source: Source) -> tuple[str, str]:
         """What reports tell of a source: where it lies, and its version."""
         return source.where, source.version
@@ -52,10 +59,12 @@ class Anonymous(Names):
     Attributes:
         where: The file that holds the key; empty: it is in the environment of this process.
         check: A keyed hash of nothing, so that whoever fetches the key knows that it is the same.
+        is_short: Whether the key has so few bytes that all keys could be tried.
     """
 
     where: str
     check: str
+    is_short: bool = False
 
     def named(self, found: F) -> F:
         """An input with 32 hex digits in the place of its id, if it has one, and of its source's place."""
@@ -65,6 +74,13 @@ class Anonymous(Names):
     @property
     def key_file(self) -> str:
         return self.where
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        short = (
+            f"the key of --anonymous_ids ({KEY_VARIABLE}) has under {_SHORT} bytes: whoever has a list of names can "
+        )
+        return (f"{short}try keys until one fits; take a longer one for a new output",) if self.is_short else ()
 
     def image_id(self, image_id: str) -> str:
         """What stands in the place of an id."""
@@ -98,12 +114,12 @@ def naming(*, anonymous: bool) -> Names:
         return PLAIN
     value = os.environ.get(KEY_VARIABLE, "")
     where = _key_file(value)
-    key = _fetched(where) if where else _derived(value.encode("utf-8", "surrogateescape"))
-    return Anonymous(where, _hash(key, b"", of="check"))
+    secret = _secret(where, value)
+    return Anonymous(where, _hash(_derived(secret), b"", of="check"), len(secret) < _SHORT)
 
 
 def _key_file(value: str) -> str:
-    if not value:
+    if not value.strip():
         raise RunError(
             f"--anonymous_ids needs a key: set the environment variable {KEY_VARIABLE} to a secret of yours, or to @ "
             "and the file that holds it, as @/path/of/key; the same for every run into an output. Who has it can "
@@ -121,7 +137,7 @@ def _key_file(value: str) -> str:
 
 @lru_cache(maxsize=4)
 def _checked_key(where: str, value: str, check: str) -> bytes:
-    key = _fetched(where) if where else _derived(value.encode("utf-8", "surrogateescape"))
+    key = _derived(_secret(where, value))
     if _hash(key, b"", of="check") != check:
         raise RunError(
             f"the key of --anonymous_ids ({KEY_VARIABLE}) is another one here than where the command was started; "
@@ -130,14 +146,16 @@ def _checked_key(where: str, value: str, check: str) -> bytes:
     return key
 
 
-def _fetched(where: str) -> bytes:
+def _secret(where: str, value: str) -> bytes:
+    if not where:
+        return value.encode("utf-8", "surrogateescape")
     try:
         secret = open_storage(where).read(where).rstrip(b"\r\n")
     except (*LOST, SourceChanged) as error:
         raise RunError(f"{KEY_VARIABLE} names {where} as the file that holds the key: {error}") from None
-    if not secret:
+    if not secret.strip():
         raise RunError(f"{KEY_VARIABLE} names {where} as the file that holds the key, and it is empty")
-    return _derived(secret)
+    return secret
 
 
 def _derived(secret: bytes) -> bytes:
