@@ -107,6 +107,12 @@ def test_a_critical_chunk_that_nobody_knows_costs_the_image() -> None:
             decode(encoded(data))
 
 
+def test_a_file_that_ends_anywhere_costs_the_image_and_not_the_run() -> None:
+    for length in (*range(8, 120), len(OPAQUE) - 1):
+        with pytest.raises(ImageError, match="UNREADABLE"):
+            decode(encoded(OPAQUE[:length]))
+
+
 def test_a_sound_file_is_not_copied() -> None:
     assert sound_png(PLAIN) is PLAIN
 

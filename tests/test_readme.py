@@ -77,7 +77,8 @@ def test_flags_exist(page: Path) -> None:
         name, equals, glued = name.partition("=")
         if name not in ours:
             if name not in OTHERS:
-                check_beam_flags([f"{name}={glued}"] if equals else [name, *(value.split() or ["1"])][:2])
+                word = "DirectRunner" if name == "--runner" else "1"
+                check_beam_flags([f"{name}={glued}"] if equals else [name, *(value.split() or [word])][:2])
         elif choices := ours[name].choices:
             assert {*(value + glued).split(), *choices} == {*choices}, f"{page.name}: {span}"
         elif value or equals:

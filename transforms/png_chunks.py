@@ -55,7 +55,9 @@ def sound_png(data: bytes) -> bytes:
 
 def _check(data: bytes, chunks: list[_Chunk]) -> None:
     kinds = {chunk.kind for chunk in chunks}
-    needed = {b"IEND", b"IDAT"} | ({b"PLTE"} if data[_COLOR_TYPE] == _INDEXED else set())
+    # A slice, because the file may end before that byte.
+    is_indexed = data[_COLOR_TYPE : _COLOR_TYPE + 1] == bytes([_INDEXED])
+    needed = {b"IHDR", b"IDAT", b"IEND"} | ({b"PLTE"} if is_indexed else set())
     if not needed <= kinds or not all(c.intact for c in chunks if c.is_critical) or not b"".join(kinds).isalpha():
         raise ImageError(
             "UNREADABLE", "the PNG data is damaged or cut short: a checksum does not fit, or the end is missing"
