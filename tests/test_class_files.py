@@ -212,6 +212,12 @@ def test_quotes_around_names_are_left_out() -> None:
     assert "quotes around names are left out" in table.notes
 
 
+def test_numbered_names_are_no_header() -> None:
+    for name in ("class_{}", "label{}", "Class {}x"):
+        names = [name.format(number) for number in range(3)]
+        assert [c.name for c in load("\n".join(names)).classes] == names
+
+
 def test_what_two_tables_of_a_model_say_alike_is_read() -> None:
     content = {"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": "1"}}
     assert [c.name for c in load(json.dumps(content), "config.json", 2).classes] == ["a", "b"]
@@ -320,6 +326,10 @@ def test_public_tables_need_no_file() -> None:
         ("road\tsky\n", "t.txt", "holds separators: write one name a line"),
         ('"road",\n"sky",\n"tree"\n', "t.txt", "t.txt, line 1: '\"road\",' ends in a separator"),
         ("#112233 road\n#445566 sky\n", "t.txt", "begins with a colour"),
+        ("1_sky\n0_road\n", "t.txt", "begins with a number"),
+        ("#1 sky\n#0 road\n", "t.txt", "begins with a number"),
+        ("#QGIS\nINTERPOLATION:EXACT\n0,0,0,0,255,a\n1,9,9,9,255,b\n", "t.txt", "t.txt, line 2: all lines but"),
+        ("road # way\nsky\n", "t.txt", "t.txt, line 1: 'road # way' looks like a name with a comment"),
         ("a=road\nb=sky\n", "t.txt", "holds an equals sign"),
         ("* road\n* sky\n", "t.txt", "begins with the mark of a list"),
         ("<ul>\n<li>road</li>\n</ul>\n", "t.html", "t.html, line 2: '<li>road</li>' looks like HTML or XML"),

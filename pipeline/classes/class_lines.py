@@ -12,12 +12,14 @@ _NO_LIST = (
     (re.compile(r"\s*<[!?]|.*(</|/>)"), "HTML or XML"),
     (re.compile(r"[\s:|+]*(---|===)[\s:|+=-]*\Z"), "a table drawn with lines, as in Markdown"),
     (re.compile(r".*[\[({]\s*\Z|\s*[\])}]+[,;]?\s*\Z"), "a program"),
+    (re.compile(r".*\S\s+(#|//)\s"), "a name with a comment behind it"),
 )
+_BEGINS_WITH_NUMBER = re.compile(r"\s*[(\[#]?\d+[\s,:;=.)\]|_-]")
 # Signs of lines that hold more than a name, where all lines have one.
 _MORE_THAN_A_NAME = (
-    (re.compile(r"\s*[(\[]?\d+[\s,:;=.)\]|]"), "begins with a number"),
-    (re.compile(r".*[\s,:;=(\[|]\d+[)\]]?\s*\Z"), "ends in a number"),
     (re.compile(r"\s*#[0-9a-fA-F]{6}\s"), "begins with a colour"),
+    (_BEGINS_WITH_NUMBER, "begins with a number"),
+    (re.compile(r".*[\s,:;=(\[|]\d+[)\]]?\s*\Z"), "ends in a number"),
     (re.compile(r".*[\s,:;=]#[0-9a-fA-F]{6}\s*\Z"), "ends in a colour"),
     (re.compile(r".*[\t,;|]"), "holds a separator"),
     (re.compile(r".*\S:(\s|\Z)"), "holds a colon"),
@@ -54,11 +56,15 @@ def check_lines(lines: Lines, source: str) -> None:
 
 
 def _check_all(first: str, place: str, bare: list[str], lines: Lines) -> None:
-    if any(role_of(first[:end]) == "name" for end in (None, -1, -2)):  # also `names`, `classes`
+    if any(role_of(first.lower().removesuffix(end)) == "name" for end in ("", "s", "es")):
         raise RunError(f"{place}: {first!r} looks like a header; save the table as a .csv file, or remove that line")
     for pattern, does in _MORE_THAN_A_NAME if bare else ():
         if all(map(pattern.match, bare)):
             raise RunError(f"{place}: {first!r} {does}, as all lines do, so it is not clear what the name is: {_DO}")
+    if len(bare) > 2 and all(map(_BEGINS_WITH_NUMBER.match, bare[1:])):
+        raise RunError(
+            f"{place}: all lines but {first!r} begin with a number, so it is not clear what the name is: {_DO}"
+        )
     if all(_ENDS_IN_SEPARATOR.match(line) for _, line in lines[:-1]):
         raise RunError(f"{place}: {first!r} ends in a separator, as all lines but the last do: remove them")
 
