@@ -27,6 +27,8 @@ CASES = {
         "2007_000032\n",
         "the only line names no file .*line 1 is no file: write whole names",
     ),
+    "quotes": ("list.txt", "\"a.jpg\"\n'b.jpg'\n", "line 1 has quotes around the name of a file"),
+    "spaces": ("list.txt", "a.jpg \nb.jpg\t\n", "line 1 has quotes .* or spaces behind it: remove them"),
     "folders": ("list.txt", "sub\nsub/\n", "line 1 is a folder: give it to --input itself"),
     "patterns": ("list.csv", "uri\nsub/*.jpg\n", "line 2 is a pattern: give it to --input itself"),
     "a column of masks": ("list.jsonl", '{"uri": "masks/1.png"}\n', "line 1 is no file"),

@@ -65,6 +65,13 @@ def test_a_colour_whose_scan_is_cut_is_not_made_up(
         decode(encoded(data[: data.rindex(SCAN) + 30] + data[-2:]), jpeg_decoder=decoder)
 
 
+def test_another_picture_behind_hides_nothing() -> None:
+    two = file("RGB", "baseline") * 2
+    assert decode(encoded(two)).pixels.shape == (HIGH, WIDE, 3)
+    with pytest.raises(ImageError, match="more pixels than its data holds"):
+        decode(encoded(promising(file("RGB", "baseline"), HIGH + 32, WIDE) + two))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (17, 33), (9, 16), (40, 7)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_files_are_decoded_as_by_tensorflow(kind: str, size: tuple[int, int]) -> None:

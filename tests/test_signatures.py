@@ -64,6 +64,8 @@ def test_a_dicom_is_one_whatever_its_free_first_bytes_look_like(preamble: bytes)
         (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\xff\xd8\xff\xf7\0\x0b\x08", "JPEG-LS"),
+        (b"II\xbc\x01\x20\0\0\0", "JPEG XR"),
         (b"plain text", ""),
         (b"", ""),
     ],
@@ -71,6 +73,32 @@ def test_a_dicom_is_one_whatever_its_free_first_bytes_look_like(preamble: bytes)
 def test_others_are_named(head: bytes, name: str) -> None:
     assert format_of(head) == name
     assert name not in IMAGES
+
+
+PNG, JPEG = as_file(scene(), "PNG"), as_file(scene(), "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (PNG.replace(b"\r\n", b"\n"), "sent as text"),
+        (PNG.replace(b"\n", b"\r\n"), "sent as text"),
+        *[(each.decode("latin-1").encode(), "sent as text") for each in (PNG, JPEG)],
+        *[(each.decode(errors="replace").encode(), "sent as text") for each in (PNG, JPEG)],
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a web page"),
+    ],
+)
+def test_what_stands_in_the_place_of_an_image_is_named(data: bytes, says: str) -> None:
+    code, reason = refused(data)
+    assert code == "UNREADABLE"
+    assert says in reason
+
+
+def test_a_jpeg_of_12_bits_is_no_damage() -> None:
+    at = JPEG.index(b"\xff\xc0") + 4
+    code, reason = refused(JPEG[:at] + b"\x0c" + JPEG[at + 1 :])
+    assert (code, "12 bits" in reason) == ("UNSUPPORTED_FORMAT", True)
 
 
 # Tags: 254 NewSubfileType, 259 Compression, 262 PhotometricInterpretation, 50706 DNGVersion.

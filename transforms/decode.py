@@ -148,11 +148,10 @@ def _file_samples(
 
 
 def _by_pillow(data: bytes, image: JpegImageFile, open_image: Callable[[], ImageFile.ImageFile]) -> Samples:
-    fails_itself = take_end_away(data, image)
+    without_end = take_end_away(data, image)
     samples = read_samples(image, open_image)
-    if not fails_itself:
-        with decoder_errors():
-            check_pixels(data, samples.values)
+    with decoder_errors():
+        check_pixels(data, samples.values, without_end=without_end)
     return samples
 
 

@@ -60,6 +60,16 @@ _BY_GDAL = (
     "gdal_translate -b 1 -b 2 -b 3 -co PHOTOMETRIC=RGB -co INTERLEAVE=PIXEL, and of floats or 32 bits also "
     "-ot UInt16 -scale LOW HIGH 0 65535"
 )
+# What people find in the place of images, by how it begins: of PNGs and JPEGs line ends were altered, or bytes were
+# taken for letters, of Latin-1 or of UTF-8, in which they are none.
+_AS_TEXT = "it was copied or sent as text, which alters line ends or letters: fetch it again, byte by byte"
+_WEB_PAGE = "it is a web page, or another text in XML, as servers send in place of an image: fetch it again"
+_MISTAKEN = {
+    **dict.fromkeys((b"\x89PNG", b"\xc2\x89PNG", b"\xef\xbf\xbdPNG"), _AS_TEXT),
+    **dict.fromkeys((b"\xc3\xbf\xc3\x98\xc3\xbf", b"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"), _AS_TEXT),
+    **dict.fromkeys((b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML", b"<?xml"), _WEB_PAGE),
+}
+_UNKNOWN = "its bytes are not those of a JPEG, PNG, TIFF, WebP, BMP or GIF file"
 # What to do with TIFFs that it has no reader for.
 _TIFFS = {
     BIG_ENDIAN: "write it with -co ENDIANNESS=LITTLE in GDAL, or as a plain TIFF",
@@ -120,7 +130,8 @@ def _image_class(data: bytes) -> type[ImageFile]:
         raise ImageError("UNREADABLE", FETCH_IT)
     if name:
         raise ImageError("UNSUPPORTED_FORMAT", _unsupported(name))
-    raise ImageError("UNREADABLE", "its bytes are not those of a JPEG, PNG, TIFF, WebP, BMP or GIF file")
+    what = next((words for begins, words in _MISTAKEN.items() if data.startswith(begins)), _UNKNOWN)
+    raise ImageError("UNREADABLE", what)
 
 
 def _unsupported(name: str) -> str:
@@ -156,5 +167,10 @@ def decoder_errors() -> Iterator[None]:
                 "UNSUPPORTED_FORMAT",
                 "Pillow cannot read a TIFF with its combination of bands, bits and colours; where three bands are "
                 f"red, green and blue, let the file say so ({_BY_GDAL})",
+            )
+        elif str(error) == "cannot handle 12-bit layers":
+            code, reason = (
+                "UNSUPPORTED_FORMAT",
+                "it is a JPEG of 12 bits a colour: convert it to 8 bits",
             )
         raise ImageError(code, reason) from None

@@ -6,13 +6,14 @@ leave out bytes at the end, which decoders make up by rule.
 """
 
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 
 from transforms.elements import Array
 from transforms.errors import ImageError
-from transforms.jpeg_scans import SCAN, has_one_scan, markers
+from transforms.jpeg_scans import SCAN, markers
 
 _END = b"\xff\xd9"
 # Decoders fetch up to eight bytes ahead. These are no code, so that at most two blocks of 8 x 8 are made of them.
@@ -20,10 +21,25 @@ _AHEAD = b"\xff\0" * 8
 # Bytes that are read as any pixels, also where the decoder waits for one of the eight places to begin again.
 _STRAY = bytes(range(1, 64))
 _FILLING = _STRAY + b"".join(bytes([0xFF, 0xD0 + i]) + _STRAY for i in range(8))
-# How frames of arithmetic coding begin (ITU-T T.81, table B.1).
-_ARITHMETIC = (b"\xff\xc9", b"\xff\xca", b"\xff\xcd", b"\xff\xce")
+# Frames by their markers (ITU-T T.81, table B.1).
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE, _ARITHMETIC = (0xC2, 0xC6, 0xCA, 0xCE), range(0xC9, 0xD0)
 _EIGHTH = (1, 1)  # what Pillow is asked for, to decode at an eighth of the size
 _PIXELS = 8
+
+
+class _Begin(NamedTuple):
+    """A file up to its first scan: the frame's marker, its components, those of the scan, and where that begins."""
+
+    frame: int = 0
+    components: int = 0
+    in_scan: int = 0
+    scan: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all is in one scan, as in most files, and decoded as it comes."""
+        return self.frame not in (*_PROGRESSIVE, *_ARITHMETIC) and self.in_scan == self.components > 0
 
 
 def check_length(data: bytes, image: JpegImageFile) -> None:
@@ -35,7 +51,7 @@ def check_length(data: bytes, image: JpegImageFile) -> None:
         ImageError: UNREADABLE.
     """
     width, height = image.size
-    if 8 * len(data) < (width // 8) * (height // 8) and not _is_arithmetic(data, image):
+    if 8 * len(data) < (width // 8) * (height // 8) and _begin_of(data).frame not in _ARITHMETIC:
         reason = f"its header promises {width} x {height} pixels, more than its {len(data)} bytes can hold"
         raise ImageError("UNREADABLE", reason)
 
@@ -46,50 +62,68 @@ def take_end_away(data: bytes, image: JpegImageFile) -> bool:
     Returns:
         Whether that could be done: an image of several scans is decoded only when its end was seen.
     """
-    if image.fp is None or _is_arithmetic(data, image) or not has_one_scan(data, image):
-        return False
-    begin = image.fp.tell()
-    end = data.find(_END, begin)
-    if end >= 0:
-        image.fp.seek(end)
-        image.fp.write(_AHEAD)
-        image.fp.truncate()
-        image.fp.seek(begin)
-    return True
+    begin = _begin_of(data)
+    if begin.is_plain:
+        _end_at(data.rfind(_END, begin.scan), image)
+    return begin.is_plain
 
 
-def check_pixels(data: bytes, pixels: Array) -> None:
+def check_pixels(data: bytes, pixels: Array, *, without_end: bool = False) -> None:
     """Makes sure that all of what a decoder gave for a JPEG is in it.
 
     Args:
         data: The file's bytes, which a decoder has read.
         pixels: `[H, W, C]` uint8, at any of the decoder's scales. Only where the last ones are of one colour, or
             where each colour has a scan of its own, the file is decoded again, at an eighth of its size.
+        without_end: Whether its last end was taken away: then only another picture behind it leaves a doubt.
 
     Raises:
         ImageError: UNREADABLE.
     """
-    is_flat = bool((pixels[-1, -_PIXELS:] == pixels[-1, -1]).all())
-    if (is_flat or data.count(SCAN) > 1) and not _holds_all(data, is_flat=is_flat):
+    last = pixels[-1, -_PIXELS:].tobytes()
+    if last == last[-pixels.shape[2] :] * (len(last) // pixels.shape[2]):
+        is_doubtful = not without_end or data.find(_END) < data.rfind(_END)
+    elif without_end:
+        is_doubtful = False
+    else:
+        begin = _begin_of(data)
+        is_doubtful = not begin.is_plain and begin.frame not in _PROGRESSIVE
+    if is_doubtful and not _holds_all(data):
         raise ImageError(
             "UNREADABLE", "its header promises more pixels than its data holds, and the rest would be made up"
         )
 
 
-def _holds_all(data: bytes, *, is_flat: bool) -> bool:
-    image = _at_an_eighth(data)
-    is_plain = image.info.get("progressive") or has_one_scan(data, image)
-    if (is_plain and not is_flat) or _is_arithmetic(data, image):
+def _holds_all(data: bytes) -> bool:
+    begin, image = _begin_of(data), _at_an_eighth(data)
+    if begin.frame in _ARITHMETIC:
         return True
-    if take_end_away(data, image):
+    if begin.is_plain:
+        _end_at(data.find(_END, begin.scan), image)
         return _loads(image)
     # What follows a scan that is whole is passed over.
     return np.array_equal(np.asarray(image), np.asarray(_at_an_eighth(_filled(data))))
 
 
-def _is_arithmetic(data: bytes, image: JpegImageFile) -> bool:
-    head = data[: image.fp.tell() if image.fp else 0]
-    return any(frame in head for frame in _ARITHMETIC)
+def _begin_of(data: bytes) -> _Begin:
+    frame = components = 0
+    for kind, at in markers(data):
+        body = data[at + 4 : at + 10]
+        if kind in _FRAMES:
+            frame, components = kind, body[5] if len(body) > 5 else 0
+        elif kind == SCAN[1]:
+            return _Begin(frame, components, body[0] if body else 0, at)
+    return _Begin(frame, components)
+
+
+def _end_at(end: int, image: JpegImageFile) -> None:
+    """Lets an opened image's data go on at byte `end`, a negative one for none, where it ended."""
+    if image.fp is not None and end >= 0:
+        at = image.fp.tell()
+        image.fp.seek(end)
+        image.fp.write(_AHEAD)
+        image.fp.truncate()
+        image.fp.seek(at)
 
 
 def _at_an_eighth(data: bytes) -> JpegImageFile:

@@ -16,6 +16,7 @@ HEAD_BYTES: Final = 256
 # In the order in which they are asked: first those that begin like another format. DICOM's first 128 bytes are free,
 # and may look like a TIFF; camera raws are TIFFs with a mark of their own.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xff\xd8\xff\xf7", "JPEG-LS"),
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (128, b"DICM", "DICOM"),
@@ -51,6 +52,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"gimp xcf", "GIMP"),
     (0, b"\x93NUMPY", "NumPy"),
     (0, b"\x89HDF", "HDF5"),
+    (0, b"II\xbc\x01", "JPEG XR"),
     (0, b"version https://git-lfs", LFS_POINTER),
 )
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)

@@ -21,6 +21,9 @@ _GLOB = re.compile(r"[*?\[]")
 _MOST_NAMES = 16
 
 
+_NO_QUOTES = str.maketrans("", "", "\"'")
+
+
 def check_manifests(patterns: Iterable[str]) -> None:
     """Looks whether one of the first lines of each manifest is a file. A single one that is missing is no error.
 
@@ -69,6 +72,8 @@ def _explained(uri: str, manifest: str) -> str:
         return "is a folder: give it to --input itself, all images below it are taken"
     if _GLOB.search(uri) and _first_of(uri):
         return "is a pattern: give it to --input itself"
+    if any(find_file(bare) for bare in {uri.rstrip(), uri.translate(_NO_QUOTES).rstrip()} - {uri}):
+        return "has quotes around the name of a file, or spaces behind it: remove them"
     ends = islice((match.start() for match in _SEPARATOR.finditer(uri)), _MOST_NAMES)
     if any(find_file(uri[:end]) for end in ends):
         return (
