@@ -106,7 +106,7 @@ def test_images_beyond_pillow_s_own_limit_are_up_to_our_cap() -> None:
     [
         (b"", "UNREADABLE", "no bytes"),
         (b"\0", "UNREADABLE", "JPEG, PNG"),
-        (b"<!doctype html><html>404</html>", "UNREADABLE", "JPEG, PNG"),
+        (b"<!doctype html><html>404</html>", "UNREADABLE", "a web page"),
         (bytes(range(256)) * 9, "UNREADABLE", "JPEG, PNG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "UNSUPPORTED_FORMAT", "PostScript"),
         (b"8BPS\0\1" + bytes(80), "UNSUPPORTED_FORMAT", "Photoshop"),

@@ -5,6 +5,7 @@ tells how long a scan should be, so a decoder has to show it. Of arithmetic codi
 leave out bytes at the end, which decoders make up by rule.
 """
 
+import struct
 from io import BytesIO
 from typing import NamedTuple
 
@@ -29,9 +30,11 @@ _PIXELS = 8
 
 
 class _Begin(NamedTuple):
-    """A file up to its first scan: the frame's marker, its components, those of the scan, and where that begins."""
+    """A file up to its first scan: the frame's marker, size and components, those of the scan and where it begins."""
 
     frame: int = 0
+    height: int = 0
+    width: int = 0
     components: int = 0
     in_scan: int = 0
     scan: int = 0
@@ -54,6 +57,17 @@ def check_length(data: bytes, image: JpegImageFile) -> None:
     if 8 * len(data) < (width // 8) * (height // 8) and _begin_of(data).frame not in _ARITHMETIC:
         reason = f"its header promises {width} x {height} pixels, more than its {len(data)} bytes can hold"
         raise ImageError("UNREADABLE", reason)
+
+
+def check_frame(data: bytes, height: int, width: int) -> None:
+    """Refuses a JPEG that is smaller than what it is a part of says, in pixels.
+
+    Raises:
+        ImageError: UNREADABLE.
+    """
+    begin = _begin_of(data)
+    if begin.height < height or begin.width < width:
+        raise ImageError("UNREADABLE", f"a part of it should have {width} x {height} pixels, and has fewer")
 
 
 def take_end_away(data: bytes, image: JpegImageFile) -> bool:
@@ -95,9 +109,11 @@ def check_pixels(data: bytes, pixels: Array, *, without_end: bool = False) -> No
 
 
 def _holds_all(data: bytes) -> bool:
-    begin, image = _begin_of(data), _at_an_eighth(data)
-    if begin.frame in _ARITHMETIC:
+    begin = _begin_of(data)
+    # Two components, say, as parts of TIFFs may have, have no meaning for Pillow.
+    if begin.frame in _ARITHMETIC or begin.components not in (1, 3, 4):
         return True
+    image = _at_an_eighth(data)
     if begin.is_plain:
         _end_at(data.find(_END, begin.scan), image)
         return _loads(image)
@@ -106,14 +122,15 @@ def _holds_all(data: bytes) -> bool:
 
 
 def _begin_of(data: bytes) -> _Begin:
-    frame = components = 0
+    begin = _Begin()
     for kind, at in markers(data):
-        body = data[at + 4 : at + 10]
+        body = data[at + 4 : at + 10].ljust(6, b"\0")
         if kind in _FRAMES:
-            frame, components = kind, body[5] if len(body) > 5 else 0
+            _, height, width, components = struct.unpack(">BHHB", body)
+            begin = _Begin(kind, height, width, components)
         elif kind == SCAN[1]:
-            return _Begin(frame, components, body[0] if body else 0, at)
-    return _Begin(frame, components)
+            return begin._replace(in_scan=body[0], scan=at)
+    return begin
 
 
 def _end_at(end: int, image: JpegImageFile) -> None:

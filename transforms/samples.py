@@ -5,6 +5,7 @@ byte order, so the file is read a second time with the other order, which drops 
 """
 
 import sys
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from transforms.elements import Array
 from transforms.errors import ImageError
 from transforms.image_formats import Opener, decoder_errors
 from transforms.png_rows import load_png
+from transforms.tiff_jpeg import check_parts
 
 # What only maps carry: georeference (GeoTIFF 1.1, section 7), and GDAL's own metadata and value for missing pixels.
 _OF_MAPS = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
@@ -113,8 +115,11 @@ def _tiff_samples(image: TiffImageFile, reopen: Opener) -> Samples:
     _check_tiles(image)
     if image.tile and image.tile[0].codec_name == "libtiff":
         _rename(image, _NATIVE)
+    data = image.fp.getvalue() if isinstance(image.fp, BytesIO) else b""
     samples = _all_bits(image, reopen, _BACK.get(orientation(image)))
     values = samples.values
+    with decoder_errors():
+        check_parts(data, tags, values)
     if signed:
         values = values.view(np.int8)
     elif unsigned:
