@@ -24,6 +24,7 @@ from pipeline.output.lease_file import keep_alive
 from pipeline.output.ours import remove_empty
 from pipeline.output.outcome import worker_name
 from pipeline.output.parts import lock_of
+from pipeline.output.stored_json import parse_stored
 from pipeline.output.tree import Tree, overwrite
 from pipeline.reports.progress import Counts, CountSource, tally
 from pipeline.storage import Conflict, NotFound, SourceChanged, is_gcs
@@ -191,7 +192,7 @@ class WorkersTally:
             if self._found.get(listed.uri, ("",))[0] != listed.version:
                 # Where files appear before their content, it is there the next time.
                 with suppress(ValueError, TypeError, NotFound):
-                    self._found[listed.uri] = (listed.version, Counts(**json.loads(storage.read(listed.uri))))
+                    self._found[listed.uri] = (listed.version, Counts(**parse_stored(storage.read(listed.uri))))
 
 
 def counts_of(job: Job) -> CountSource:

@@ -24,6 +24,7 @@ from pipeline.models.model_input import find_normalization
 from pipeline.models.probe import Probe, other_versions, probe_model
 from pipeline.options import PRODUCTS, ModelOptions, RunOptions
 from pipeline.output.ours import check_new
+from pipeline.output.stored_json import parse_stored
 from pipeline.output.tree import RECORD
 from pipeline.reports.wording import printable
 from pipeline.settings import Difference, differences, is_older
@@ -212,7 +213,7 @@ def stored_record(output: str) -> dict[str, Any] | None:
     """
     storage, uri = open_storage(output), f"{output}/{RECORD}"
     try:
-        record = json.loads(storage.read(uri))
+        record = parse_stored(storage.read(uri))
     except NotFound:
         if storage.stat(uri):
             raise RunError(

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -74,7 +75,51 @@ def test_products_lie_where_their_image_does_and_in_older_records_where_they_say
     assert replace(new, products=older).files("other") == older
 
 
-@pytest.mark.parametrize("text", [None, "", "x", "[]", "{}", '{"place": 1}', '{"claim": {}}', "1", '{"claim": 5}'])
+SOUND = {"images": 1, "total": 12, "classes": {"7": [12, 1, 10**9, 12]}}
+
+
+ODD: dict[str, list[object]] = {
+    "products": [
+        *({"../../x.png": 1}, {"/etc/x": 1}, {"color/a": -1}, ["a"], "a", {"color/../x.png": 1}),
+        *({"masks/b.png": 1}, {"color/\0.png": 1}, {"color//a.png": 1}),
+    ],
+    "height": ["3", -1, 1e308, None, [1], 1 << 70],
+    "width": ["3", -1],
+    "orientation": [0, 9, "1", []],
+    "options": [[1], {"color": 1}, None],
+    "drawn": [[1], {"color": 1}],
+    "claim": [{**vars(MINE), "place": value} for value in (None, 1, [1])],
+    "statistics": [
+        *({**SOUND, "total": -1}, {**SOUND, "total": 10**40}, {**SOUND, "confidence_sum": float("inf")}),
+        *({**SOUND, "classes": {"7": [-1]}}, {**SOUND, "classes": {"-7": [1]}}, {**SOUND, "classes": [1]}),
+    ],
+    "evil": [1],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in ODD for value in ODD[name]])
+def test_a_record_that_nobody_of_ours_wrote_is_none(name: str, value: object) -> None:
+    text = json.loads(record_text(Record(MINE, 3, 4, SOUND, {"color/{}.png": 120}))["maskbeam"])
+    assert parse_record(json.dumps(text)) is not None
+    assert parse_record(json.dumps({**text, name: value})) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        100_000 * "[",
+        100_000 * '{"a":',
+        None,
+        "",
+        "x",
+        "[]",
+        "{}",
+        '{"place": 1}',
+        '{"claim": {}}',
+        "1",
+        '{"claim": 5}',
+    ],
+)
 def test_what_cannot_be_understood_is_no_claim(text: str | None) -> None:
     assert parse_claim(text) is None
     assert parse_record(text) is None

@@ -149,14 +149,33 @@ def test_renewing_extends_it_and_notices_a_take_over() -> None:
         lease.renew()
         assert json.loads(storage.read(URI))["expires"] == 30 + LEASE_SECONDS
         time_left(storage, URI, "mine", working=False, clock=lambda: 0.0)
-        storage.write(URI, b'{"run": "thief"}', expected=storage.read_versioned(URI)[1])
+        storage.write(URI, b'{"run": "thief", "expires": 0}', expected=storage.read_versioned(URI)[1])
         with pytest.raises(RunError, match="taken"):
             lease.renew()
         with pytest.raises(TakenOverError, match="run thief"):
             time_left(storage, URI, "mine", working=False, clock=lambda: 0.0)
         with pytest.raises(TakenOverError):
             lease.check()
-    assert json.loads(storage.read(URI)) == {"run": "thief"}
+    assert json.loads(storage.read(URI)) == {"run": "thief", "expires": 0}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"run": "my training"}',
+        b'[["run", "x"]]',
+        b'{"run": "x", "expires": NaN}',
+        b'{"run": "x", "expires": "soon"}',
+        b'{"run": "x", "expires": 1' + 400 * b"0" + b"}",
+        b"[" * 100_000,
+    ],
+)
+def test_a_file_of_others_in_place_of_a_lease_stays(data: bytes) -> None:
+    storage = MemoryStorage()
+    storage.write(URI, data, expected=None)
+    with pytest.raises(RunError, match="is no lease of maskbeam's; move it away"), Lease(storage, URI, "mine"):
+        pass
+    assert storage.read(URI) == data
 
 
 def test_a_lease_whose_writer_died_before_its_content_is_taken() -> None:
@@ -359,7 +378,7 @@ def test_renewals_end_when_another_run_has_the_lease(monkeypatch: pytest.MonkeyP
     with Lease(storage, URI, "mine"):
         [renewer] = [thread for thread in threading.enumerate() if thread.name == "lease"]
         # In one step, as no storage offers it: the renewals are too quick here to be overtaken.
-        storage.files[URI] = (b'{"run": "thief"}', -1)
+        storage.files[URI] = (b'{"run": "thief", "expires": 0}', -1)
         renewer.join(60)
         assert not renewer.is_alive()
-    assert json.loads(storage.read(URI)) == {"run": "thief"}
+    assert json.loads(storage.read(URI)) == {"run": "thief", "expires": 0}

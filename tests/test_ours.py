@@ -19,7 +19,12 @@ from transforms.errors import RunError
 RUN, OLD = "20260101-000000-abcdef", "20250101-000000-123456"
 
 OWN = {
-    ".tmp": [f"{RUN}/0123456789ab", f"{RUN}/progress/host-1-ab.json"],
+    ".tmp": [
+        f"{RUN}/0123456789ab",
+        f"{RUN}/0123456789abcdef01234567",
+        f"{RUN}/progress/host-1-ab.json",
+        f"{RUN}/probe.json",
+    ],
     "parts": ["1-of-4.json", "12-of-400.lock.json"],
     "failed": ["0123456789abcdef0123456789abcdef.json"],
     "runs": [f"{RUN}.json"],
@@ -30,7 +35,10 @@ OWN = {
     ],
 }
 OTHERS = {
-    ".tmp": ["notes.txt", "20260101/x", f"x{RUN}/y", "cache/20260101-000000-abcdef/y"],
+    ".tmp": [
+        *("notes.txt", "20260101/x", f"x{RUN}/y", "cache/20260101-000000-abcdef/y"),
+        *(f"{RUN}/thesis.doc", f"{RUN}/deep/0123456789ab", f"{RUN}/progress/notes.txt"),
+    ],
     "parts": ["bracket.step", "1-of-4.json.bak", "sub/1-of-4.json", "1-of-4.step", "plan.json"],
     "failed": ["why.json", "0123456789abcdef.txt", "deep/0123456789abcdef0123456789abcdef.json"],
     "runs": ["marathon.csv", f"{RUN}.txt", f"deep/{RUN}.json"],
@@ -42,6 +50,13 @@ OTHERS = {
 def test_names_tell_what_is_ours(folder: str) -> None:
     assert [name for name in OWN[folder] if not is_own(folder, name)] == []
     assert [name for name in OTHERS[folder] if is_own(folder, name)] == []
+
+
+def content(folder: str, name: str) -> str:
+    """What a file of ours begins with, where its name alone tells too little."""
+    if folder != "parts":
+        return "mine"
+    return '{"run": "' if "lock" in name else f'{{\n "part": "{name.split(".")[0].replace("-of-", "/")}",'
 
 
 def put(path: Path, text: str = "mine") -> Path:
@@ -61,7 +76,7 @@ def left_in(root: Path) -> set[str]:
 @pytest.mark.parametrize("folder", ["parts", "reports"])
 def test_only_ours_is_deleted_in_a_folder(folder: str, tmp_path: Path) -> None:
     for name in OWN[folder] + OTHERS[folder]:
-        put(tmp_path / folder / name)
+        put(tmp_path / folder / name, content(folder, name))
     delete_own(tree_at(tmp_path), folder)
     samples = {f"reports/{name}" for name in OWN["reports"] if "samples" in name}
     assert left_in(tmp_path) == {f"{folder}/{name}" for name in OTHERS[folder]} | (
@@ -75,6 +90,25 @@ def test_only_folders_of_runs_are_deleted_among_staged_ones(tmp_path: Path) -> N
     assert runs_staged(tree_at(tmp_path)) == {RUN}
     delete_staged(tree_at(tmp_path), RUN)
     assert left_in(tmp_path) == {f".tmp/{name}" for name in OTHERS[".tmp"]}
+
+
+@pytest.mark.parametrize("name", ["1-of-4.json", "1-of-4.lock.json"])
+@pytest.mark.parametrize("text", ["mine", '{"part": "2/4"}', '{"mine": "1/4"}', "[]"])
+def test_a_part_of_others_stays_whatever_its_name(name: str, text: str, tmp_path: Path) -> None:
+    put(tmp_path / "parts" / name, text)
+    delete_own(tree_at(tmp_path), "parts")
+    assert left_in(tmp_path) == {f"parts/{name}"}
+    with pytest.raises(RunError, match="/parts holds files that maskbeam did not make"):
+        check_new(str(tmp_path), open_storage(str(tmp_path)))
+
+
+def test_links_called_as_ours_stay_where_content_tells(tmp_path: Path) -> None:
+    target = put(tmp_path / "theirs.json", content("parts", "1-of-4.json"))
+    for name in ("1-of-4.json", "2-of-4.lock.json"):
+        put(tmp_path / "parts" / name).unlink()
+        (tmp_path / "parts" / name).symlink_to(target)
+    delete_own(tree_at(tmp_path), "parts")
+    assert left_in(tmp_path) == {"theirs.json", "parts/1-of-4.json", "parts/2-of-4.lock.json"}
 
 
 def test_nothing_is_deleted_through_a_link(tmp_path: Path) -> None:
@@ -126,7 +160,7 @@ def test_a_folder_where_a_file_belongs_is_refused(name: str, tmp_path: Path) -> 
 def test_a_new_output_holds_no_folder_of_others(folder: str, tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     for name in OWN[folder]:
-        put(tmp_path / folder / name)
+        put(tmp_path / folder / name, content(folder, name))
     check_new(str(tmp_path), storage)
     put(tmp_path / folder / OTHERS[folder][0])
     with pytest.raises(RunError, match=f"/{folder} holds files that maskbeam did not make"):
@@ -151,7 +185,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
 def test_objects_of_others_stay_too(bucket: FakeGcs) -> None:
     for folder in ("parts", "reports", ".tmp"):
         for name in OWN[folder] + OTHERS[folder]:
-            bucket.service.store("b", f"out/{folder}/{name}", b"mine")
+            bucket.service.store("b", f"out/{folder}/{name}", content(folder, name).encode())
     tree = tree_at("gs://b/out")
     for folder in ("parts", "reports"):
         delete_own(tree, folder)
@@ -165,7 +199,7 @@ def test_objects_of_others_stay_too(bucket: FakeGcs) -> None:
 @pytest.mark.parametrize("folder", [".tmp", "parts"])
 def test_a_new_output_in_a_bucket_holds_no_folder_of_others(folder: str, bucket: FakeGcs) -> None:
     for name in OWN[folder]:
-        bucket.service.store("b", f"out/{folder}/{name}", b"mine")
+        bucket.service.store("b", f"out/{folder}/{name}", content(folder, name).encode())
     check_new("gs://b/out", open_storage("gs://b/out"))
     bucket.service.store("b", f"out/{folder}/{OTHERS[folder][0]}", b"mine")
     with pytest.raises(RunError, match=f"/{folder} holds files that maskbeam did not make"):
@@ -176,10 +210,11 @@ def test_a_rerun_keeps_what_others_put_into_the_output(tmp_path: Path) -> None:
     inputs, out = draw(tmp_path / "in/a.png", 1).parent, tmp_path / "out"
     assert run_numpy(command(str(inputs), str(out))) == 0
     others = [f"{folder}/{name}" for folder in OTHERS for name in OTHERS[folder]] + ["reports/samples/mine.jpg"]
+    others += ["parts/1-of-4.json"]
     for name in others:
         put(out / name)
     put(out / "reports/images-00001-of-00003.csv")
-    put(out / f".tmp/{OLD}/0123")
+    put(out / f".tmp/{OLD}/0123456789ab")
     (inputs / "a.png").rename(inputs / "b.png")
     assert run_numpy(command(str(inputs), str(out))) == 0
     assert {name for name in others if not (out / name).is_file()} == set()

@@ -44,7 +44,7 @@ class Counted(NamedTuple):
             pixels = {int(name): int(row[0]) for name, row in values["classes"].items()}
             numbers = {name: int(values.get(name, 0)) for name in cls._fields[1:-1]}
             return cls(pixels, **numbers, independent=bool(values.get("independent")))
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError("these are no pixel statistics") from error
 
 
@@ -168,7 +168,7 @@ class PixelStatistics:
             for name, row in values["classes"].items():
                 for column, value in zip(columns, row, strict=True):
                     column[int(name)] = int(value)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError("these are no pixel statistics") from error
         return cls._of(columns, numbers)
 

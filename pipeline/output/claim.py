@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from pipeline.options import PRODUCTS
+from pipeline.output.stored_json import parse_stored
 from transforms.statistics import Counted
 
 # The name of the PNG text chunk. Its value is one JSON object.
 TEXT_KEY = "maskbeam"
+# More than any image has pixels, files have bytes, or confidences sum up to.
+_ENDLESS = 1 << 62
 # Google Cloud Storage takes 8 KiB of metadata for an object, names and all; what others add must fit, too.
 METADATA_BYTES = 6 << 10
 
@@ -134,8 +138,8 @@ def record_metadata(text: Mapping[str, str]) -> dict[str, str] | None:
 def parse_claim(text: str | None) -> Claim | None:
     """The claim in a product's or a mask's text, or None when there is none that can be understood."""
     try:
-        values = json.loads(text or "")
-        return Claim(**values.get("claim", values))
+        values = parse_stored(text or "")
+        return _claim(values.get("claim", values))
     except (ValueError, TypeError, AttributeError):
         return None
 
@@ -143,11 +147,38 @@ def parse_claim(text: str | None) -> Claim | None:
 def parse_record(text: str | None) -> Record | None:
     """The record in a mask's text, or None when there is none that can be understood."""
     try:
-        values = json.loads(text or "")
-        Counted.from_json(values["statistics"])
-        return Record(**{**values, "claim": Claim(**values["claim"])})
-    except (ValueError, TypeError, KeyError):
+        values = parse_stored(text or "")
+        record = Record(**{**values, "claim": _claim(values["claim"])})
+        return record if _is_sound(record) else None
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _claim(values: Mapping[str, Any]) -> Claim:
+    if not all(isinstance(value, str) for value in values.values()):
+        raise ValueError("a claim is made of digests")
+    return Claim(**values)
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether maskbeam can have written a record: it may be data of others, and is used before it is verified."""
+    counted = Counted.from_json(record.statistics)
+    numbers = (record.height, record.width, *record.products.values())
+    texts = (*record.options.values(), *record.drawn.values())
+    return (
+        record.orientation in range(1, 9)
+        and all(map(_is_number, (*numbers, *counted.pixels, *counted.pixels.values(), *counted[1:-1])))
+        and all(isinstance(text, str) for text in texts)
+        and all(map(_stays_within, record.products))
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _ENDLESS
+
+
+def _stays_within(path: str) -> bool:
+    return path.partition("/")[0] in PRODUCTS and "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
 
 
 def digest(text: str) -> str:

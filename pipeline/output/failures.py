@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.output.claim import Claim
+from pipeline.output.stored_json import parse_stored
 from pipeline.output.tree import Tree
 from pipeline.storage import LOST, Conflict
 from transforms.elements import EncodedImage, Failure, Source
@@ -123,7 +124,7 @@ def remembered(tree: Tree) -> Mapping[str, Note]:
     notes = {}
     for listed in tree.storage.list(tree.uri(FOLDER) + "/"):
         try:
-            note = json.loads(tree.storage.read(listed.uri))
+            note = parse_stored(tree.storage.read(listed.uri))
             claim = Claim(**note["claim"])
             # Older notes know no options: what an option could mend is tried once more.
             notes[claim.place] = Note(claim, note["code"], note["reason"], note.get("options", {}))

@@ -1,12 +1,14 @@
 """The file that a lease is: who holds an output, from where, and until when."""
 
 import json
+import math
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from pipeline.output.stored_json import parse_stored
 from pipeline.storage import Conflict, NotFound, SourceChanged, Storage, Unavailable, folder_of
 from transforms.errors import RunError
 
@@ -120,17 +122,16 @@ def read_lease(storage: Storage, uri: str) -> tuple[dict[str, Any] | None, str |
     if not data:
         # Where there are no hard links a file appears before its content: its writer died in between.
         return None, version
-    with suppress(ValueError, TypeError):
-        held = dict(json.loads(data))
-        if isinstance(held.get("run"), str):
+    with suppress(ValueError, TypeError, KeyError, OverflowError):
+        held = parse_stored(data)
+        if isinstance(held["run"], str) and not math.isnan(held["expires"]):
             return held, version
     raise RunError(f"{uri} is no lease of maskbeam's; move it away, or choose another --output")
 
 
 def expires_of(held: dict[str, Any]) -> float:
     """When a lease ends, in seconds since the epoch."""
-    expires = held.get("expires")
-    return expires if isinstance(expires, int | float) else 0.0
+    return float(held["expires"])
 
 
 def named(held: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ are removed within an open folder, so that one that is exchanged for a link mean
 
 import os
 import re
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,13 +23,14 @@ from transforms.errors import RunError
 _RUN = r"\d{8}-\d{6}-[0-9a-f]{6}"
 #: What the names of files look like, below each folder that belongs to the run as a whole.
 NAMES = {
-    ".tmp": rf"{_RUN}/.+",
+    ".tmp": rf"{_RUN}/([0-9a-f]{{12,64}}|probe\.json|progress/[^/]+\.json)",
     "parts": r"\d+-of-\d+(\.lock)?\.json",
     "failed": r"[0-9a-f]{16,64}\.json",
     "runs": rf"{_RUN}\.json",
     "reports": r"summary\.json|classes\.csv|(images\.(csv|parquet)|failures\.jsonl)|samples/.+\.jpg"
     r"|images-\d{5}-of-\d{5}\.(csv|parquet)|failures-\d{5}-of-\d{5}\.jsonl",
 }
+_PART = re.compile(r"(\d+)-of-(\d+)(\.lock)?\.json")
 # More than stands before the pixels of a JPEG that we wrote.
 _HEAD_BYTES = 64 << 10
 #: Carried by each file below `reports/samples`, whose name is an image's and tells nothing.
@@ -91,7 +91,7 @@ def check_new(output: str, storage: Storage) -> None:
             )
     for folder in (".tmp", "parts", "failed", "runs"):
         start = len(f"{output}/{folder}/")
-        if any(not is_own(folder, listed.uri[start:]) for listed in storage.list(f"{output}/{folder}/")):
+        if any(not _is_ours(storage, folder, listed.uri, start) for listed in storage.list(f"{output}/{folder}/")):
             raise RunError(
                 f"{output}/{folder} holds files that maskbeam did not make, and it needs that folder for its own: "
                 "choose another --output, or move them away"
@@ -121,8 +121,7 @@ def delete_own(tree: Tree, folder: str) -> None:
             insist(lambda: _delete_below(top, folder))
         return
     for listed in list(tree.storage.list(f"{top}/")):
-        below = listed.uri[len(top) + 1 :]
-        if is_own(folder, below) and (not _needs_mark(below) or _is_marked(tree.storage.read(listed.uri))):
+        if _is_ours(tree.storage, folder, listed.uri, len(top) + 1):
             tree.storage.delete(listed.uri)
 
 
@@ -141,16 +140,29 @@ def runs_staged(tree: Tree) -> set[str]:
 def delete_staged(tree: Tree, run: str) -> None:
     """Removes what a run left in `.tmp`: files that are not complete, and how far its workers were."""
     if is_gcs(tree.root):
+        start = len(tree.uri(".tmp")) + 1
         for listed in list(tree.storage.list(tree.uri(f".tmp/{run}") + "/")):
-            tree.storage.delete(listed.uri)
+            if is_own(".tmp", listed.uri[start:]):
+                tree.storage.delete(listed.uri)
         return
     with suppress(OSError):
         descriptor = os.open(tree.uri(".tmp"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            # A link in its place stays, and links in it are removed as what they are.
-            shutil.rmtree(run, ignore_errors=True, dir_fd=descriptor)
+            # A link in its place stays.
+            for at, _, names, inner in os.fwalk(run, topdown=False, dir_fd=descriptor):
+                _delete_own_in(inner, at, names)
+                with suppress(OSError):
+                    # One that holds files of others stays.
+                    os.rmdir(at, dir_fd=descriptor)
         finally:
             os.close(descriptor)
+
+
+def _delete_own_in(folder: int, at: str, names: list[str]) -> None:
+    for name in names:
+        if is_own(".tmp", f"{at}/{name}"):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=folder)
 
 
 def remove_empty(output: str, folder: str) -> None:
@@ -160,12 +172,21 @@ def remove_empty(output: str, folder: str) -> None:
             Path(output, folder).rmdir()
 
 
+def _is_ours(storage: Storage, folder: str, uri: str, start: int) -> bool:
+    below = uri[start:]
+    if not is_own(folder, below):
+        return False
+    with suppress(NotFound):
+        return not _needs_mark(below) or _is_marked(below, storage.read(uri, limit=_HEAD_BYTES))
+    return True  # gone meanwhile
+
+
 def _delete_below(top: str, folder: str) -> None:
     for at, _, names, descriptor in os.fwalk(top, topdown=False, onerror=_raise):
         inner = at[len(top) + 1 :]
         for name in names:
             below = f"{inner}/{name}" if inner else name
-            if is_own(folder, below) and (not _needs_mark(below) or _is_marked(_read_plain(name, descriptor))):
+            if is_own(folder, below) and (not _needs_mark(below) or _is_marked(below, _read_plain(name, descriptor))):
                 os.unlink(name, dir_fd=descriptor)
 
 
@@ -174,18 +195,25 @@ def _raise(error: OSError) -> None:
 
 
 def _needs_mark(below: str) -> bool:
-    return below.startswith("samples/")
+    """Whether others may well call a file so: what it holds must tell that it is ours."""
+    return below.startswith("samples/") or _PART.match(below) is not None
 
 
-def _is_marked(data: bytes) -> bool:
-    return read_text(data).items() >= SAMPLE_TEXT.items()
+def _is_marked(below: str, data: bytes) -> bool:
+    part = _PART.match(below)
+    if part is None:
+        return read_text(data).items() >= SAMPLE_TEXT.items()
+    if part[3]:
+        # An empty one is what a death between its two steps leaves.
+        return not data or re.match(rb'\{"run": "', data) is not None
+    return re.match(rb'\{\s*"part": "%b/%b"' % (part[1].encode(), part[2].encode()), data) is not None
 
 
 def _read_plain(name: str, folder: int) -> bytes:
-    """A file's first bytes, none of a link or a pipe."""
+    """A file's first bytes; of a link or a pipe some that mark nothing."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
-        return b""
+        return b"?"
     with open(descriptor, "rb") as file:
         return file.read(_HEAD_BYTES)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.inputs.part import Part
+from pipeline.output.stored_json import parse_stored
 from pipeline.output.tree import LOCK, Tree, overwrite
 from pipeline.storage import NotFound, Storage
 from transforms.errors import RunError
@@ -69,7 +70,7 @@ def _different(options: list[dict[str, Any]]) -> str:
 
 def _read_ended(storage: Storage, uri: str) -> tuple[int, int, dict[str, Any]]:
     try:
-        held = json.loads(storage.read(uri))
+        held = parse_stored(storage.read(uri))
         if "command" in held:
             raise RunError(
                 f"{uri} was left by an older maskbeam, as a command that nobody should run from a file; run that "

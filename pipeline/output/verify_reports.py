@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pipeline.output.ours import report_files
+from pipeline.output.stored_json import parse_stored
 from pipeline.output.verify_image import Checked, Made
 from pipeline.reports.csv_text import csv_line, unguard
 from pipeline.reports.report_files import ImageRow, classes_csv, image_values
@@ -46,7 +46,7 @@ def read_json(storage: Storage, root: str, path: str) -> dict[str, Any]:
         RunError: It is missing or damaged.
     """
     try:
-        content = json.loads(storage.read(join(root, path)))
+        content = parse_stored(storage.read(join(root, path)))
     except NotFound:
         raise RunError(f"{root} holds no {path}: no run has finished there; run the same command again") from None
     except ValueError:
@@ -98,7 +98,7 @@ def failures(storage: Storage, root: str) -> Iterator[Failed]:
     for uri in report_files(storage, root, "failures.jsonl"):
         with storage.open(uri) as lines:
             try:
-                for values in map(json.loads, lines):
+                for values in map(parse_stored, lines):
                     yield Failed(values["code"], _place(values["where"]))
             except (ValueError, TypeError, KeyError):
                 raise _damaged(uri) from None

@@ -1,7 +1,6 @@
 """Writes the reports into the output: of single images shard by shard, of the run as a whole, `_SUCCESS` last."""
 
 import io
-import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pipeline.output.end import check_output
 from pipeline.output.free import free_ids
 from pipeline.output.leftovers import remove_leftovers
 from pipeline.output.parts import write_ended
+from pipeline.output.stored_json import parse_stored
 from pipeline.output.tree import SUCCESS, overwrite
 from pipeline.reports.input_warnings import input_warnings, left_out_warnings
 from pipeline.reports.json_text import json_text
@@ -186,7 +186,7 @@ def shard_name(name: str, shard: int, shards: int) -> str:
 def read_run(job: Job) -> dict[str, Any] | None:
     """What a finished run says of itself; None when it did not come to its end."""
     try:
-        return dict(json.loads(job.tree.storage.read(job.tree.uri(f"runs/{job.run}.json"))))
+        return dict(parse_stored(job.tree.storage.read(job.tree.uri(f"runs/{job.run}.json"))))
     except NotFound:
         return None
 
