@@ -69,6 +69,10 @@ class Board:
         _HEAD.pack_into(self._memory, place, busy.deadline, len(busy.what), busy.thread)
         return place
 
+    def put_off(self, place: int, deadline: float) -> None:
+        """Shows that the call at a place may take longer."""
+        _CLOCK.pack_into(self._memory, place, deadline)
+
     def clear(self, place: int) -> None:
         """Shows that the call at a place has ended."""
         _HEAD.pack_into(self._memory, place, 0, 0, 0)

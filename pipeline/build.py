@@ -10,6 +10,7 @@ from pipeline.heartbeat import Heartbeat
 from pipeline.inputs.read import List, Read
 from pipeline.job import Job
 from pipeline.memory import WithinMemory
+from pipeline.model_guard import ModelGuard
 from pipeline.output.failures import RememberFailure
 from pipeline.output.look_up import LookUp
 from pipeline.output.outcome import Outcome
@@ -19,7 +20,6 @@ from pipeline.reports.progress_counting import count_failure, count_outcome
 from pipeline.reports.report import Report
 from pipeline.reports.report_writer import ReportWriter
 from pipeline.safe_decoder import safe_decoder
-from pipeline.watchdog import ModelGuard
 from transforms.argmax import label_map
 from transforms.elements import EncodedImage, ModelInput
 from transforms.lookahead import LookAhead

@@ -18,7 +18,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
-from pipeline.watchdog import DECODE_SECONDS, TICK_SECONDS
+from pipeline.patience import DECODE_SECONDS, Patience, of_process
+from pipeline.watchdog import TICK_SECONDS
 from transforms.budget import admit, asking
 from transforms.elements import EncodedImage, Image
 from transforms.errors import ImageError, RunError
@@ -100,8 +101,11 @@ class _Child:
         return answer  # type: ignore[no-any-return]
 
     def _answer(self) -> Any:
-        if not answers(self._pipe.poll, DECODE_SECONDS):
-            raise ImageError("HANG", f"the decoder did not come to an end within {DECODE_SECONDS:.0f} s")
+        patience, seconds = Patience(DECODE_SECONDS, of_process(self._process.pid or 0)), DECODE_SECONDS
+        while not answers(self._pipe.poll, seconds):
+            if patience.is_over():
+                raise ImageError("HANG", f"the decoder did not come to an end within {DECODE_SECONDS:.0f} s")
+            seconds = patience.again
         return self._pipe.recv()
 
     def close(self) -> None:

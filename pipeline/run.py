@@ -79,10 +79,11 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         rivals = rivals_of(storage, output, part)
         outlives, lock = not is_local(options.beam), f"{output}/{lock_of(part)}"
         lease = Lease(storage, lock, name, rivals=rivals, outlives=outlives)
-        stack.enter_context(lease)
         clean_up = (lambda: None) if outlives else lease.release
         rest = _JOB_GOES_ON if may_go_on_alone(options.beam) else _GOES_ON
+        # Before the lease is taken: a signal between the two would leave it there.
         stack.enter_context(stopping_on_signals(clean_up, rest=rest))
+        stack.enter_context(lease)
         find_probe = find_probe or _find_probe(command, lock, f"{staging}/probe.json")
         plan = make_plan(command, name, find_probe=find_probe)
         say(plan.describe())

@@ -13,31 +13,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from math import prod
-from typing import Protocol
 
 from pipeline.board import Board, Busy, make_file
 from pipeline.ending import end_early
 from pipeline.memory import ask_for
-from pipeline.output.failures import SUSPECT, is_suspect, leave_note
+from pipeline.output.failures import is_suspect
 from pipeline.output.tree import Tree
 from pipeline.own_end import notice_first, witnesses
-from pipeline.reports.wording import duration
-from pipeline.sentinel import HANG, NEXT_TIME, NOTES_SECONDS, Fault, start_sentinel, within
+from pipeline.patience import DECODE_SECONDS, Patience, of_this_thread
+from pipeline.sentinel import NOTES_SECONDS, start_sentinel, within
+from pipeline.watched_call import FIRST_CALL_SECONDS, Step, Watched, call_on
 from transforms.budget import asking
-from transforms.elements import EncodedImage, Failure, Image, ModelInput, Source
+from transforms.elements import EncodedImage, Image
 
-# The largest image that is let in decodes in some ten seconds, and in a few times that where cores are shared.
-DECODE_SECONDS = 120.0
-# A first call may compile the model for its shape; so long may each step take, too, before there are images.
-FIRST_CALL_SECONDS = 900.0
-# Later calls get many times what the slowest one took, and never less than this.
-CALL_SECONDS = 120.0
-CALL_FACTOR = 20
 TICK_SECONDS = 1.0
 # Whoever waits for a step is told so often that it is still going on.
 REMIND_SECONDS = 60.0
@@ -45,85 +37,13 @@ REMIND_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
-class Watched(Protocol):
-    """A call that is watched; it can be pickled."""
-
-    @property
-    def what(self) -> str:
-        """`decoder` or `model`."""
-
-    def note(self, fault: Fault = HANG) -> str:
-        """Notes that the call does not come back, and says it in words."""
-
-    def suspect(self) -> int:
-        """Notes each image as a suspect; their number."""
-
-    def remind(self, seconds: float) -> str:
-        """What a person is told who waits for it since so many seconds; empty for nothing."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call on images.
-
-    Attributes:
-        tree: Where to note that it does not come back.
-        what: `decoder` or `model`.
-        sources: The images, by id.
-    """
-
-    tree: Tree
-    what: str
-    sources: tuple[tuple[str, Source], ...]
-
-    def note(self, fault: Fault = HANG) -> str:
-        doing = f"the {self.what} {fault.verb} on"
-        if len(self.sources) > 1:
-            return f"{doing} {self.suspect()} images; {NEXT_TIME}"
-        self._leave(fault.code, fault)
-        noted = f"noted as failed/{self.sources[0][1].place}.json"
-        return f"{doing} an image, {noted}. The same command goes on without it."
-
-    def suspect(self) -> int:
-        self._leave(SUSPECT)
-        return len(self.sources)
-
-    def remind(self, seconds: float) -> str:
-        return ""
-
-    def _leave(self, code: str, fault: Fault = HANG) -> None:
-        for image_id, source in self.sources:
-            leave_note(self.tree, Failure(image_id, source, code, fault.reason.format(self.what)))
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is done with the model before there are images.
-
-    Attributes:
-        doing: Such as `loaded`.
-    """
-
-    doing: str
-    what: str = "model"
-
-    def note(self, fault: Fault = HANG) -> str:
-        limit = f" for over {duration(FIRST_CALL_SECONDS)}" if fault is HANG else ""
-        return f"the model {fault.verb}{limit} while it is {self.doing}, so no image was done; look at the model"
-
-    def suspect(self) -> int:
-        return 0
-
-    def remind(self, seconds: float) -> str:
-        limit = duration(FIRST_CALL_SECONDS)
-        return f"the model is still being {self.doing}, for {duration(seconds)}; after {limit} it is given up"
-
-
 @dataclass(eq=False)
 class _Task:
     since: float
     deadline: float
     call: Watched
+    patience: Patience | None
+    place: int | None = None
 
 
 @dataclass(eq=False)
@@ -146,29 +66,29 @@ class Watchdog:
     _sentinel: "subprocess.Popen[bytes] | None" = None
 
     @contextmanager
-    def watching(self, seconds: float, call: Watched) -> Iterator[None]:
-        """Within this context, which holds a call, the process ends after `seconds`."""
-        task = _Task(self.now, self.now + seconds, call)
+    def watching(self, seconds: float, call: Watched, patience: Patience | None = None) -> Iterator[None]:
+        """Within this context, which holds a call, the process ends after `seconds`, and once `patience` does."""
+        task = _Task(self.now, self.now + seconds, call, patience)
         with self._lock:
             self._tasks.add(task)
             if not self._started:
                 self._start()
-        board = self._board
-        place = board.put(Busy(task.deadline, pickle.dumps(call), threading.get_ident())) if board else None
+        if self._board:
+            task.place = self._board.put(Busy(task.deadline, pickle.dumps(call), threading.get_ident()))
         try:
             yield
         finally:
-            if board and place is not None:
-                board.clear(place)
             with self._lock:
                 self._tasks.discard(task)
+            if self._board and task.place is not None:
+                self._board.clear(task.place)
 
     def advance(self, seconds: float) -> None:
         """Moves the clock, and ends the process if something has taken too long."""
         before, self.now = self.now, self.now + min(seconds, 2 * TICK_SECONDS)
         with self._lock:
             tasks = list(self._tasks)
-        late = [task for task in tasks if task.deadline < self.now]
+            late = [task for task in tasks if task.deadline < self.now and self._hangs(task)]
         if late:
             if self._sentinel and self._sentinel.stdin:
                 # Notes may take longer than it waits.
@@ -184,6 +104,14 @@ class Watchdog:
                 text := task.call.remind(self.now - task.since)
             ):
                 _log.warning("%s", text)
+
+    def _hangs(self, task: _Task) -> bool:
+        if task.patience is None or task.patience.is_over():
+            return True
+        task.deadline = self.now + task.patience.again
+        if self._board and task.place is not None:
+            self._board.put_off(task.place, task.deadline)
+        return False
 
     def _start(self) -> None:
         if sys.platform == "linux":
@@ -245,96 +173,20 @@ class WatchedDecoder:
     def __call__(self, encoded: EncodedImage) -> Image:
         if is_suspect(self.tree, encoded.source):
             return self.apart(encoded)
-        call = _call(self.tree, "decoder", [encoded])
+        call = call_on(self.tree, "decoder", [encoded])
         with ExitStack() as watched:
-            watched.enter_context(watchdog().watching(DECODE_SECONDS, call))
+            watched.enter_context(_watching_decoder(call))
 
             def ask(count: int) -> None:
                 # Waiting for memory is no hang.
                 if not ask_for(count, wait=False):
                     watched.close()
                     ask_for(count)
-                    watched.enter_context(watchdog().watching(DECODE_SECONDS, call))
+                    watched.enter_context(_watching_decoder(call))
 
             with asking(ask):
                 return self.decode(encoded)
 
 
-@dataclass(frozen=True)
-class ModelGuard:
-    """Looks after calls of the model; see `transforms.predict.Guard`."""
-
-    tree: Tree
-
-    def alone(self, image: ModelInput) -> bool:
-        return is_suspect(self.tree, image.source)
-
-    @contextmanager
-    def calling(self, images: Sequence[ModelInput]) -> Iterator[None]:
-        shape = images[0].plane.shape
-        with _turns.taken(alone=len(images) == 1 and self.alone(images[0])):
-            start = time.monotonic()
-            with watchdog().watching(_pace.limit(shape), _call(self.tree, "model", images)):
-                yield
-            _pace.took(shape, time.monotonic() - start)
-
-
-class _Turns:
-    """Calls of the model side by side; a suspect has it to itself, so that it is known who makes it crash."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._going = 0
-        self._alone = False
-
-    @contextmanager
-    def taken(self, *, alone: bool) -> Iterator[None]:
-        """A context for a call; waits until it may begin."""
-        with self._changed:
-            self._changed.wait_for(lambda: not (self._going if alone else self._alone))
-            self._going += 1
-            self._alone = alone
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._going -= 1
-                self._alone = False
-                self._changed.notify_all()
-
-
-_turns = _Turns()
-
-
-class _Pace:
-    """How long calls of the model take in this process, by the shape `(h, w, C)` of their planes."""
-
-    def __init__(self) -> None:
-        self._slowest: dict[tuple[int, ...], float] = {}
-        self._slowest_first: tuple[float, int] | None = None
-
-    def limit(self, shape: tuple[int, ...]) -> float:
-        # What the first call took has compiled the model in it and says nothing of the others.
-        slowest = self._slowest.get(shape)
-        if slowest is not None:
-            return max(CALL_SECONDS, CALL_FACTOR * slowest)
-        if self._slowest_first is None:
-            return FIRST_CALL_SECONDS
-        # Attention takes the square of its pixels.
-        seconds, pixels = self._slowest_first
-        return max(CALL_SECONDS, CALL_FACTOR * seconds * max(1.0, prod(shape) / pixels) ** 2)
-
-    def took(self, shape: tuple[int, ...], seconds: float) -> None:
-        if shape in self._slowest:
-            self._slowest[shape] = max(self._slowest[shape], seconds)
-            return
-        self._slowest[shape] = 0.0
-        if self._slowest_first is None or seconds > self._slowest_first[0]:
-            self._slowest_first = (seconds, prod(shape))
-
-
-_pace = _Pace()
-
-
-def _call(tree: Tree, what: str, images: Sequence[EncodedImage | ModelInput]) -> Call:
-    return Call(tree, what, tuple((image.image_id, image.source) for image in images))
+def _watching_decoder(call: Watched) -> AbstractContextManager[None]:
+    return watchdog().watching(DECODE_SECONDS, call, Patience(DECODE_SECONDS, of_this_thread()))

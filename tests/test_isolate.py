@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import isolate
 from pipeline.isolate import IsolatedDecoder
-from pipeline.watchdog import DECODE_SECONDS
+from pipeline.patience import DECODE_SECONDS
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw_folder, pixels, tree_of
 from transforms.budget import admit, asking

@@ -178,6 +178,37 @@ def test_a_file_of_others_in_place_of_a_lease_stays(data: bytes) -> None:
     assert storage.read(URI) == data
 
 
+def test_one_that_a_signal_gave_back_before_it_was_taken_is_not_taken() -> None:
+    storage = MemoryStorage()
+    lease = Lease(storage, URI, "mine")
+    lease.release()
+    with pytest.raises(RunError, match="stopped before it began"), lease:
+        pass
+    assert storage.stat(URI) is None
+
+
+def test_one_that_a_signal_gives_back_while_it_is_being_taken_is_gone() -> None:
+    class Slow(MemoryStorage):
+        def write(self, *args: Any, **kwargs: Any) -> str:
+            signal.start()
+            signal.join(0.05)  # it waits for this write
+            return super().write(*args, **kwargs)
+
+    storage = Slow()
+    lease = Lease(storage, URI, "mine")
+    signal = threading.Thread(target=lease.release)
+    with lease:
+        signal.join()
+        assert storage.stat(URI) is None
+
+
+def test_giving_it_back_leaves_a_file_of_others() -> None:
+    storage = MemoryStorage()
+    with Lease(storage, URI, "mine"):
+        storage.write(URI, b"notes", expected=storage.read_versioned(URI)[1])
+    assert storage.read(URI) == b"notes"
+
+
 def test_a_lease_whose_writer_died_before_its_content_is_taken() -> None:
     storage = MemoryStorage()
     storage.write(URI, b"", expected=None)

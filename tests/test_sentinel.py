@@ -14,7 +14,7 @@ from pipeline.board import SLOT_BYTES, SLOTS, Board, Busy, make_file
 from pipeline.output.failures import remembered
 from pipeline.output.tree import Tree
 from pipeline.sentinel import SILENT_TICKS, Silence, accuse, blame, is_stopped
-from pipeline.watchdog import Call
+from pipeline.watched_call import Call
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
 from tests.stuck_decoder import STICKS
@@ -98,8 +98,9 @@ def test_a_suspect_that_loses_its_id_is_no_suspect_any_more(tmp_path: Path) -> N
 WATCHED = """
 import sys
 from pipeline import watchdog
+from pipeline.watched_call import Call
 dog = watchdog.watchdog()
-with dog.watching(60, watchdog.Call(None, "decoder", ())):
+with dog.watching(60, Call(None, "decoder", ())):
     print(dog._sentinel.pid, flush=True)
     sys.stdin.read()
 """

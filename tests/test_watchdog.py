@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -10,15 +11,19 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
-from pipeline import watchdog
+from pipeline import model_guard, watchdog
+from pipeline.board import Board, make_file
+from pipeline.model_guard import ModelGuard
 from pipeline.models.batched_engine import warm_up
 from pipeline.models.keras_model import load, open_model
 from pipeline.models.trial import Trial
 from pipeline.options import ModelOptions
 from pipeline.output.failures import leave_note, recall_failure
 from pipeline.output.tree import Tree
+from pipeline.patience import DECODE_SECONDS, Cpu, Patience, of_process, of_this_thread
 from pipeline.sentinel import HANG, Fault
-from pipeline.watchdog import ModelGuard, Step, Watchdog, WatchedDecoder
+from pipeline.watchdog import Watchdog, WatchedDecoder
+from pipeline.watched_call import FIRST_CALL_SECONDS, Step
 from tests import numpy_engine
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw_folder, pixels, save, tree_of
@@ -42,8 +47,9 @@ def dog(monkeypatch: pytest.MonkeyPatch) -> Watchdog:
     made = Watchdog(said.append)
     made._started = True
     monkeypatch.setattr(made, "said", said, raising=False)
-    monkeypatch.setattr(watchdog, "watchdog", lambda: made)
-    monkeypatch.setattr(watchdog, "_pace", watchdog._Pace())
+    for module in (watchdog, model_guard):
+        monkeypatch.setattr(module, "watchdog", lambda: made)
+    monkeypatch.setattr(model_guard, "_pace", model_guard._Pace())
     return made
 
 
@@ -84,7 +90,7 @@ def test_a_decoder_that_hangs_leaves_a_note_and_ends_the_process(dog: Watchdog, 
     image = EncodedImage("patient-7", Source("/in/patient-7.png", "1"), b"")
 
     def hang(_: EncodedImage) -> None:
-        pass_time(dog, watchdog.DECODE_SECONDS + 4)
+        pass_time(dog, DECODE_SECONDS + 4)
 
     WatchedDecoder(hang, tree(tmp_path), apart=decoded)(image)  # type: ignore[arg-type]
     assert notes(tmp_path) == ["HANG"]
@@ -95,22 +101,83 @@ def test_a_decoder_that_hangs_leaves_a_note_and_ends_the_process(dog: Watchdog, 
     assert recalled.code == "HANG"
 
 
+@pytest.mark.parametrize(
+    ("share", "ends"),
+    [(0.0, 1), (0.04, 1), (1.0, 1), (0.5, 11), (0.1, 91)],
+)
+def test_a_slow_decoder_has_as_long_of_a_core_as_a_fast_one(share: float, ends: int) -> None:
+    """Asked at 120 s and every 12 s from then on: at which time it is over."""
+    wall = [0.0]
+    patience = Patience(120, lambda: share * wall[0])
+    for asked in range(1, ends + 1):
+        wall[0] = 120.0 + 12 * (asked - 1)
+        assert patience.is_over() == (asked == ends)
+    assert patience.again == 12
+
+
+def test_one_that_comes_on_and_then_stops_is_over() -> None:
+    used = [0.0]
+    patience = Patience(120, lambda: used[0])
+    used[0] = 60.0
+    assert not patience.is_over()
+    assert patience.is_over()
+
+
+@pytest.mark.parametrize("cpu", [lambda: None, of_process(0), of_process(1 << 30)])
+def test_without_a_clock_of_its_own_the_time_of_day_decides(cpu: Cpu) -> None:
+    assert Patience(120, cpu).is_over()
+
+
+def test_processor_time_is_that_of_who_works() -> None:
+    mine, process, idle = of_this_thread(), of_process(os.getpid()), threading.Event()
+    others: list[Cpu] = []
+
+    def wait() -> None:
+        others.append(of_this_thread())
+        idle.wait()
+
+    other = threading.Thread(target=wait)
+    other.start()
+    before = mine(), process()
+    while (mine() or 0) - (before[0] or 0) < 0.05:
+        sum(range(10_000))
+    assert (process() or 0) - (before[1] or 0) >= 0.03
+    assert (others[0]() or 0) < 0.05
+    idle.set()
+    other.join()
+
+
+def test_a_call_that_comes_on_is_put_off_and_its_sentinel_told(dog: Watchdog) -> None:
+    board = dog._board = Board(make_file())
+    dog._started = True
+    wall = [0.0]
+    with dog.watching(10, LATE, Patience(10, lambda: 0.5 * wall[0])):
+        for _ in range(10):
+            wall[0] += 1.5
+            dog.advance(1.5)
+        assert said(dog) == []
+        assert [busy.deadline > dog.now for busy in board.busy()] == [True]
+        wall[0] = 30.0
+        pass_time(dog, 4)
+        assert said(dog) != []
+
+
 def test_a_batch_that_hangs_makes_suspects_that_are_tried_alone(dog: Watchdog, tmp_path: Path) -> None:
     images = [model_input(name) for name in "abc"]
     with ModelGuard(tree(tmp_path)).calling(images):
-        pass_time(dog, watchdog.FIRST_CALL_SECONDS + 4)
+        pass_time(dog, FIRST_CALL_SECONDS + 4)
     assert notes(tmp_path) == ["SUSPECT"] * 3
     guard = ModelGuard(tree(tmp_path, "next"))
     assert [guard.alone(image) for image in [*images, model_input("d")]] == [True, True, True, False]
     assert recall_failure(tree(tmp_path, "next"), EncodedImage("a", images[0].source)) is None
     with guard.calling(images[:1]):
-        pass_time(dog, watchdog.FIRST_CALL_SECONDS + 4)
+        pass_time(dog, FIRST_CALL_SECONDS + 4)
     assert notes(tmp_path) == ["HANG", "SUSPECT", "SUSPECT"]
 
 
 @pytest.mark.parametrize(("first", "second"), [(True, True), (True, False), (False, True), (False, False)])
 def test_a_suspect_has_the_model_to_itself(first: bool, second: bool) -> None:
-    turns, begun, waits = watchdog._Turns(), threading.Event(), threading.Event()
+    turns, begun, waits = model_guard._Turns(), threading.Event(), threading.Event()
 
     class Condition(threading.Condition):
         def wait(self, timeout: float | None = None) -> bool:
@@ -134,37 +201,37 @@ def test_a_suspect_has_the_model_to_itself(first: bool, second: bool) -> None:
 
 
 def test_the_limit_of_a_call_follows_from_the_slowest_warm_one() -> None:
-    pace, shape = watchdog._Pace(), (4, 4, 3)
-    assert pace.limit(shape) == watchdog.FIRST_CALL_SECONDS
+    pace, shape = model_guard._Pace(), (4, 4, 3)
+    assert pace.limit(shape) == FIRST_CALL_SECONDS
     pace.took(shape, 500)
-    assert pace.limit(shape) == watchdog.CALL_SECONDS
+    assert pace.limit(shape) == model_guard.CALL_SECONDS
     # Another shape is compiled anew, and may take longer than the first one did.
-    assert pace.limit((2, 2, 3)) == watchdog.CALL_FACTOR * 500
-    assert pace.limit((8, 8, 3)) == watchdog.CALL_FACTOR * 500 * 16
+    assert pace.limit((2, 2, 3)) == model_guard.CALL_FACTOR * 500
+    assert pace.limit((8, 8, 3)) == model_guard.CALL_FACTOR * 500 * 16
     for seconds in (1, 30, 2):
         pace.took(shape, seconds)
-    assert pace.limit(shape) == watchdog.CALL_FACTOR * 30
+    assert pace.limit(shape) == model_guard.CALL_FACTOR * 30
     pace.took((8, 8, 3), 7)
-    assert pace.limit((4, 4, 4)) == watchdog.CALL_FACTOR * 500 * (64 / 48) ** 2
+    assert pace.limit((4, 4, 4)) == model_guard.CALL_FACTOR * 500 * (64 / 48) ** 2
 
 
 def test_a_first_call_that_was_quick_does_not_keep_a_hang_for_a_quarter_of_an_hour() -> None:
-    pace = watchdog._Pace()
+    pace = model_guard._Pace()
     pace.took((4, 4, 3), 2)
-    assert pace.limit((4, 5, 3)) == watchdog.CALL_SECONDS
+    assert pace.limit((4, 5, 3)) == model_guard.CALL_SECONDS
 
 
 def test_whoever_waits_for_a_step_is_told_each_minute_and_it_ends(
     dog: Watchdog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with dog.watching(watchdog.FIRST_CALL_SECONDS, Step("tried out")):
+    with dog.watching(FIRST_CALL_SECONDS, Step("tried out")):
         pass_time(dog, 200)
         assert caplog.messages == [
             f"the model is still being tried out, for {minutes} min 0 s; after 15 min 0 s it is given up"
             for minutes in (1, 2, 3)
         ]
         assert said(dog) == []
-        pass_time(dog, watchdog.FIRST_CALL_SECONDS)
+        pass_time(dog, FIRST_CALL_SECONDS)
     assert said(dog)[0].startswith("maskbeam: the model hangs for over 15 min 0 s while it is tried out")
 
 
@@ -235,12 +302,12 @@ def test_all_that_is_done_with_a_model_before_there_are_images_is_watched(
 HURRIED = """
 import sys
 import threading
-from pipeline import watchdog
+from pipeline import model_guard, watchdog
 from pipeline.models.batched_engine import warm_up
 from pipeline.models.keras_model import load, open_model
 from pipeline.models.trial import Trial
 from pipeline.options import ModelOptions
-watchdog.CALL_SECONDS = watchdog.FIRST_CALL_SECONDS = 1.0
+model_guard.CALL_SECONDS = model_guard.FIRST_CALL_SECONDS = watchdog.FIRST_CALL_SECONDS = 1.0
 watchdog.TICK_SECONDS = 0.2
 from tests.numpy_engine import main
 sys.exit(main(sys.argv[1:]))

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.ending import stopping_on_signals
 from pipeline.inputs.ids import encode_id
 from pipeline.options import PRODUCTS
 from pipeline.output.claim import Claim, Record
@@ -217,7 +218,8 @@ def _holding(root: str) -> Iterator[Holder]:
     # Where nothing was made nothing is left behind.
     read_json(storage, root, RECORD)
     try:
-        with Lease(storage, lock, run, rivals=rivals_of(storage, root, None)):
+        lease = Lease(storage, lock, run, rivals=rivals_of(storage, root, None))
+        with stopping_on_signals(lease.release), lease:
             yield Holder(lock, run, staging)
     finally:
         delete_staged(Tree(root, staging, "", "", ""), run)

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from pipeline.ending import END_SECONDS
 from pipeline.output.lease_file import (
     LEASE_SECONDS,
     RENEW_SECONDS,
     ROUNDS,
+    NoLeaseError,
     TakenOverError,
     content_of,
     expires_of,
@@ -101,7 +103,7 @@ class Lease:
     ) -> None:
         self._storage, self._uri, self._run, self._rivals, self._clock = storage, uri, run, rivals, clock
         self._process = {"pid": None} if outlives else identity()
-        self._kept = self.lost = False
+        self._kept = self._released = self.lost = False
         self.before: str | None = None
         self._trust, self._renewing = Trust(clock), threading.RLock()
         self._stopped = threading.Event()
@@ -118,7 +120,11 @@ class Lease:
         held, version = self._check_free(self._uri)
         self.before = held["run"] if held else None
         try:
-            self._write(expected=version)
+            with self._renewing:
+                if self._released:
+                    # By a signal, whose thread is about to end this process.
+                    raise RunError("this run was stopped before it began")
+                self._write(expected=version)
         except ImageError as error:
             # Said of an image's file; here it is the output itself.
             raise RunError(f"nothing can be written to {folder_of(self._uri)[:200]}: {error.reason}") from None
@@ -140,7 +146,18 @@ class Lease:
         self._kept = True
 
     def release(self) -> None:
-        """Gives the lease back; one that somebody else took over stays."""
+        """Gives the lease back, from any thread, and takes it no more; one that somebody else took over stays."""
+        # Whoever is writing it comes to an end first, unless the storage hangs.
+        written = self._renewing.acquire(timeout=END_SECONDS / 2)
+        self._released = True
+        try:
+            with suppress(NoLeaseError):
+                self._delete()
+        finally:
+            if written:
+                self._renewing.release()
+
+    def _delete(self) -> None:
         for _ in range(ROUNDS):
             # A worker may renew it between the two steps.
             with suppress(Conflict, SourceChanged):

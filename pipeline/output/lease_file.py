@@ -20,6 +20,10 @@ _MISSED_SECONDS = LEASE_SECONDS - 2 * RENEW_SECONDS
 ROUNDS = 20
 
 
+class NoLeaseError(RunError):
+    """In the place of the lease lies a file of others."""
+
+
 class TakenOverError(RunError):
     """The lease is another run's now, or gone: whoever learns it stops writing."""
 
@@ -113,7 +117,7 @@ def read_lease(storage: Storage, uri: str) -> tuple[dict[str, Any] | None, str |
     """What a lease says, and its version; nothing of one that is not there, or is still empty.
 
     Raises:
-        RunError: There is a file, and it is no lease.
+        NoLeaseError: There is a file, and it is no lease.
     """
     try:
         data, version = storage.read_versioned(uri)
@@ -126,7 +130,7 @@ def read_lease(storage: Storage, uri: str) -> tuple[dict[str, Any] | None, str |
         held = parse_stored(data)
         if isinstance(held["run"], str) and not math.isnan(held["expires"]):
             return held, version
-    raise RunError(f"{uri} is no lease of maskbeam's; move it away, or choose another --output")
+    raise NoLeaseError(f"{uri} is no lease of maskbeam's; move it away, or choose another --output")
 
 
 def expires_of(held: dict[str, Any]) -> float:

@@ -1,0 +1,69 @@
+"""When a decoder hangs: told from one that is only slow because others use the cores, by its processor time."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+# The largest image that is let in decodes in some ten seconds of a core.
+DECODE_SECONDS = 120.0
+# What comes on gets at least this share of a core on a machine that is far too busy; what waits for ever gets less.
+_LEAST_SHARE = 0.05
+_AGAIN = 0.1
+
+Cpu = Callable[[], float | None]
+
+
+class Patience:
+    """How long a call may take: so many seconds, and as many of a core if it comes on slowly.
+
+    Args:
+        seconds: The limit.
+        cpu: Processor time that the call has had, in seconds from any start; None where the system does not tell.
+
+    Attributes:
+        again: Seconds until `is_over` is to be asked again.
+    """
+
+    def __init__(self, seconds: float, cpu: Cpu) -> None:
+        self.again = _AGAIN * seconds
+        self._seconds, self._cpu = seconds, cpu
+        self._begun = self._seen = cpu()
+        self._asked = False
+
+    def is_over(self) -> bool:
+        """Whether it hangs; asked when the limit has passed, and every `again` seconds from then on."""
+        passed = self.again if self._asked else self._seconds
+        before, self._seen, self._asked = self._seen, self._cpu(), True
+        if self._seen is None or before is None or self._begun is None:
+            return True
+        return self._seen - before < _LEAST_SHARE * passed or self._seen - self._begun >= self._seconds
+
+
+def of_this_thread() -> Cpu:
+    """Processor time of the thread that calls this; others may ask for it."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return lambda: None
+    clock = time.pthread_getcpuclockid(threading.get_ident())
+
+    def seconds() -> float | None:
+        # The thread may have ended.
+        with suppress(OSError):
+            return time.clock_gettime(clock)
+        return None
+
+    return seconds
+
+
+def of_process(pid: int) -> Cpu:
+    """Processor time of another process, all of its threads."""
+
+    def seconds() -> float | None:
+        with suppress(OSError, ValueError, IndexError):
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return None
+
+    return seconds
