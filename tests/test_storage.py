@@ -95,6 +95,14 @@ def test_paths_read_the_same_from_any_working_directory(tmp_path: Path, monkeypa
     assert absolute("gs://bucket/../a//b") == "gs://bucket/../a//b"
 
 
+@pytest.mark.parametrize(
+    "uri", ["s3://bucket/out", "file:///out", "http://x/y", "s3:/bucket/out", "gs:/b/x", "gs://"]
+)
+def test_what_is_no_path_is_not_made_one(uri: str) -> None:
+    with pytest.raises(RunError, match=r"gs://bucket/path"):
+        absolute(uri)
+
+
 def test_folders_of_files() -> None:
     assert [folder_of(uri) for uri in ("/a", "/a/b", "gs://bucket/a/b")] == ["/", "/a", "gs://bucket/a"]
 

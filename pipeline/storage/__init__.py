@@ -13,7 +13,8 @@ from typing import BinaryIO, Protocol
 
 from transforms.errors import RunError
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# With one slash, too, which is what is left of a URI that somebody has tidied as a path.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _UNSAFE_PART = re.compile(r"\A\.{0,2}\Z|[\\\x00]")
 
 
@@ -144,9 +145,7 @@ def open_storage(
         from pipeline.storage.gcs_storage import GcsStorage
 
         return GcsStorage(guard=guard, named=named)
-    scheme = _SCHEME.match(uri)
-    if scheme:
-        raise RunError(f"{scheme[0]} is not supported in {uri!r}; use a local path or gs://bucket/path")
+    _check_scheme(uri)
     from pipeline.storage.local_storage import LocalStorage
 
     return LocalStorage(staging, guard, named)
@@ -171,11 +170,24 @@ def is_gcs(uri: str) -> bool:
 
 
 def absolute(uri: str) -> str:
-    """A path or pattern as it reads from any working directory, as listings show it; keeps a trailing slash."""
-    if is_gcs(uri):
+    """A path or pattern as it reads from any working directory, as listings show it; keeps a trailing slash.
+
+    Raises:
+        RunError: It is a URI of another scheme: taken for a path it would be a folder `s3:` here.
+    """
+    if is_gcs(uri) and uri.removeprefix("gs://").strip("/"):
         return uri
+    _check_scheme(uri)
     path = os.path.abspath(uri)
     return path + "/" if uri.endswith("/") and path != "/" else path
+
+
+def _check_scheme(uri: str) -> None:
+    scheme = _SCHEME.match(uri)
+    if scheme and is_gcs(uri):
+        raise RunError(f"{uri!r} names no bucket; write gs://bucket/path")
+    if scheme:
+        raise RunError(f"{scheme[0]} is not supported in {uri!r}; use a local path or gs://bucket/path")
 
 
 def join(root: str, relative: str) -> str:
