@@ -1,5 +1,6 @@
 """JPEGs whose data ends before their pixels do, on every way; of whole ones TensorFlow is the oracle."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+@cache
 def file(mode: str, kind: str, *, ends_flat: bool = False) -> bytes:
     picture = scene(HIGH, WIDE)
     if ends_flat:
