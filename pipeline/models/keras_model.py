@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.models.cores import share_cores
 from pipeline.models.input_scaling import Scaling, find_scaling
 from pipeline.models.keras_loader import Call, load_keras
+from pipeline.models.layer_order import check_order
 from pipeline.models.model_facts import TensorSpec, file_facts
 from pipeline.models.model_file import ModelFile, check_digest, recognise
 from pipeline.models.model_graph import Layer
@@ -73,13 +74,14 @@ def open_model(options: ModelOptions) -> ModelFile:
     Needs neither TensorFlow nor Keras, so that a wrong model stops a run before it starts.
 
     Raises:
-        RunError: It is missing, damaged, no whole model, not the pinned one, or not safe to load.
+        RunError: It is missing, damaged, no whole model, not the pinned one, not safe to load, or goes in circles.
     """
     if options.custom_objects and not options.trust:
         raise RunError("--custom_objects runs code of your own: give --trust_model with it.")
     file = recognise(options.path)
     check_digest(file, options.sha256)
     check_safety(file, trust=options.trust)
+    check_order(file, trust=options.trust)
     return file
 
 

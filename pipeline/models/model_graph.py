@@ -116,23 +116,28 @@ def _add_layer(graph: Graph, described: Config, path: str, sources: list[str], a
 
 
 def _references(value: Any) -> Iterator[tuple[str, int]]:
-    """The (layer, tensor index) pairs in a list of connections.
+    """The (layer, tensor index) pairs in a list of connections."""
+    return ((name, index) for name, _, index in node_references(value))
+
+
+def node_references(value: Any) -> Iterator[tuple[str, int, int]]:
+    """The (layer, number of its call, tensor index) in a list of connections.
 
     Keras 2 writes `[name, node, tensor, ...]`, Keras 3 `{"class_name": "__keras_tensor__", ...}`.
     """
     if isinstance(value, dict):
         if value.get("class_name") == "__keras_tensor__":
-            name, _, index = value["config"]["keras_history"]
-            yield name, index
+            name, node, index = value["config"]["keras_history"]
+            yield str(name), int(node), int(index)
         else:
             for _, item in sorted(value.items()):  # Outputs given as a dictionary are ordered by their names.
-                yield from _references(item)
+                yield from node_references(item)
     elif isinstance(value, list):
         if _is_reference(value):
-            yield value[0], value[2]
+            yield value[0], value[1], value[2]
             value = value[3:]
         for item in value:
-            yield from _references(item)
+            yield from node_references(item)
 
 
 def _is_reference(value: list[Any]) -> bool:
