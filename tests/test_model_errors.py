@@ -61,6 +61,11 @@ def test_any_error_is_one_short_line(error: Exception, reason: str) -> None:
     assert str(model_failure(error)) == f"the model fails on a probe batch: {reason}"
 
 
+def test_memory_that_is_not_there_is_told_with_what_helps() -> None:
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9]")
+    assert "no memory for that: export the model for smaller images" in str(model_failure(error))
+
+
 def test_an_error_of_our_own_stays_as_it_is() -> None:
     error = RunError("say --normalize")
     assert model_failure(error) is error

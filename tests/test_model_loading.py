@@ -117,12 +117,32 @@ def test_a_model_may_not_ask_for_planes_that_no_memory_holds(K: Any, tmp_path: P
         small(K, K.layers.UpSampling2D(3), K.layers.Cropping2D(1), K.layers.Conv2D(2, 1)), tmp_path / "m.keras"
     )
     large = rewritten(path, lambda text: text.replace('"size": [3, 3]', '"size": [999983, 999983]'))
-    with pytest.raises(RunError, match=r"refused, its layer '\w+' gives \[\d+, \d+, \d+\]"):
+    with pytest.raises(RunError, match=r"refused, its layer '\w+' needs \[\d+, \d+, \d+\]"):
         loaded_from(large)
     wide = save(small(K), tmp_path / "wide.keras")
     wide = rewritten(wide, lambda text: text.replace("[null, 4, 4, 3]", "[null, 1000000, 1000000, 3]"))
     with pytest.raises(RunError, match=r"\[1000000, 1000000, \d\].*this machine has"):
         loaded_from(wide)
+
+
+WIDE: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "dilation": (lambda K: K.layers.Conv2D(2, 3, padding="same", dilation_rate=7), '"dilation_rate": [7, 7]'),
+    "depthwise": (lambda K: K.layers.DepthwiseConv2D(3, padding="same", dilation_rate=7), '"dilation_rate": [7, 7]'),
+    "pool": (lambda K: K.layers.MaxPooling2D(7, strides=1, padding="same"), '"pool_size": [7, 7]'),
+    "mean": (lambda K: K.layers.AveragePooling2D(7, strides=1, padding="same"), '"pool_size": [7, 7]'),
+    "padding": (lambda K: K.layers.ZeroPadding2D(7), "[[7, 7], [7, 7]]"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("kind", WIDE)
+def test_a_layer_may_not_see_farther_than_memory_reaches(K: Any, kind: str, tmp_path: Path) -> None:
+    layer, words = WIDE[kind]
+    model = K.Sequential([K.layers.Input((4, 4, 3)), layer(K)])
+    many = words.replace("7", "1000000000")
+    path = rewritten(save(model, tmp_path / "m.keras"), lambda text: text.replace(words, many))
+    with pytest.raises(RunError, match=r"refused, its layer '\w+' needs \[\d+, \d+, 3\] values for each image"):
+        loaded_from(path)
 
 
 # Models that people have

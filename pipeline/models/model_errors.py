@@ -23,6 +23,8 @@ def model_failure(error: Exception) -> RunError:
     if isinstance(error, RunError):
         return error
     remedy = "; a Lambda's function must import inside itself what it uses" if isinstance(error, NameError) else ""
+    if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which is not imported here
+        remedy = "; this machine has no memory for that: export the model for smaller images"
     return RunError(f"the model fails on a probe batch: {reason_of(error)}{remedy}")
 
 
