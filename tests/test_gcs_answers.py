@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import io
+import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -291,7 +292,35 @@ def test_an_answer_without_an_end_is_not_read_on(storage: GcsStorage, monkeypatc
     assert sum(sent) < 200 << 20
 
 
-@pytest.mark.parametrize("page", [["a"], []], ids=["the same names", "no names"])
+OBJECT = {"name": "in/Jane Doe", "size": "1000", "generation": "1"}
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [OBJECT | {"name": "other/a.png"}], [OBJECT | {"name": ["in/a"]}], [OBJECT | {"name": "in/\ud800"}],
+        [OBJECT | {"size": "-5"}], [OBJECT | {"size": "many"}], [OBJECT | {"generation": "x"}], ["in/a"], None,
+    ],
+)  # fmt: skip
+def test_a_page_of_a_listing_that_the_service_does_not_give_is_asked_for_again(
+    storage: GcsStorage, answers: Callable[[Change, int], None], items: Any
+) -> None:
+    right = list(storage.list("gs://data/in/"))
+    body = json.dumps({"kind": "storage#objects", "items": items}).encode()
+    answers(lambda _: (200, {}, body), 1)
+    assert list(storage.list("gs://data/in/")) == right
+    answers(lambda _: (200, {}, body), POLICY.attempts)
+    with pytest.raises(Unavailable, match="that storage does not give"):
+        list(storage.list("gs://data/in/"))
+
+
+def test_metadata_of_another_object_is_not_taken(storage: GcsStorage, answers: Callable[[Change, int], None]) -> None:
+    right = storage.stat(URI)
+    answers(lambda _: (200, {}, json.dumps(OBJECT | {"name": "in/Jane Doe 2", "size": "5"}).encode()), 1)
+    assert storage.stat(URI) == right
+
+
+@pytest.mark.parametrize("page", [["in/a"], []], ids=["the same names", "no names"])
 def test_pages_that_go_in_circles_end(fake: FakeGcs, storage: GcsStorage, page: list[str]) -> None:
     tokens = count()
     items = [{"name": name, "size": "1", "generation": "1"} for name in page]

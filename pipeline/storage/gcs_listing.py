@@ -25,14 +25,26 @@ _EMPTY_PAGES = 1000
 Stat = Callable[[str], Listed | None]
 
 
-def checked(resource: Any) -> dict[str, Any]:
+def checked(resource: Any, *, prefix: str, whole: bool = False) -> dict[str, Any]:
     """An object's metadata, if that is what was answered.
 
+    Args:
+        resource: The answer.
+        prefix: How the object's name begins that was asked about.
+        whole: Whether that is its whole name.
+
     Raises:
-        UnfitAnswerError: It is something else.
+        UnfitAnswerError: It is something else, or tells of an object that nobody asked about.
     """
     if not isinstance(resource, dict) or any(key not in resource for key in ("name", "size", "generation")):
         raise UnfitAnswerError("metadata without an object's name, size and generation")
+    name = resource["name"]
+    # JSON may hold halves of characters, which no name does.
+    named = isinstance(name, str) and name.encode(errors="ignore").decode() == name
+    if not named or not all(str(resource[key]).isdecimal() for key in ("size", "generation")):
+        raise UnfitAnswerError("metadata whose name, size or generation is none")
+    if not name.startswith(prefix) or (whole and name != prefix):
+        raise UnfitAnswerError("metadata of another object than was asked about")
     return resource
 
 
@@ -135,9 +147,11 @@ class _Pages:
             answer = client()._get_resource(path, query_params=query, retry=None, timeout=this.timeout)
             if not isinstance(answer, dict) or answer.get("kind") != "storage#objects":
                 raise UnfitAnswerError("something else than a page of a listing")
-            return [listed(self.bucket, checked(item)) for item in answer.get("items", ())], answer.get(
-                "nextPageToken"
-            )
+            items = answer.get("items", [])
+            if not isinstance(items, list):
+                raise UnfitAnswerError("a page of a listing without a list")
+            objects = [checked(item, prefix=self.query["prefix"]) for item in items]
+            return [listed(self.bucket, found) for found in objects], answer.get("nextPageToken")
 
         try:
             return call(attempt, place=f"gs://{self.bucket}", rights=READ, policy=self.policy)

@@ -129,7 +129,7 @@ def _resource(uri: str, this: Attempt, *, generation: int | None = None) -> dict
         found = client()._get_resource(blob_of(uri).path, query_params=query, retry=None, timeout=this.timeout)
     except GoogleNotFound:
         return None
-    return checked(found)
+    return checked(found, prefix=split_uri(uri)[1], whole=True)
 
 
 def _nothing(uri: str, generation: int | None, start: int, this: Attempt) -> Part:
