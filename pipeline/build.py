@@ -9,7 +9,7 @@ from pipeline.check_worker import CheckWorker, maskbeam_version
 from pipeline.heartbeat import Heartbeat
 from pipeline.inputs.read import List, Read
 from pipeline.job import Job
-from pipeline.memory import WithinMemory
+from pipeline.memory import WithinMemory, WrittenWithinMemory
 from pipeline.model_guard import ModelGuard
 from pipeline.output.failures import RememberFailure
 from pipeline.output.look_up import LookUp
@@ -25,6 +25,7 @@ from transforms.elements import EncodedImage, ModelInput
 from transforms.lookahead import LookAhead
 from transforms.predict import Loader, Predict
 from transforms.prepare import prepare
+from transforms.render import bytes_to_draw
 
 
 def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWriter) -> Any:
@@ -91,4 +92,6 @@ def _decode(job: Job) -> LookAhead:
 def _write(job: Job) -> LookAhead:
     label = partial(label_map, labeling=job.labeling)
     write = Write(job.tree, job.rendering, job.table.ids)
-    return LookAhead(label, write, count_outcome, output_type=Outcome, waits=job.writes_far)
+    classes = len(job.table.ids) if job.labeling.has_planes else 0
+    steps = WrittenWithinMemory((label, write, count_outcome), bytes_to_draw(job.rendering.products, planes=classes))
+    return LookAhead(steps, output_type=Outcome, waits=job.writes_far)

@@ -2,23 +2,27 @@
 
 import random
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline import memory, watchdog
-from pipeline.memory import WithinMemory, ask_for, memory_bytes
+from pipeline.memory import Kept, WithinMemory, WrittenWithinMemory, ask_for, at_work, memory_bytes
 from pipeline.output.tree import Tree
 from pipeline.watchdog import Watchdog, WatchedDecoder
 from tests.shard_files import png
 from transforms import lookahead
+from transforms.argmax import Labeling, label_map
 from transforms.budget import Budget, admit, asking
 from transforms.decode import decode
-from transforms.elements import EncodedImage, Image, Source
+from transforms.elements import EncodedImage, Image, LogitsBatch, ModelInput, Placement, Source
 from transforms.errors import ImageError
 from transforms.lookahead import InFlight, pool
+from transforms.render import Rendering, bytes_to_draw, render
 
 SOON = 10.0
 
@@ -160,6 +164,67 @@ def test_waiting_for_memory_is_no_hang(monkeypatch: pytest.MonkeyPatch, tmp_path
                 assert (watched, dog._tasks) == ([1], set())
         assert other.result(SOON).image_id == "a"
     assert watched == [1, 1]
+
+
+def said_of(side: int) -> LogitsBatch:
+    """What a model said of an image of so many pixels a side."""
+    place = Placement(side, side, 1, 1, 0, 0, 1, 1)
+    image = ModelInput("a", Source("a", "1"), place, np.zeros((1, 1, 3)))
+    return LogitsBatch((image,), np.zeros((1, 1, 1, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64))
+
+
+def test_large_images_are_written_as_memory_allows_and_small_ones_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = Budget(100 << 20)
+    monkeypatch.setattr(memory, "_BUDGET", budget)
+    used: list[int] = []
+
+    def write(batch: LogitsBatch) -> int:
+        used.append(budget._used)
+        return len(batch.images)
+
+    steps = WrittenWithinMemory((write, str), each=24)
+    assert [steps(said_of(side)) for side in (64, 2000, 20_000)] == ["1", "1", "1"]
+    assert used == [0, 24 * 2000**2, 24 * 20_000**2]
+    assert budget._used == 0
+
+
+def test_other_tasks_ask_for_memory_where_they_need_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = Budget(1 << 30)
+    monkeypatch.setattr(memory, "_BUDGET", budget)
+    with at_work(1000):
+        admit(10**9)  # nobody looks after a small one
+        assert budget._used == 0
+    with at_work(100 << 20):
+        admit(50 << 20)
+        assert budget._used == 150 << 20
+    assert budget._used == 0
+
+
+def test_large_images_that_are_kept_count_until_they_are_gone() -> None:
+    kept, source, place = Kept(), Source("a", "1"), Placement(1, 1, 1, 1, 0, 0, 1, 1)
+    for side in (8, 4096):
+        image = ModelInput("a", source, place, np.zeros((1, 1, 3)), np.zeros((side, side, 1), np.uint8))
+        kept.add(image)
+        assert kept.bytes == (side**2 if side > 8 else 0)
+    del image
+    assert kept.bytes == 0
+
+
+@pytest.mark.parametrize("products", [frozenset[str](), frozenset({"overlay"}), frozenset({"confidence"})])
+def test_drawing_takes_no_more_than_is_asked_for(products: frozenset[str]) -> None:
+    side = 600
+    image = np.full((side, side, 3), 9, np.uint8) if "overlay" in products else None
+    batch = said_of(side)
+    (one,) = batch.images
+    batch = replace(batch, images=(replace(one, image=image),), logits=np.ones((1, 9, 9, 2), np.float32))
+    labeling = Labeling("logits", (0, 1), keep_confidence="confidence" in products)
+    rendering = Rendering(products, {0: (1, 2, 3), 1: (4, 5, 6)}, ())
+    render(label_map(said_of(8), labeling), replace(rendering, products=frozenset()))
+    tracemalloc.start()
+    render(label_map(batch, labeling), rendering)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / side**2 < bytes_to_draw(products) + 4  # what an image of this size adds of its own
 
 
 def test_the_memory_is_that_of_the_smallest_group(tmp_path: Path) -> None:

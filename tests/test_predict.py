@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,6 +111,17 @@ def test_what_waits_for_its_own_shape_is_bounded(monkeypatch: pytest.MonkeyPatch
     out += step.process(model_input("big", 1, size=200), 0, "window")
     assert sum(image.plane.nbytes for bucket in step._buckets.values() for image, _, _ in bucket) <= 10
     assert len(out + list(step.finish_bundle())) == 101
+
+
+def test_what_waits_holds_few_large_images_to_draw_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict_module, "KEPT_WAITING", 250)
+    step = predict_module._Predict(lambda: FakeEngine(batch_size=8), UNGUARDED)
+    step.start_bundle()
+    for n in range(7):
+        image = replace(model_input(f"i{n}", n), image=np.zeros((10, 10, 1), np.uint8))
+        list(step.process(image, 0, "window"))
+        assert sum(map(len, step._buckets.values())) <= 2
+    list(step.finish_bundle())
 
 
 def test_an_engine_is_called_by_as_many_threads_as_it_says() -> None:

@@ -19,6 +19,8 @@ from transforms.lookahead import InFlight, emit
 # and a bundle may be the whole input.
 BATCHES_WAITING = 8
 BYTES_WAITING = 256 * 2**20
+# What images may hold meanwhile on which overlays are drawn: two of the largest, or thirty photos.
+KEPT_WAITING = 2**30
 
 
 class Scores(NamedTuple):
@@ -175,8 +177,10 @@ class _Predict(beam.DoFn):
 
     def _waits_too_much(self, batch_size: int) -> bool:
         images = sum(map(len, self._buckets.values()))
-        held = sum(image.plane.nbytes for bucket in self._buckets.values() for image, _, _ in bucket)
-        return images >= BATCHES_WAITING * batch_size or held > BYTES_WAITING
+        waiting = [image for bucket in self._buckets.values() for image, _, _ in bucket]
+        planes = sum(image.plane.nbytes for image in waiting)
+        kept = sum(0 if image.image is None else image.image.nbytes for image in waiting)
+        return images >= BATCHES_WAITING * batch_size or planes > BYTES_WAITING or kept > KEPT_WAITING
 
     def _submit(self, bucket: list[tuple[ModelInput, Any, Any]]) -> None:
         images = [image for image, _, _ in bucket]

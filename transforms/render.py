@@ -73,6 +73,19 @@ def patterns(rendering: Rendering, *, planes: bool = False) -> list[str]:
     return [*(one[kind] for kind in sorted(rendering.products - by_class)), *several]
 
 
+def bytes_to_draw(products: frozenset[str], *, planes: int = 0) -> int:
+    """What labels and files of one pixel take at their peak, in bytes, beside the image that overlays are drawn on.
+
+    Measured: 2.2 and, of uint16 labels, 6.0 for the mask alone, 12 with confidence, 21 with an overlay, 24 with all.
+
+    Args:
+        products: What is drawn beside the mask.
+        planes: How many classes that are independent, each with a plane of its own; 0 of a label map.
+    """
+    drawn = 24 if "overlay" in products else 12 if "confidence" in products else 6
+    return drawn + planes * (3 if "confidence" in products else 1)
+
+
 def class_folders(names: Sequence[tuple[int, str]]) -> list[str]:
     """Folder names for classes: safe on every storage, and distinct even where letter case is folded.
 

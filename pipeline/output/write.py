@@ -14,6 +14,7 @@ from apache_beam.pvalue import TaggedOutput
 from pipeline.inputs.anonymous import Names
 from pipeline.inputs.ids import encode_id
 from pipeline.inputs.read import fetch
+from pipeline.memory import at_work
 from pipeline.output.claim import (
     TEXT_KEY,
     Claim,
@@ -32,7 +33,7 @@ from pipeline.storage import Conflict, NotFound, Storage, is_gcs
 from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
 from transforms.encode import encode_binary, encode_mask, read_text
 from transforms.errors import ImageError, RunError
-from transforms.render import Rendering, render
+from transforms.render import Rendering, bytes_to_draw, render
 from transforms.statistics import Counted, PixelStatistics, count
 
 # A contest for one name among many writers ends after a few rounds; more means that something else rewrites it.
@@ -82,7 +83,7 @@ class SkipDone:
         if record and verdict is Verdict.YIELD:
             if is_suspect(self.tree, image.source):
                 forget_failure(self.tree, image.source)
-            return TaggedOutput("outcome", self._yielded(fetch_content(image, self.tree.names), record))
+            return TaggedOutput("outcome", self._yielded(self._with_digest(image), record))
         kept = record if verdict is Verdict.KEEP and record and self._made_as_now(record) else None
         lacking = self.complete.lacks(image, kept) if kept else frozenset()
         if kept and not lacking:
@@ -112,6 +113,11 @@ class SkipDone:
                 )
         return True
 
+    def _with_digest(self, image: EncodedImage) -> EncodedImage:
+        """The image with the digest of its bytes, which are not kept."""
+        with at_work(image.size):
+            return replace(fetch_content(image, self.tree.names), data=image.data)
+
     def _yielded(self, image: EncodedImage, record: Record) -> Outcome:
         mine, held = self.tree.claim(image.source), record.claim
         moved = (held.content, held.fingerprint) == (mine.content, mine.fingerprint) and held.inputs != mine.inputs
@@ -128,7 +134,8 @@ class SkipDone:
         if not self.complete.can_draw(lacking):
             return None
         try:
-            kept_by = self.complete(image, record, lacking)
+            with at_work(image.size + record.height * record.width * bytes_to_draw(lacking)):
+                kept_by = self.complete(image, record, lacking)
         except ValueError:
             # The mask is damaged, or the source has just changed.
             return None
