@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from pipeline.inputs.check_manifests import check_manifests
 from pipeline.inputs.survey import survey
-from pipeline.options import ReadOptions
+from pipeline.inspection.inspect_model import _images
+from pipeline.models.probe import Probe
+from pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
 from pipeline.storage.gcs_client import forget_client
 from tests.fake_gcs import FakeGcs
 from tests.shard_files import examples, write_shard, write_tree
@@ -95,6 +98,18 @@ def test_manifests_in_a_bucket(objects: FakeGcs) -> None:
         with pytest.raises(RunError, match=message):
             check_manifests([f"gs://b/{number}.txt"])
     check_manifests(["gs://b/good.txt"])
+
+
+def test_manifests_are_looked_at_before_work_wherever_input_is_given(tmp_path: Path) -> None:
+    folder = images(tmp_path)
+    (folder / "pairs.txt").write_text("a.jpg a.png\n")
+    read = ReadOptions((f"{folder}/pairs.txt",))
+    with pytest.raises(RunError, match="line 1 holds more"):
+        survey(read)
+    # Nothing of the model is asked before: there is none.
+    options = RunOptions(read=read, model=ModelOptions(path=""), output=OutputOptions(path=""))
+    with pytest.raises(RunError, match="line 1 holds more"):
+        _images(options, cast("Probe", None), lambda _: None)
 
 
 def test_a_survey_counts_what_is_listed_in_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
