@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
-from pipeline.patience import DECODE_SECONDS, Patience, of_process
+from pipeline.patience import DECODE_SECONDS, Patience, of_process, queue_of
 from pipeline.watchdog import TICK_SECONDS
 from transforms.budget import admit, asking
 from transforms.elements import EncodedImage, Image
@@ -101,7 +101,8 @@ class _Child:
         return answer  # type: ignore[no-any-return]
 
     def _answer(self) -> Any:
-        patience, seconds = Patience(DECODE_SECONDS, of_process(self._process.pid or 0)), DECODE_SECONDS
+        child, seconds = self._process.pid or 0, DECODE_SECONDS
+        patience = Patience(DECODE_SECONDS, of_process(child), queue_of(child))
         while not answers(self._pipe.poll, seconds):
             if patience.is_over():
                 raise ImageError("HANG", f"the decoder did not come to an end within {DECODE_SECONDS:.0f} s")

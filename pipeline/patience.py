@@ -1,5 +1,6 @@
 """When a decoder hangs: told from one that is only slow because others use the cores, by its processor time."""
 
+import math
 import os
 import threading
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 # The largest image that is let in decodes in some ten seconds of a core.
 DECODE_SECONDS = 120.0
-# What comes on gets at least this share of a core on a machine that is far too busy; what waits for ever gets less.
+# What comes on runs for at least this share of the time that it does not wait for a core; what hangs, for less.
 _LEAST_SHARE = 0.05
 _AGAIN = 0.1
 
@@ -22,24 +23,34 @@ class Patience:
     Args:
         seconds: The limit.
         cpu: Processor time that the call has had, in seconds from any start; None where the system does not tell.
+        queued: How long it was ready to run while no core was free for it, told in the same way; first looked at
+            when the limit has passed, which then tells only whether it has used up its time.
 
     Attributes:
         again: Seconds until `is_over` is to be asked again.
     """
 
-    def __init__(self, seconds: float, cpu: Cpu) -> None:
+    def __init__(self, seconds: float, cpu: Cpu, queued: Cpu = lambda: None) -> None:
         self.again = _AGAIN * seconds
-        self._seconds, self._cpu = seconds, cpu
+        self._seconds, self._cpu, self._queued = seconds, cpu, queued
         self._begun = self._seen = cpu()
+        self._waited: float | None = None
         self._asked = False
 
     def is_over(self) -> bool:
         """Whether it hangs; asked when the limit has passed, and every `again` seconds from then on."""
         passed = self.again if self._asked else self._seconds
+        usable = passed - self._wait_since()
         before, self._seen, self._asked = self._seen, self._cpu(), True
         if self._seen is None or before is None or self._begun is None:
             return True
-        return self._seen - before < _LEAST_SHARE * passed or self._seen - self._begun >= self._seconds
+        return self._seen - before < _LEAST_SHARE * usable or self._seen - self._begun >= self._seconds
+
+    def _wait_since(self) -> float:
+        before, self._waited = self._waited, self._queued()
+        if self._waited is None:
+            return 0.0
+        return math.inf if before is None else self._waited - before
 
 
 def of_this_thread() -> Cpu:
@@ -52,6 +63,17 @@ def of_this_thread() -> Cpu:
         # The thread may have ended.
         with suppress(OSError):
             return time.clock_gettime(clock)
+        return None
+
+    return seconds
+
+
+def queue_of(thread: int) -> Cpu:
+    """How long a thread was ready to run while no core was free for it; a process's main thread has its number."""
+
+    def seconds() -> float | None:
+        with suppress(OSError, ValueError, IndexError):
+            return int(Path(f"/proc/{thread}/schedstat").read_bytes().split()[1]) / 1e9
         return None
 
     return seconds

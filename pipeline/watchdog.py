@@ -24,7 +24,7 @@ from pipeline.memory import ask_for
 from pipeline.output.failures import is_suspect
 from pipeline.output.tree import Tree
 from pipeline.own_end import notice_first, witnesses
-from pipeline.patience import DECODE_SECONDS, Patience, of_this_thread
+from pipeline.patience import DECODE_SECONDS, Patience, of_this_thread, queue_of
 from pipeline.sentinel import NOTES_SECONDS, start_sentinel, within
 from pipeline.watched_call import FIRST_CALL_SECONDS, Step, Watched, call_on
 from transforms.budget import asking
@@ -189,4 +189,6 @@ class WatchedDecoder:
 
 
 def _watching_decoder(call: Watched) -> AbstractContextManager[None]:
-    return watchdog().watching(DECODE_SECONDS, call, Patience(DECODE_SECONDS, of_this_thread()))
+    return watchdog().watching(
+        DECODE_SECONDS, call, Patience(DECODE_SECONDS, of_this_thread(), queue_of(threading.get_native_id()))
+    )

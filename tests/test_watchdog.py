@@ -20,7 +20,7 @@ from pipeline.models.trial import Trial
 from pipeline.options import ModelOptions
 from pipeline.output.failures import leave_note, recall_failure
 from pipeline.output.tree import Tree
-from pipeline.patience import DECODE_SECONDS, Cpu, Patience, of_process, of_this_thread
+from pipeline.patience import DECODE_SECONDS, Cpu, Patience, of_process, of_this_thread, queue_of
 from pipeline.sentinel import HANG, Fault
 from pipeline.watchdog import Watchdog, WatchedDecoder
 from pipeline.watched_call import FIRST_CALL_SECONDS, Step
@@ -90,7 +90,8 @@ def test_a_decoder_that_hangs_leaves_a_note_and_ends_the_process(dog: Watchdog, 
     image = EncodedImage("patient-7", Source("/in/patient-7.png", "1"), b"")
 
     def hang(_: EncodedImage) -> None:
-        pass_time(dog, DECODE_SECONDS + 4)
+        # Once more, to see whether it waits for a core.
+        pass_time(dog, 1.1 * DECODE_SECONDS + 4)
 
     WatchedDecoder(hang, tree(tmp_path), apart=decoded)(image)  # type: ignore[arg-type]
     assert notes(tmp_path) == ["HANG"]
@@ -121,6 +122,23 @@ def test_one_that_comes_on_and_then_stops_is_over() -> None:
     used[0] = 60.0
     assert not patience.is_over()
     assert patience.is_over()
+
+
+@pytest.mark.parametrize(("cpu", "queued", "asked"), [(0.01, 0.99, 10), (0.01, 0.5, 2), (0.0, 0.0, 2), (1.0, 0.0, 1)])
+def test_one_that_waits_for_a_core_nearly_all_the_time_is_not_over(cpu: float, queued: float, asked: int) -> None:
+    wall = [0.0]
+    patience, answers = Patience(120, lambda: cpu * wall[0], lambda: queued * wall[0]), list[bool]()
+    while not any(answers) and len(answers) < 10:
+        wall[0] += 12.0 if answers else 120.0
+        answers.append(patience.is_over())
+    assert len(answers) == asked
+    assert answers[-1] == (asked < 10)
+
+
+def test_the_queue_for_a_core_is_the_system_s() -> None:
+    there = Path("/proc/self/schedstat").exists()
+    assert (queue_of(threading.get_native_id())() is not None) == there
+    assert queue_of(1 << 30)() is None
 
 
 @pytest.mark.parametrize("cpu", [lambda: None, of_process(0), of_process(1 << 30)])
