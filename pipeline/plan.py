@@ -23,7 +23,7 @@ from pipeline.models.model_file import ModelFile
 from pipeline.models.model_input import find_normalization
 from pipeline.models.probe import Probe, other_versions, probe_model
 from pipeline.options import PRODUCTS, ModelOptions, RunOptions
-from pipeline.output.ours import check_new
+from pipeline.output.ours import check_made, check_new
 from pipeline.output.stored_json import parse_stored
 from pipeline.output.tree import RECORD
 from pipeline.reports.wording import printable
@@ -137,11 +137,13 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     """
     options, model = command.options, command.model
     stored = stored_record(options.output.path)
+    made = None
     if stored is None and not options.output.overwrite:
-        check_new(options.output.path, open_storage(options.output.path))
+        made = check_new(options.output.path, open_storage(options.output.path))
     probe = _known_probe(stored, options, model) or find_probe(options.model, model)
     check_channels(probe.spec.channels, options.read)
     job = settled(make_job(options, run, probe, _class_table(options, probe)))
+    check_made(options.output.path, made, job.fingerprint)
     if not probe.engine and is_local(options.beam):
         keep_probe(options, job.probe)
     if stored is None or not _has_settings(job, stored):

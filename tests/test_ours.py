@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipeline.output.ours import check_layout, check_new, delete_own, delete_staged, is_own, runs_staged
+from pipeline.output.claim import Claim, claim_text
+from pipeline.output.ours import check_layout, check_made, check_new, delete_own, delete_staged, is_own, runs_staged
 from pipeline.output.tree import Tree
 from pipeline.output.verify import verify
 from pipeline.storage import open_storage
@@ -14,6 +16,7 @@ from pipeline.storage.gcs_client import forget_client
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
 from tests.trees import draw
+from transforms.encode import encode_mask
 from transforms.errors import RunError
 
 RUN, OLD = "20260101-000000-abcdef", "20250101-000000-123456"
@@ -165,6 +168,43 @@ def test_a_new_output_holds_no_folder_of_others(folder: str, tmp_path: Path) -> 
     put(tmp_path / folder / OTHERS[folder][0])
     with pytest.raises(RunError, match=f"/{folder} holds files that maskbeam did not make"):
         check_new(str(tmp_path), storage)
+
+
+def mask_of(fingerprint: str) -> bytes:
+    text = claim_text(Claim("1", "1", "1", fingerprint, "i"))
+    return encode_mask(np.zeros((2, 2), np.uint8), text=text)
+
+
+def test_what_a_run_left_whose_record_is_gone_tells_who_made_it(tmp_path: Path) -> None:
+    storage, root = open_storage(str(tmp_path)), str(tmp_path)
+    assert check_new(root, storage) is None
+    put(tmp_path / "masks/a.png").write_bytes(mask_of("f"))
+    put(tmp_path / "color/a.png").write_bytes(mask_of("f"))
+    put(tmp_path / "reports/summary.json")
+    assert check_new(root, storage) == "f"
+    check_made(root, "f", "f")
+    check_made(root, None, "f")
+    with pytest.raises(RunError, match=r"another model or other options made, and .job.json"):
+        check_made(root, "f", "other")
+    for folder, data in (("masks", mask_of("other")), ("color", b"mine"), ("reports", b"mine")):
+        other = put(tmp_path / folder / "x.png")
+        other.write_bytes(data)
+        with pytest.raises(RunError, match=f"/{folder} holds files, and nothing there tells"):
+            check_new(root, storage)
+        other.unlink()
+
+
+def test_a_run_goes_on_where_its_record_is_gone(tmp_path: Path) -> None:
+    inputs, out = draw(tmp_path / "in/a.png", 1).parent, tmp_path / "out"
+    argv = command(str(inputs), str(out))
+    assert run_numpy(argv) == 0
+    (out / ".job.json").unlink()
+    (out / "_SUCCESS").unlink()
+    with pytest.raises(RunError, match="another model or other options"):
+        run_numpy([*argv, "--head", "logits", "--upsample", "labels"])
+    written = (out / "masks/a.png").stat()
+    assert run_numpy(argv) == 0
+    assert (out / "masks/a.png").stat() == written
 
 
 def test_a_new_output_holds_no_success_of_others(tmp_path: Path) -> None:

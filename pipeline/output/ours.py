@@ -8,12 +8,12 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.options import PRODUCTS
-from pipeline.output.claim import TEXT_KEY
+from pipeline.output.claim import TEXT_KEY, parse_claim
 from pipeline.output.tree import LOCK, RECORD, SUCCESS, Tree
 from pipeline.storage import NotFound, Storage, is_gcs
 from pipeline.storage.local_errors import insist, listing
@@ -75,20 +75,28 @@ def check_layout(output: str) -> None:
             raise RunError(f"{path} must be a file, and is something else; remove it, or choose another --output")
 
 
-def check_new(output: str, storage: Storage) -> None:
+def check_new(output: str, storage: Storage) -> str | None:
     """Makes sure that an output without a record holds nothing of somebody else: nobody asked to replace it.
 
-    What a first run of ours left that died before it wrote its record is ours by its name.
+    What a first run of ours left that died before it wrote its record is ours by its name. Masks and products say
+    themselves who made them: the record of an output that was moved away under a run is not in what that run left.
+
+    Returns:
+        The fingerprint of all masks and products that are there; None where there are none.
 
     Raises:
         RunError: It does.
     """
+    made: dict[str | None, str] = {}
     for folder in ("masks", *PRODUCTS, "reports"):
-        if next(iter(storage.list(f"{output}/{folder}/")), None):
-            raise RunError(
-                f"{output}/{folder} holds files, and nothing there tells that maskbeam made them: choose another "
-                "--output, or replace them with --overwrite"
-            )
+        for listed in storage.list(f"{output}/{folder}/"):
+            below = listed.uri[len(output) + 1 :]
+            made[_maker(storage, listed.uri, below, made)] = folder
+            if None in made or len(made) > 1:
+                raise RunError(
+                    f"{output}/{folder} holds files, and nothing there tells that maskbeam made them: choose another "
+                    "--output, or replace them with --overwrite"
+                )
     for folder in (".tmp", "parts", "failed", "runs"):
         start = len(f"{output}/{folder}/")
         if any(not _is_ours(storage, folder, listed.uri, start) for listed in storage.list(f"{output}/{folder}/")):
@@ -98,6 +106,30 @@ def check_new(output: str, storage: Storage) -> None:
             )
     if storage.stat(f"{output}/{SUCCESS}"):
         raise RunError(f"{output}/{SUCCESS} is not maskbeam's: choose another --output, or move it away")
+    return next(iter(made), None)
+
+
+def check_made(output: str, made: str | None, fingerprint: str) -> None:
+    """Makes sure that what `check_new` found was made as this run would.
+
+    Raises:
+        RunError: It was not.
+    """
+    if made not in (None, fingerprint):
+        raise RunError(
+            f"{output} holds what another model or other options made, and {RECORD}, which tells them, is gone: "
+            "choose another --output, or replace it with --overwrite"
+        )
+
+
+def _maker(storage: Storage, uri: str, below: str, made: Mapping[str | None, str]) -> str | None:
+    """The fingerprint of who made a file; None where it does not tell. Reports are those of the masks beside them."""
+    if below.startswith("reports/"):
+        return next(iter(made), None) if is_own("reports", below.removeprefix("reports/")) else None
+    with suppress(NotFound):
+        claim = parse_claim(read_text(storage.read(uri, limit=_HEAD_BYTES)).get(TEXT_KEY))
+        return claim.fingerprint if claim else None
+    return None
 
 
 def report_files(storage: Storage, output: str, name: str) -> Iterator[str]:
