@@ -172,6 +172,20 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "To run it: maskbeam run --input INPUT" in capsys.readouterr().out
 
 
+def test_a_model_of_ids_needs_a_class_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = save(unet(keras, head="ids"), tmp_path / "model.keras")
+    command = ["inspect", "--model", str(path), "--normalize", "0..1"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"a row for each and name it in place of CLASSES\. Ids seen so far: \d", told)
+    assert "--classes CLASSES" in told.rpartition("To run it: ")[2]
+    (tmp_path / "classes.csv").write_text("id,name\n0,soil\n1,crop\n2,weed\n")
+    assert main([*command, "--classes", str(tmp_path / "classes.csv")]) == 0
+    told = capsys.readouterr().out
+    assert "CLASSES" not in told
+    assert "--classes " in told.rpartition("To run it: ")[2]
+
+
 class TestBatchStatistics:
     @pytest.mark.parametrize("K", [keras, tf_keras])
     def test_mismatch_is_zero_for_what_training_saw(self, K: Any) -> None:

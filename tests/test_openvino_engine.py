@@ -123,6 +123,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedModel, Probe]
     return opened(save(unet(keras), tmp_path_factory.mktemp("m") / "m.keras"), normalize="0..1")
 
 
+def raising(error: Exception) -> Callable[..., NoReturn]:
+    def function(*_: Any, **__: Any) -> NoReturn:
+        raise error
+
+    return function
+
+
 class TestKept:
     def test_a_model_is_converted_once(self, model: tuple[LoadedModel, Probe], tmp_path: Path) -> None:
         loaded, probe = model
@@ -136,6 +143,31 @@ class TestKept:
         planes = synthetic_planes(2, 32, 32, 3)
         assert_same(first(planes), second(planes), pixels=0)
         assert first.batch_size == second.batch_size == measured.batch_size
+
+    @pytest.mark.parametrize("trouble", ["no folder", "no home", "full disk"])
+    def test_a_folder_that_takes_nothing_costs_no_run(
+        self,
+        trouble: str,
+        model: tuple[LoadedModel, Probe],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        loaded, probe = model
+        converted, folder = object(), tmp_path / "cache"
+        monkeypatch.setattr("pipeline.models.openvino_engine.convert", lambda *_, **__: converted)
+        if trouble == "no folder":
+            folder.write_text("a file")
+        elif trouble == "no home":
+            monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+            monkeypatch.setattr(Path, "home", raising(RuntimeError("Could not determine home directory.")))
+        else:
+            monkeypatch.setattr("openvino.save_model", raising(RuntimeError("Could not write")))
+        for _ in range(2):
+            found = kept(lambda: loaded, probe, end="labels", folder=None if trouble == "no home" else folder)
+            assert found is converted
+        assert len([one for one in caplog.messages if "is not kept for later jobs" in one]) == 1
+        assert not list(tmp_path.rglob(".making*"))
 
     def test_what_openvino_cannot_run_is_converted_once_more_and_then_told(
         self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -83,7 +83,7 @@ def inspect(options: RunOptions, *, say: Say = say) -> int:
         say(f"  {line}")
     table = _class_table(options, probe)
     if not options.read.patterns:
-        _say_without_images(options, table, open_scaling=open_scaling, say=say)
+        _say_without_images(options, probe, table, open_scaling=open_scaling, say=say)
         return 0
     return _compare(options, loaded, probe, table, _images(options, probe, say), say, open_scaling=open_scaling)
 
@@ -107,12 +107,14 @@ def _class_table(options: RunOptions, probe: Probe) -> ClassTable:
     return read_class_table(spec, read=read_file) if spec else generated_table(ASSUMED_IDS)
 
 
-def _say_without_images(options: RunOptions, table: ClassTable, *, open_scaling: bool, say: Say) -> None:
+def _say_without_images(
+    options: RunOptions, probe: Probe, table: ClassTable, *, open_scaling: bool, say: Say
+) -> None:
     say("Classes: " + ", ".join(f"{info.channel} {info.name}" for info in table.classes[:MOST_SHOWN]))
     if open_scaling:
         say("With --input and a few images, this command shows which scaling fits.")
     else:
-        say(f"To run it: {_command(options, options.model)}")
+        _say_command(options, probe, options.model, say)
 
 
 def _images(options: RunOptions, probe: Probe, say: Say) -> list[EncodedImage]:
@@ -182,7 +184,7 @@ def _compare(
         say(f"  {line}")
     _say_channels(best, table, say)
     _write_sheet(options, pictures, worth_drawing(findings, best), best if told else None, table, say)
-    _say_how_to_go_on(options, best if told else None, open_scaling=open_scaling, say=say)
+    _say_how_to_go_on(options, probe, best if told else None, open_scaling=open_scaling, say=say)
     return 0
 
 
@@ -227,7 +229,9 @@ def _write_sheet(
     say(f"Look at {path}: a row for each image, a column for each way, or for those that tell most.")
 
 
-def _say_how_to_go_on(options: RunOptions, best: Finding | None, *, open_scaling: bool, say: Say) -> None:
+def _say_how_to_go_on(
+    options: RunOptions, probe: Probe, best: Finding | None, *, open_scaling: bool, say: Say
+) -> None:
     if best is None:
         say(
             "Nothing in the model tells which way is right. Choose the scaling and the order whose masks are right, "
@@ -242,9 +246,18 @@ def _say_how_to_go_on(options: RunOptions, best: Finding | None, *, open_scaling
         channel_order=variant.channel_order,
         resize_filter=variant.resize_filter,
     )
-    say(f"To run it: {_command(options, model)}")
+    _say_command(options, probe, model, say)
 
 
-def _command(options: RunOptions, model: ModelOptions) -> str:
+def _say_command(options: RunOptions, probe: Probe, model: ModelOptions, say: Say) -> None:
+    label = options.label
+    if probe.head.classes is None and label.classes is None:
+        label = replace(label, classes="CLASSES")
+        say(
+            "The model gives class ids, which do not tell how many classes there are: write a table with a row for "
+            f"each and name it in place of CLASSES. Ids seen so far: "
+            f"{', '.join(map(str, probe.seen_ids[:MOST_SHOWN]))}."
+        )
     read = replace(options.read, patterns=options.read.patterns or ("INPUT",), limit=None)
-    return run_command(replace(options, read=read, model=model, output=replace(options.output, path="OUTPUT")))
+    output = replace(options.output, path="OUTPUT")
+    say(f"To run it: {run_command(replace(options, read=read, model=model, label=label, output=output))}")

@@ -182,10 +182,12 @@ def _openvino(load: Load, probe: Probe, end: str, threshold: float, folder: Path
     from pipeline.models.openvino_engine import OpenVinoEngine, kept
 
     find = partial(kept, load, probe, end=end, threshold=threshold, folder=folder)
-    path = find()
+    found = find()
     try:
-        return OpenVinoEngine(path, probe)
+        return OpenVinoEngine(found, probe)
     except RuntimeError:
+        if not isinstance(found, Path):
+            raise
         # What is kept may have been damaged since. Made anew it is as good as its model, or fails once more.
-        shutil.rmtree(path.parent, ignore_errors=True)
+        shutil.rmtree(found.parent, ignore_errors=True)
         return OpenVinoEngine(find(), probe)

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,6 +23,8 @@ from pipeline.models.keras_model import LoadedModel
 from pipeline.models.probe import Probe
 from pipeline.models.sealed import is_whole, seal
 from transforms.elements import Array
+
+_log = logging.getLogger(__name__)
 
 # Raised when the graph around the model changes, so that converted models are not taken from older versions.
 GRAPH_VERSION = 6
@@ -107,7 +110,7 @@ def convert(loaded: LoadedModel, probe: Probe, *, end: str, threshold: float = 0
 
 def kept(
     load: Callable[[], LoadedModel], probe: Probe, *, end: str, threshold: float = 0.5, folder: Path | None = None
-) -> Path:
+) -> Any:
     """A model's converted form on disk, converted now if it is not there yet, or damaged since.
 
     Args:
@@ -117,18 +120,40 @@ def kept(
         threshold: Probability above which a sigmoid's second class is there.
         folder: Where converted models are kept; the user's cache unless told.
 
+    Returns:
+        Its path; or the model itself where no folder takes it, which is said and costs the next job its conversion.
+
     Raises:
         RuntimeError: OpenVINO does not know an operation of the model.
     """
-    place = (folder or cache_folder()) / _key(probe, end, threshold)
-    if not is_whole(place):
-        model = convert(load(), probe, end=end, threshold=threshold)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
+    model = None
+    try:
+        place = (folder or cache_folder()) / _key(probe, end, threshold)
+        if not is_whole(place):
+            model = convert(load(), probe, end=end, threshold=threshold)
+            _keep(model, place)
+        return place / "model.xml"
+    except OSError as error:
+        _say_once(f"the converted model is not kept for later jobs: {error}")
+        return model or convert(load(), probe, end=end, threshold=threshold)
+
+
+@cache
+def _say_once(text: str) -> None:
+    _log.warning("%s", text)
+
+
+def _keep(model: Any, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
+    try:
         openvino.save_model(model, made / "model.xml", compress_to_fp16=False)
         seal(made)
         _put(made, place)
-    return place / "model.xml"
+    except RuntimeError as error:
+        raise OSError(f"{place} cannot be written") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _put(made: Path, place: Path) -> None:
@@ -139,13 +164,19 @@ def _put(made: Path, place: Path) -> None:
         if not is_whole(place):  # else another process was faster
             place.rename(f"{made}-damaged")
             made.rename(place)
-    for left in (made, Path(f"{made}-damaged")):
-        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(f"{made}-damaged", ignore_errors=True)
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: below `XDG_CACHE_HOME`, or `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskbeam" / "openvino"
+    """Where converted models are kept: below `XDG_CACHE_HOME`, or `~/.cache`.
+
+    Raises:
+        OSError: This user has neither, as in a container that is started as any number.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskbeam" / "openvino"
+    except RuntimeError as error:
+        raise OSError("this user has no home folder; XDG_CACHE_HOME names one to use") from error
 
 
 def processor() -> str:
