@@ -21,9 +21,9 @@ from tf_keras.src.layers.rnn.cell_wrappers import ResidualWrapper
 from pipeline.models import keras_model
 from pipeline.models.custom_objects import import_custom_objects
 from pipeline.models.keras_loader import load_keras
-from pipeline.models.keras_model import LoadedModel, load, load_failure, open_model
+from pipeline.models.keras_model import LoadedModel, load, open_model
 from pipeline.models.model_facts import file_facts
-from pipeline.models.model_file import ModelFile, recognise
+from pipeline.models.model_file import recognise
 from pipeline.options import ModelOptions
 from tests.models import save, sequential
 from transforms.errors import RunError
@@ -215,38 +215,7 @@ def test_tensorflow_is_told_before_it_starts_which_keras_a_users_module_means(
     assert KerasLazyLoader({}).layers.Layer is K.layers.Layer
 
 
-# Words
-
-FILE = ModelFile("m.h5", Path("m.h5"), "h5", "2.2.5", "a" * 64, 1)
-LOADED = ModelOptions(path="m.h5", trust=True)
-QUOTED = (
-    "Error when deserializing class 'Conv2D' using config={'name': '" + "x" * 400 + "'}.\n\nException encountered: "
-)
-
-
-@pytest.mark.parametrize(
-    ("error", "options", "says"),
-    [
-        (ValueError(QUOTED + "Unknown initializer: 'init1'. Please ensure"), LOADED, "needs 'init1'.*docs/faults.md"),
-        (ValueError("Unknown layer: 'Swin'."), LOADED, "needs 'Swin'"),
-        (TypeError("Could not locate class 'Mine'. Make sure"), LOADED, "needs 'Mine'"),
-        (TypeError("Cannot deserialize object of type `My`. If"), LOADED, "needs 'My'"),
-        (ValueError("Unknown activation function 'gelu9' cannot"), LOADED, "needs 'gelu9'"),
-        (EOFError("EOF read where object expected"), LOADED, "another version of Python.*SavedModel"),
-        (ValueError("bad marshal data (unknown type code)"), LOADED, "another version of Python"),
-        (ValueError(QUOTED + "the real reason"), LOADED, "ValueError: the real reason$"),
-    ],
-)  # fmt: skip
-def test_a_model_that_does_not_load_tells_the_cause(error: Exception, options: ModelOptions, says: str) -> None:
-    with pytest.raises(RunError, match=says):
-        raise RunError(load_failure(FILE, error, options))
-
-
-def test_flags_that_were_given_are_not_asked_for_again() -> None:
-    options = ModelOptions(path="m.h5", trust=True, custom_objects=("mine",))
-    said = load_failure(FILE, ValueError("Unknown layer: 'Swin'."), options)
-    assert "--trust_model" not in said
-    assert "--custom_objects (mine) do not give it" in said
+# Other configurations
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Brings Keras models into memory: the one place that knows which Keras opens which file."""
 
 import os
+import re
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from pipeline.options import ModelOptions
 from transforms.errors import RunError
 
 Call = Callable[[Any], tuple[Any, ...]]
+
+_LOST = re.compile(r"Skipping nested container at '(.*?)': .*freshly-initialized weights", re.S)
 
 # A multiple of the stride of nearly all networks.
 _TRACED_SIDE = 256
@@ -71,7 +75,7 @@ def _open_keras_3(path: Path, file: ModelFile, custom: dict[str, Any], options: 
     import keras
 
     hub = _import_keras_hub(file) if _needs_keras_hub(file) else None
-    with _building(keras, file):
+    with _building(keras, file), _all_weights(file):
         if hub is not None and (path / "task.json").exists():
             return hub.models.ImageSegmenter.from_preset(str(path))
         objects = known_objects(keras) | custom
@@ -88,6 +92,20 @@ def _building(K: Any, file: ModelFile) -> Iterator[None]:
             yield
     finally:
         K.Model.compile_from_config = compiled
+
+
+@contextmanager
+def _all_weights(file: ModelFile) -> Iterator[None]:
+    """Refuses what Keras 3 only warns of: layers in lists of lists, which older ones wrote no weights of."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("always", message="Skipping nested container")
+        yield
+    if lost := next((found for one in told if (found := _LOST.search(str(one.message)))), None):
+        raise RunError(
+            f"--model {file.uri}: the file has no weights for the layers at {lost[1]!r}, so they would be random. "
+            f"Keras {file.keras_version} did not write those of layers in lists of lists: keep them in one list, or "
+            "build the model where its weights are and save it with a newer Keras."
+        )
 
 
 def _needs_keras_hub(file: ModelFile) -> bool:

@@ -29,6 +29,14 @@ _UNKNOWN = re.compile(
     r"Unknown (?:layer|object|initializer|regularizer|constraint|[a-z]+ function):? '?([\w>.]+)"
     r"|(?:locate \w+|object of type) [`']([\w>.]+)"
 )
+# What Keras 3 says of weights: how many layers lack theirs, an example, its cause, what it was, and then all of them.
+_OTHER_WEIGHTS = re.compile(
+    r"A total of (\d+) objects could not be loaded\. Example error message for object (.*?):\n\n"
+    r"(.*?)\n\nList of objects",
+    re.S,
+)
+_NAMED_LAYER = re.compile(r"<(\w+) name=([^,>]+)")
+_SHAPES = re.compile(r"variable\.shape=(\(.*?\)).*value\.shape=(\(.*?\))", re.S)
 _OTHER_BYTECODE = re.compile(r"EOF read where|bad marshal data|marshal data too short")
 _QUOTED = re.compile(r"Exception encountered: ")
 # Keras prints its layers' messages in bold.
@@ -148,6 +156,8 @@ def load_failure(file: ModelFile, error: Exception, options: ModelOptions) -> st
     """The cause why Keras or TensorFlow could not load a model, in one line, and what helps."""
     saved = f", saved by Keras {file.keras_version}," if file.keras_version else ""
     cause = _cause(str(error))
+    if weights := _OTHER_WEIGHTS.search(str(error)):
+        return f"--model {file.uri}{saved} holds {_other_weights(*weights.groups())}"
     if found := _UNKNOWN.search(cause):
         return (
             f"--model {file.uri}{saved} needs {found[1] or found[2]!r}, which is not part of Keras. {_ways(options)}"
@@ -159,6 +169,15 @@ def load_failure(file: ModelFile, error: Exception, options: ModelOptions) -> st
             f"{version} cannot read. Load it with the Python that saved it, and write it as a SavedModel folder."
         )
     return f"--model {file.uri}{saved} cannot be loaded by {file.framework}: {type(error).__name__}: {cause}"
+
+
+def _other_weights(number: str, example: str, cause: str) -> str:
+    layer, shapes = _NAMED_LAYER.search(example), _SHAPES.search(cause)
+    name = f"{layer[1]} {layer[2]!r}" if layer else "the first"
+    told = f"wants {shapes[1]}, and the file has {shapes[2]}" if shapes else _cause(cause)
+    return (
+        f"weights that do not fit {number} of its layers. {name}: {told}. Save the whole model again with model.save."
+    )
 
 
 def _cause(text: str) -> str:
