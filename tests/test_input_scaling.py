@@ -181,6 +181,18 @@ def test_a_scaling_that_tells_nothing_leaves_it_to_the_type(dtype: str, taken: b
     assert scales_itself(facts(dtype, scale=1.0, offset=0.0)) is taken
 
 
+def test_padding_before_a_scaling_hides_it_not() -> None:
+    layers: list[dict[str, Any]] = [
+        {"class_name": "InputLayer", "config": {"name": "image", "batch_shape": [None, 8, 8, 3]}},
+        {"class_name": "ZeroPadding2D", "config": {"name": "pad"}},
+        {"class_name": "Rescaling", "config": {"name": "scale", "scale": 1 / 255}},
+        {"class_name": "Conv2D", "config": {"name": "conv"}},
+    ]
+    padded = model_facts({"class_name": "Sequential", "config": {"name": "m", "layers": layers}})
+    assert padded.scaling == Scaling((1 / 255,))
+    assert scales_itself(padded)
+
+
 def test_a_model_trained_on_bytes_says_what_it_makes_of_them() -> None:
     _, evidence = find_normalization(facts(scale=1 / 127.5, offset=-1.0), ModelOptions())
     assert evidence.endswith("Rescaling(scale=0.00784314, offset=-1), which makes -1..1 of 0..255")

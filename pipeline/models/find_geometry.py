@@ -114,8 +114,10 @@ def is_cut(moved: Array) -> bool:
 
 
 def _turned(size: tuple[int, int], head: Head) -> str:
-    where = "map's rows are the columns of its input (what moves down there moves to the right here)"
-    return f"The model's {where}. {_turned_back(size, head)}, and it is right."
+    return (
+        "The model's map has its rows and columns exchanged: what moves down in the input moves to the right in the "
+        f"map. {_turned_back(size, head)}."
+    )
 
 
 def _turned_back(size: tuple[int, int], head: Head) -> str:

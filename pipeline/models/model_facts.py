@@ -61,6 +61,8 @@ _SCALING = {"rescaling", "normalization"}
 _NEUTRAL = {
     "resizing",
     "centercrop",
+    "cropping2d",
+    "zeropadding2d",
     "cast",
     "identity",
     "getitem",
