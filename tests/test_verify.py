@@ -134,7 +134,11 @@ def test_files_that_other_options_left_are_a_difference(tmp_path: Path, capsys: 
     draw(tmp_path / "in/a.png", 1)
     out = tmp_path / "out"
     assert run_numpy(command(str(tmp_path / "in"), str(out), "--products", "color")) == 0
+    left = (out / "color/a.png").read_bytes()
     assert run_numpy(command(str(tmp_path / "in"), str(out), "--ignore_label", "9", "--overwrite")) == 0
+    assert verify(str(out)) == 0
+    (out / "color").mkdir()
+    (out / "color/a.png").write_bytes(left)
     assert any("color/a.png is not of this model" in line for line in differences(out, capsys))
 
 
