@@ -18,6 +18,7 @@ from pipeline.output.begin import begin_output
 from pipeline.output.lease import Lease
 from pipeline.output.lease_file import LEASE_SECONDS
 from pipeline.output.tree import LOCK, Tree
+from pipeline.plan import make_plan
 from pipeline.reports import progress
 from pipeline.reports.progress import Counts, Tally
 from pipeline.storage import Unavailable
@@ -253,16 +254,23 @@ def test_a_signal_frees_the_output_only_if_the_job_ends_with_its_command(
     local: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, held = tmp_path / "out", []
+    clean_ups: list[Callable[[], None]] = []
 
     @contextmanager
-    def signalled(clean_up: Callable[[], None], *, rest: str) -> Iterator[None]:
+    def listening(clean_up: Callable[[], None], *, rest: str) -> Iterator[None]:
         assert "cluster" not in rest, "a job on threads of its command ends with it"
-        clean_up()
-        held.append((out / LOCK).exists())
+        clean_ups.append(clean_up)
         yield
 
+    def signalled(*args: Any, **kwargs: Any) -> Any:
+        for clean_up in clean_ups:
+            clean_up()
+        held.append((out / LOCK).exists())
+        return make_plan(*args, **kwargs)
+
     monkeypatch.setattr("pipeline.run.is_local", lambda _: local)
-    monkeypatch.setattr("pipeline.run.stopping_on_signals", signalled)
+    monkeypatch.setattr("pipeline.run.stopping_on_signals", listening)
+    monkeypatch.setattr("pipeline.run.make_plan", signalled)
     # Nothing is written without the lease.
     assert run_numpy(command(str(draw_folder(tmp_path / "in", 3)), str(out))) == int(local)
     assert held == [not local]
