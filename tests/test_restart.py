@@ -263,7 +263,7 @@ def test_success_is_gone_while_a_rerun_works_and_comes_last(tmp_path: Path, monk
 
 def test_what_a_dead_run_left_half_written_is_cleared_away(tmp_path: Path) -> None:
     out, inputs = tmp_path / "out", images(tmp_path)
-    half = out / ".tmp/20260101-000000-abcdef/0123"
+    half = out / ".tmp/20260101-000000-abcdef/0123456789abcdef"
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
     assert run(inputs, out) == 0
