@@ -98,6 +98,16 @@ def test_the_demo_ends_with_the_runs_code_when_that_fails(sample: Path, monkeypa
     assert demo(str(sample), scenes=SCENES) == 3
 
 
+def test_the_folders_name_commands_no_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo_module, "main", lambda _: 3)
+    assert demo(str(tmp_path / "a\x1b[31mb\u202ec\udcff"), scenes=1) == 3
+    lines = capsys.readouterr().out.split("\n")
+    assert len(lines) == 5
+    assert all(line.isprintable() for line in lines)
+
+
 def test_sample_model_is_small_and_right_on_scenes_it_never_saw() -> None:
     assert SAMPLE_MODEL.stat().st_size < 2_000_000
     model = keras.saving.load_model(SAMPLE_MODEL, compile=False)

@@ -9,6 +9,7 @@ from PIL import Image as Pillow
 
 from pipeline.classes.class_files import read_class_table
 from pipeline.main import main
+from pipeline.reports.wording import printable
 from pipeline.sample.demo_sheet import draw_comparison, draw_products
 from pipeline.sample.sample_input import SAMPLE_CLASSES, SAMPLE_MODEL, scene_id, write_sample
 from pipeline.sample.scenes import CLASSES
@@ -29,17 +30,17 @@ def demo(output: str, *, scenes: int = 60) -> int:
         The exit code of the run; 1 also when the masks are worse than they should be.
     """
     root = Path(output)
-    _say(f"Sample scenes in {root / 'input'}, their true masks in {root / 'truth'} ...")
+    _say(printable(f"Sample scenes in {root / 'input'}, their true masks in {root / 'truth'} ..."))
     write_sample(root / "input", root / "truth", scenes=scenes)
     command = _command(root)
-    _say(f"\n$ maskbeam {shlex.join(command)}\n")
+    _say(f"\n$ maskbeam {printable(shlex.join(command))}\n")
     if code := main(command):
         return code
     per_class = measure(root, scenes)
     table = read_class_table(str(SAMPLE_CLASSES), read=lambda path: Path(path).read_bytes())
     draw_comparison(root, scenes, table).save(root / "demo.png")
     draw_products(root, scenes, table).save(root / "products.png")
-    _say(_report(root, per_class))
+    _say(_report(Path(printable(str(root))), per_class))
     return 0 if np.mean(per_class) >= LOWEST_IOU else 1
 
 
