@@ -1,6 +1,6 @@
 """Packaging of maskbeam; also what Beam's `--setup_file` ships to remote workers."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 # Stated here and not read from requirements.txt: the source distribution that Beam builds for its workers
 # holds only the packages, so a file that is read at build time would be missing there.
@@ -17,16 +17,14 @@ RUNTIME = [
     "zlib-ng>=1.0",
 ]
 
-PARTS = ["classes", "inputs", "inspection", "models", "output", "reports", "sample", "storage"]
 
 setup(
     name="maskbeam",
     version="0.1.0",
     description="Batch semantic segmentation with Keras models on Apache Beam",
     python_requires=">=3.11",
-    # find_packages() would also take tests.
-    packages=["pipeline", *(f"pipeline.{part}" for part in PARTS), "transforms"],
-    package_data={"pipeline.sample": ["sample_model/*"]},
+    packages=find_packages(include=["maskbeam*"]),
+    package_data={"maskbeam": ["py.typed"], "maskbeam.pipeline.commands.demo": ["sample_model/*"]},
     install_requires=RUNTIME,
     extras_require={
         # simplejpeg, because otherwise TensorFlow is started for its decoder alone.
@@ -34,5 +32,5 @@ setup(
         "parquet": ["pyarrow>=18"],
         "kerashub": ["keras-hub"],
     },
-    entry_points={"console_scripts": ["maskbeam = pipeline.main:main"]},
+    entry_points={"console_scripts": ["maskbeam = maskbeam.pipeline.main:main"]},
 )

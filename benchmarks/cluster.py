@@ -19,7 +19,7 @@ from benchmarks.data import photographs, write_shards
 from benchmarks.measure import aside
 from benchmarks.rounds import Results, run_rounds
 from benchmarks.table import Row
-from pipeline.sample.sample_input import SAMPLE_MODEL
+from maskbeam.pipeline.commands.demo.sample_input import SAMPLE_MODEL
 
 SCRIPT = "deploy/flink/cluster.py"
 SIZE = (360, 480)
@@ -62,7 +62,7 @@ def contender(work: Path, engine: str, place: str, flags: Sequence[str]) -> Cont
         module, words = "benchmarks.host_work", [f"{folder}/*", "{}", "labels", *where]
     else:
         fixed = ["--input", f"{folder}/*", "--model", str(SAMPLE_MODEL), "--engine", "tensorflow", "--output", "{}"]
-        module, words = "pipeline.main", ["run", *fixed, "--upsample", "labels", *where]
+        module, words = "maskbeam.pipeline.main", ["run", *fixed, "--upsample", "labels", *where]
     return Contender(f"{engine}, {place}", module, tuple(words), last="_SUCCESS")
 
 

@@ -35,7 +35,7 @@ def ours(shards: str, model: Path, name: str, *flags: str, engine: str = "tensor
     flags = flags or ("--upsample", "labels")
     fixed = ("--input", shards, "--model", str(model), "--normalize", "0..1", "--resize", "stretch")
     return Contender(
-        name, "pipeline.main", ("run", *fixed, "--engine", engine, "--output", "{}", *flags), last="_SUCCESS"
+        name, "maskbeam.pipeline.main", ("run", *fixed, "--engine", engine, "--output", "{}", *flags), last="_SUCCESS"
     )
 
 

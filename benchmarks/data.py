@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from pipeline.inputs.example import make_example
-from pipeline.inputs.tfrecord import write_records
-from pipeline.sample.scenes import draw_scene
-from transforms.elements import Array
+from maskbeam.pipeline.commands.demo.scenes import draw_scene
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.inputs.containers.tfrecord import write_records
+from maskbeam.transforms.elements import Array
 
 Size = tuple[int, int]
 PER_SHARD = 400

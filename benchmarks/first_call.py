@@ -16,7 +16,7 @@ def main(path: str, engine: str) -> None:
 
         openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(planes)
         return
-    from pipeline.models.tensorflow_start import start_tensorflow
+    from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 
     tf = start_tensorflow()
     import keras

@@ -9,20 +9,20 @@ from functools import cache, partial
 
 import numpy as np
 
-from pipeline.job import Job
-from pipeline.main import run_options
-from pipeline.models.model_file import ModelFile
-from pipeline.models.probe import Probe
-from pipeline.options import ModelOptions
-from pipeline.quiet import quiet
-from pipeline.run import run
-from pipeline.sample.sample_input import SAMPLE_MODEL
-from pipeline.sample.scenes import draw_scene
-from transforms.elements import Array
-from transforms.head import Head
-from transforms.normalize import Normalization
-from transforms.predict import Loader, Scores
-from transforms.prepare import InputSpec
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.commands.demo.sample_input import SAMPLE_MODEL
+from maskbeam.pipeline.commands.demo.scenes import draw_scene
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.pipeline.run import run
+from maskbeam.pipeline.terminal.logs import quiet
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.head import Head
+from maskbeam.transforms.normalize import Normalization
+from maskbeam.transforms.predict import Loader, Scores
+from maskbeam.transforms.resampling.prepare import InputSpec
 
 SIDE, CLASSES, BATCH = 128, 3, 16
 

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from pipeline.models.tensorflow_start import start_tensorflow
+from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 
 tf = start_tensorflow()
 

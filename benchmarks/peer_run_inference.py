@@ -14,7 +14,7 @@ import numpy as np
 import packaging.version
 
 from benchmarks.peer_work import Row, write_mask, write_report
-from pipeline.models.tensorflow_start import start_tensorflow
+from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 
 tf = start_tensorflow()
 
@@ -29,7 +29,7 @@ from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerTensor  
 from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
 from apache_beam.transforms import combiners  # noqa: E402
 
-from pipeline.execute import LOCAL_RUNNER  # noqa: E402
+from maskbeam.pipeline.runners.local import LOCAL_RUNNER  # noqa: E402
 
 SIZE, CLASSES = (128, 128), 3
 # Beam chooses a size up to this one by itself; 16, 32 and 128 were slower.

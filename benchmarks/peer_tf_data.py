@@ -13,7 +13,7 @@ from threading import Semaphore
 from typing import Any
 
 from benchmarks.peer_work import Row, write_mask, write_report
-from pipeline.models.tensorflow_start import start_tensorflow
+from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 
 tf = start_tensorflow()
 

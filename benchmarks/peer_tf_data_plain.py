@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from pipeline.models.tensorflow_start import start_tensorflow
+from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 
 tf = start_tensorflow()
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image as Pillow
 
-from transforms.elements import Array
-from transforms.encode import encode_mask
+from maskbeam.transforms.codecs.encode import encode_mask
+from maskbeam.transforms.elements import Array
 
 
 class Row(NamedTuple):

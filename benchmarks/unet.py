@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.models.tensorflow_start import start_tensorflow
-from pipeline.sample.scenes import draw_scene
-from transforms.elements import Array
+from maskbeam.pipeline.commands.demo.scenes import draw_scene
+from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
+from maskbeam.transforms.elements import Array
 
 start_tensorflow()
 

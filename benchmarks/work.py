@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks.contenders import Contender, host_work, ours, peers, plain_script
 from benchmarks.data import mixed_sizes, photographs, write_shards
-from pipeline.inputs.example import parse_example
-from pipeline.inputs.tfrecord import Record, read_records
+from maskbeam.pipeline.inputs.containers.example import parse_example
+from maskbeam.pipeline.inputs.containers.tfrecord import Record, read_records
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,28 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.check_worker import CheckWorker, maskbeam_version
-from pipeline.heartbeat import Heartbeat
-from pipeline.inputs.read import List, Read
-from pipeline.job import Job
-from pipeline.memory import WithinMemory, WrittenWithinMemory
-from pipeline.model_guard import ModelGuard
-from pipeline.output.failures import RememberFailure
-from pipeline.output.look_up import LookUp
-from pipeline.output.outcome import Outcome
-from pipeline.output.redraw import Redraw
-from pipeline.output.write import SkipDone, Write, fetch_content, is_far
-from pipeline.reports.progress_counting import count_failure, count_outcome
-from pipeline.reports.report import Report
-from pipeline.reports.report_writer import ReportWriter
-from pipeline.safe_decoder import safe_decoder
-from transforms.argmax import label_map
-from transforms.elements import EncodedImage, ModelInput
-from transforms.lookahead import LookAhead
-from transforms.predict import Loader, Predict
-from transforms.prepare import prepare
-from transforms.render import bytes_to_draw
+from maskbeam.pipeline.guards.decoder import safe_decoder
+from maskbeam.pipeline.guards.model_guard import ModelGuard
+from maskbeam.pipeline.inputs.fetch import fetch_content, is_far
+from maskbeam.pipeline.inputs.read import List, Read
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.output.failures import RememberFailure
+from maskbeam.pipeline.output.look_up import LookUp
+from maskbeam.pipeline.output.outcome import Outcome
+from maskbeam.pipeline.output.redraw import Redraw
+from maskbeam.pipeline.output.write import SkipDone, Write
+from maskbeam.pipeline.process.memory import WithinMemory, WrittenWithinMemory
+from maskbeam.pipeline.reports.report import Report
+from maskbeam.pipeline.reports.report_writer import ReportWriter
+from maskbeam.pipeline.workers.check_worker import CheckWorker, maskbeam_version
+from maskbeam.pipeline.workers.count_results import count_failure, count_outcome
+from maskbeam.pipeline.workers.heartbeat import Heartbeat
+from maskbeam.transforms.argmax import label_map
+from maskbeam.transforms.elements import EncodedImage, ModelInput
+from maskbeam.transforms.lookahead import LookAhead
+from maskbeam.transforms.predict import Loader, Predict
+from maskbeam.transforms.products.render import bytes_to_draw
+from maskbeam.transforms.resampling.prepare import prepare
 
 
 def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWriter) -> Any:

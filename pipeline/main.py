@@ -4,8 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from pipeline.command_line import (
-    ABOUT_RUN,
+from maskbeam.pipeline.cli.parser import (
     EXAMPLE,
     Parser,
     Shown,
@@ -13,17 +12,17 @@ from pipeline.command_line import (
     check_beam_flags,
     did_you_mean,
     expand,
+    run_options,
     to_options,
 )
-from pipeline.ending import run_as_process, stopping_on_signals
-from pipeline.flag_types import filled
-from pipeline.options import RunOptions
-from pipeline.own_end import only_our_end
-from pipeline.quiet import quiet
-from pipeline.reports.wording import printable
-from pipeline.stored_options import TYPED
-from transforms.errors import RunError
-from transforms.garbage import starting_up
+from maskbeam.pipeline.cli.stored_options import TYPED
+from maskbeam.pipeline.cli.values import filled
+from maskbeam.pipeline.process.ending import run_as_process, stopping_on_signals
+from maskbeam.pipeline.process.own_end import only_our_end
+from maskbeam.pipeline.terminal.logs import quiet
+from maskbeam.pipeline.text.wording import printable
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.garbage import starting_up
 
 ABOUT_MERGE = """Report on an output whose parts (maskbeam run --part I/N) are all done.
 Their options are kept in it, but not whose code may run here: --trust_model, with --model and
@@ -100,28 +99,10 @@ def _command(argv: list[str]) -> int:
     return commands[word](argv[1:])
 
 
-def run_options(argv: Sequence[str]) -> RunOptions:
-    """The options of `maskbeam run`.
-
-    Raises:
-        RunError: A flag or a value is wrong or missing.
-    """
-    parser = Parser("maskbeam run", ABOUT_RUN, EXAMPLE)
-    add_flags(parser)
-    values, beam = parser.parse_known_args(list(expand(argv)))
-    check_beam_flags(beam)
-    options = to_options(values, beam)
-    needed = {"--input": options.read.patterns, "--model": options.model.path, "--output": options.output.path}
-    missing = [flag for flag, value in needed.items() if not value]
-    if missing:
-        parser.error(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
-    return options
-
-
 @starting_up()
 def _run(argv: list[str]) -> int:
     options = run_options(argv)
-    from pipeline.run import run
+    from maskbeam.pipeline.run import run
 
     return run(options)
 
@@ -132,7 +113,7 @@ def _inspect(argv: list[str]) -> int:
     options = to_options(parser.parse(argv), ())
     if not options.model.path:
         parser.error("--model is missing")
-    from pipeline.inspection.inspect_model import inspect
+    from maskbeam.pipeline.commands.inspect.inspect_model import inspect
 
     return inspect(options)
 
@@ -144,7 +125,7 @@ def _merge(argv: list[str]) -> int:
     add_flags(parser, TYPED)
     values, beam = parser.parse_known_args(list(expand(argv)))
     check_beam_flags(beam)
-    from pipeline.merge import merge
+    from maskbeam.pipeline.commands.merge import merge
 
     return merge(values.output, to_options(values, beam))
 
@@ -153,7 +134,7 @@ def _verify(argv: list[str]) -> int:
     parser = Parser("maskbeam verify", "Check every mask and report of an output against its records.")
     parser.add_argument("output", type=filled, metavar="DIR", help="the output folder of a run")
     output = parser.parse(argv).output
-    from pipeline.output.verify import verify
+    from maskbeam.pipeline.verify.verify import verify
 
     return verify(output)
 
@@ -164,7 +145,7 @@ def _clean(argv: list[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="remove them, and ask nothing")
     parser.add_argument("--all_inputs", action="store_true", help="also masks that other commands' --input made")
     values = parser.parse(argv)
-    from pipeline.output.clean import ask_at_terminal, clean
+    from maskbeam.pipeline.commands.clean import ask_at_terminal, clean
 
     return clean(values.output, yes=values.yes, all_inputs=values.all_inputs, ask=ask_at_terminal())
 
@@ -174,9 +155,9 @@ def _demo(argv: list[str]) -> int:
     parser = Parser("maskbeam demo", "Make sample images and segment them with the sample model.")
     parser.add_argument("--output", type=filled, default="demo", metavar="DIR", help="where everything goes [demo]")
     output = parser.parse(argv).output
-    from pipeline.sample.demo import demo
+    from maskbeam.pipeline.commands.demo.demo import demo
 
-    return demo(output)
+    return demo(output, run=main)
 
 
 if __name__ == "__main__":

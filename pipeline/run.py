@@ -11,36 +11,38 @@ from functools import partial
 
 import grpc
 
-from pipeline.build import segment
-from pipeline.ending import stopping_on_signals
-from pipeline.engine_flags import may_go_on_alone
-from pipeline.execute import ExecutionError, execute, is_local
-from pipeline.heartbeat import counts_of
-from pipeline.inputs.listing import describe_inputs
-from pipeline.job import Job
-from pipeline.models.engines import EngineLoader
-from pipeline.models.kept_probe import TOLD, recall_probe
-from pipeline.models.model_file import ModelFile
-from pipeline.models.probe import Probe
-from pipeline.options import ModelOptions, ReadOptions, RunOptions
-from pipeline.output.begin import begin_output, end_output
-from pipeline.output.lease import Lease
-from pipeline.output.lease_file import TakenOverError
-from pipeline.output.ours import delete_staged, new_run, remove_empty
-from pipeline.output.parts import lock_of, rivals_of
-from pipeline.plan import Command, FindProbe, Plan, check_command, make_plan, probe_file
-from pipeline.preview import fast_decode_agreement, output_size
-from pipeline.probe_on_worker import probe_on_worker
-from pipeline.reports.console import Ending, closing_summary
-from pipeline.reports.progress import Ticker, tally
-from pipeline.reports.report_writer import ReportWriter, read_run
-from pipeline.reports.summary_file import InputCounts
-from pipeline.reports.wording import printable, printable_lines
-from pipeline.storage import open_storage
-from transforms.class_summary import summarize
-from transforms.errors import RunError
-from transforms.predict import Loader
-from transforms.statistics import PixelStatistics
+from maskbeam.pipeline.build import segment
+from maskbeam.pipeline.inputs.listing import describe_inputs
+from maskbeam.pipeline.job.begin_output import begin_output, end_output
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.job.plan import Command, FindProbe, Plan, check_command, make_plan, probe_file
+from maskbeam.pipeline.job.preview import fast_decode_agreement, output_size
+from maskbeam.pipeline.models.engines.loader import EngineLoader
+from maskbeam.pipeline.models.engines.probe_cache import TOLD, recall_probe
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.options import ModelOptions, ReadOptions, RunOptions
+from maskbeam.pipeline.output.lease import Lease
+from maskbeam.pipeline.output.lease_file import TakenOverError
+from maskbeam.pipeline.output.ours import delete_staged, new_run, remove_empty
+from maskbeam.pipeline.output.parts import lock_of, rivals_of
+from maskbeam.pipeline.process.ending import stopping_on_signals
+from maskbeam.pipeline.reports.closing_summary import Ending, closing_summary
+from maskbeam.pipeline.reports.report_writer import ReportWriter, read_run
+from maskbeam.pipeline.reports.summary_file import InputCounts
+from maskbeam.pipeline.runners.execute import ExecutionError, execute
+from maskbeam.pipeline.runners.flink import may_go_on_alone
+from maskbeam.pipeline.runners.local import is_local
+from maskbeam.pipeline.storage import open_storage
+from maskbeam.pipeline.tally import tally
+from maskbeam.pipeline.terminal.progress import Ticker
+from maskbeam.pipeline.text.wording import printable, printable_lines
+from maskbeam.pipeline.workers.counts import counts_of
+from maskbeam.pipeline.workers.probe_on_worker import probe_on_worker
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.measures.class_summary import summarize
+from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.predict import Loader
 
 MakeLoader = Callable[[Job], tuple[Loader, Job]]
 

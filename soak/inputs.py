@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.inputs.example import make_example
-from pipeline.inputs.tfrecord import write_records
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.inputs.containers.tfrecord import write_records
 from tests.trees import draw
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.storage.gcs_client import forget_client
-from pipeline.storage.gcs_storage import GcsStorage
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.storage.gcs_storage import GcsStorage
 from soak.children import run_child, timed_child
 from soak.inputs import draw_inputs
 from tests.numpy_engine import command

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 
-from pipeline.inputs.example import make_example
-from pipeline.output.verify import verify
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.verify.verify import verify
 from soak.children import run_child
 from soak.inputs import mutate
 from tests.numpy_engine import command

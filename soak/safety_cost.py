@@ -18,14 +18,14 @@ from typing import Any
 
 from PIL import Image as Pillow
 
-from pipeline import build
-from pipeline.inputs import anonymous
-from pipeline.main import run_options
-from pipeline.run import run as run_command
-from pipeline.storage import local_storage
+from maskbeam.pipeline import build
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.inputs import anonymous
+from maskbeam.pipeline.run import run as run_command
+from maskbeam.pipeline.storage import local_storage
+from maskbeam.transforms.predict import UNGUARDED
 from tests.numpy_engine import command
 from tests.trees import pixels
-from transforms.predict import UNGUARDED
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pipeline.storage import Conflict, Listed, Storage, Unavailable
+from maskbeam.pipeline.storage import Conflict, Listed, Storage, Unavailable
 from tests.fake_faults import Faults
 
 # What the storage underneath may do by itself to a caller that it never told anything wrong.

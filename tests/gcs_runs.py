@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import gcs_storage
-from pipeline.storage.gcs_client import forget_client
-from pipeline.storage.gcs_storage import GcsStorage
-from pipeline.storage.retry import RetryPolicy
+from maskbeam.pipeline.storage import gcs_storage
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.storage.gcs_storage import GcsStorage
+from maskbeam.pipeline.storage.retry import RetryPolicy
 from soak.inputs import draw_inputs
 from tests.fake_faults import TRANSIENT, Faults
 from tests.faulty_proxy import FaultyProxy

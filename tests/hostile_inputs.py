@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from pipeline.inputs.example import make_example
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.transforms.elements import Array
 from tests import numpy_engine
 from tests.shard_files import write_shard
 from tests.trees import draw, pixels, save
-from transforms.elements import Array
 
 # Part of every name here, so that a name that leaks is found whatever else is in the text.
 MARK = "patient"

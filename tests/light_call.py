@@ -1,6 +1,6 @@
 """A watched call that imports nothing, for processes that are to end at once."""
 
-from pipeline.sentinel import HANG, Fault
+from maskbeam.pipeline.process.sentinel import HANG, Fault
 
 
 class LightCall:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from io import BytesIO
 from typing import BinaryIO
 
-from pipeline.storage import Conflict, Listed, NotFound
+from maskbeam.pipeline.storage import Conflict, Listed, NotFound
 
 
 class MemoryStorage:

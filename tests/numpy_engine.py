@@ -12,22 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.ending import run_as_process
-from pipeline.job import Job
-from pipeline.main import run_options
-from pipeline.models.model_file import ModelFile
-from pipeline.models.probe import Probe
-from pipeline.options import ModelOptions
-from pipeline.run import MakeLoader, run
-from transforms.elements import Array
-from transforms.head import Head
-from transforms.normalize import Normalization
-from transforms.predict import Loader, Scores
-from transforms.prepare import InputSpec
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.pipeline.process.ending import run_as_process
+from maskbeam.pipeline.run import MakeLoader, run
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.head import Head
+from maskbeam.transforms.normalize import Normalization
+from maskbeam.transforms.predict import Loader, Scores
+from maskbeam.transforms.resampling.prepare import InputSpec
 
 __all__ = ["MODEL", "command", "numpy_loader", "numpy_probe", "run_numpy"]
 
-MODEL = "pipeline/sample/sample_model/unet.keras"
+MODEL = "pipeline/commands/demo/sample_model/unet.keras"
 RAISES, NAN, NO_ROOM, HANGS, INFINITE, TAKES_TWO, CRASHES = ((1, 2, n) for n in range(3, 10))
 BATCH = 8
 
@@ -108,8 +108,8 @@ def run_numpy(argv: Sequence[str], *, make_loader: MakeLoader = numpy_loader) ->
 
 def main(argv: Sequence[str], *, make_loader: MakeLoader = numpy_loader) -> int:
     """The same as a command of its own."""
-    from pipeline.quiet import quiet
-    from transforms.errors import RunError
+    from maskbeam.pipeline.terminal.logs import quiet
+    from maskbeam.transforms.errors import RunError
 
     quiet()
     try:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as PilImage
 
-from transforms.elements import Array, EncodedImage, Image, Source
+from maskbeam.transforms.elements import Array, EncodedImage, Image, Source
 
 SOURCE = Source("memory:picture", "1")
 

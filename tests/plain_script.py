@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from transforms.elements import Array
+from maskbeam.transforms.elements import Array
 
 
 def read_pixels(path: Path) -> Array:

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from transforms.class_table import ClassInfo, ClassTable
-from transforms.elements import LabelMap, Source
-from transforms.statistics import PixelStatistics
+from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
+from maskbeam.transforms.elements import LabelMap, Source
+from maskbeam.transforms.measures.statistics import PixelStatistics
 
 FIELD = ClassInfo(0, 7, "field", (1, 2, 3))
 WATER = ClassInfo(1, 3, "water", (4, 5, 6))

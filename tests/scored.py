@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.elements import Array, LabelMap, LogitsBatch, ModelInput, Placement, Source
+from maskbeam.transforms.elements import Array, LabelMap, LogitsBatch, ModelInput, Placement, Source
 
 SOURCE = Source("in/a.png", "1")
 

@@ -3,12 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
-from pipeline.models.keras_model import LoadedModel, TensorSpec
-from pipeline.models.probe import Probe
-from transforms.elements import Array
-from transforms.head import KINDS, Head
-from transforms.normalize import parse_normalization
-from transforms.prepare import InputSpec
+from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, TensorSpec
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.head import KINDS, Head
+from maskbeam.transforms.normalize import parse_normalization
+from maskbeam.transforms.resampling.prepare import InputSpec
 
 N, H, W, C = 3, 6, 10, 4
 RANDOM = np.random.default_rng(3)

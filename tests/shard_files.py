@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.inputs.example import make_example
-from pipeline.inputs.tfrecord import write_records
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.inputs.containers.tfrecord import write_records
 
 
 def png(shade: int = 0) -> bytes:

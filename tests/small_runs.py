@@ -6,19 +6,21 @@ from typing import Any
 
 from apache_beam.pvalue import TaggedOutput
 
-from pipeline import preview
-from pipeline.build import skip_done
-from pipeline.main import run_options
-from pipeline.output.failures import RememberFailure
-from pipeline.output.outcome import Outcome
-from pipeline.output.redraw import Redraw
-from pipeline.output.tree import RECORD
-from pipeline.output.write import Write, fetch_content
-from pipeline.plan import Plan, check_command, make_plan, record_of
-from pipeline.storage import open_storage
+from maskbeam.pipeline.build import skip_done
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.inputs.fetch import fetch_content
+from maskbeam.pipeline.job import preview
+from maskbeam.pipeline.job.plan import Plan, check_command, make_plan
+from maskbeam.pipeline.job.record import record_of
+from maskbeam.pipeline.output.failures import RememberFailure
+from maskbeam.pipeline.output.outcome import Outcome
+from maskbeam.pipeline.output.redraw import Redraw
+from maskbeam.pipeline.output.tree import RECORD
+from maskbeam.pipeline.output.write import Write
+from maskbeam.pipeline.storage import open_storage
+from maskbeam.transforms.elements import EncodedImage, Failure, Source
+from maskbeam.transforms.lookahead import chain
 from tests.numpy_engine import NumpyEngine, command, numpy_probe
-from transforms.elements import EncodedImage, Failure, Source
-from transforms.lookahead import chain
 
 __all__ = ["ends", "planned", "small_run"]
 _runs = iter(range(1_000_000))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.storage import Conflict, NotFound, SourceChanged, Storage, join
+from maskbeam.pipeline.storage import Conflict, NotFound, SourceChanged, Storage, join
 
 TREE = (
     ".hidden/a.png",

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.isolate import IsolatedDecoder
-from transforms.elements import EncodedImage, Image, Source
+from maskbeam.pipeline.guards.child_decoder import IsolatedDecoder
+from maskbeam.transforms.elements import EncodedImage, Image, Source
 
 # What an image that hangs has after its pixels.
 STICKS = b"sticks"
@@ -36,14 +36,17 @@ def as_it_is(encoded: EncodedImage) -> Image:
 
 def run_hurried(argv: Sequence[str]) -> int:
     """The command, in a process of its own; its exit code."""
-    modules: Any = (import_module(f"pipeline.{name}") for name in ("isolate", "safe_decoder", "watchdog"))
-    isolate, safe_decoder, watchdog = modules
+    modules: Any = (
+        import_module(f"maskbeam.pipeline.{name}")
+        for name in ("guards.child_decoder", "guards.decoder", "process.watchdog", "guards.watched_decoder")
+    )
+    isolate, safe_decoder, watchdog, watched_decoder = modules
     from tests.numpy_engine import main
 
     # What children are forked from takes its time to start, decoding does not.
     IsolatedDecoder(as_it_is)(EncodedImage("first", Source("", "")))
     decode_for = safe_decoder.decode_for
     safe_decoder.decode_for = lambda job: StuckDecoder(decode_for(job))
-    watchdog.DECODE_SECONDS = isolate.DECODE_SECONDS = SECONDS
+    watched_decoder.DECODE_SECONDS = isolate.DECODE_SECONDS = SECONDS
     watchdog.TICK_SECONDS = TICK_SECONDS
     return main(argv)

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine_flags import check_engine
-from pipeline.inputs.anonymous import PLAIN, Anonymous, naming
-from pipeline.inputs.example import make_example
-from pipeline.inputs.ids import encode_id
-from pipeline.main import run_options
-from pipeline.output.claim import content_digest, digest
-from pipeline.output.verify import verify
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.digests import content_digest, digest
+from maskbeam.pipeline.inputs.anonymous import PLAIN, Anonymous, naming
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.runners.flink import check_engine
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.elements import EncodedImage, Source
+from maskbeam.transforms.errors import RunError
 from tests.numpy_engine import command, run_numpy
 from tests.shard_files import write_shard
 from tests.small_runs import planned
 from tests.trees import differing, draw, draw_folder, tree_of
-from transforms.elements import EncodedImage, Source
-from transforms.errors import RunError
 
 CANARY, SECRET = "XCANARYX", "a secret that nobody may read"
 SOURCE = Source("/in/Jane Doe.png", "123-456")
@@ -165,7 +165,7 @@ def test_nothing_that_a_run_leaves_or_sends_can_tell_names(
     said = "".join(capfd.readouterr())
     assert not set(said) & {"\x1b", "\r"}
     left = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    staged = [data for data in sent if b"pipeline.job" in data]
+    staged = [data for data in sent if b"maskbeam.pipeline.job.job" in data]
     assert staged
     everything = [said.encode(), *map(str.encode, left), *left.values(), *staged]
     listed = [Source(str(path), f"{path.stat().st_size}-{path.stat().st_mtime_ns}") for path in folder.iterdir()]

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from maskbeam.transforms.argmax import Argmax, Labeling, argmax, label_map, winners
+from maskbeam.transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
+from maskbeam.transforms.errors import ImageError, RunError
 from tests.graph import local_pipeline
 from tests.scored import SOURCE, batch, scores_of, whole
-from transforms.argmax import Argmax, Labeling, argmax, label_map, winners
-from transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
-from transforms.errors import ImageError, RunError
 
 FEW = st.sampled_from([-np.inf, -1.0, 0.0, 1.0, np.inf])
 

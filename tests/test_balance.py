@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from transforms.balance import (
+from maskbeam.transforms.measures.balance import (
     effective_number_weights,
     imbalance_ratios,
     inverse_frequency_weights,

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.products.binarize import Binarize, binarize, binarize_scores
 from tests.graph import local_pipeline
 from tests.scored import labelled
-from transforms.binarize import Binarize, binarize, binarize_scores
-from transforms.elements import Array
 
 IDS, IGNORE = (0, 3, 7), 255
 

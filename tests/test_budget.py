@@ -10,19 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import memory, watchdog
-from pipeline.memory import Kept, WithinMemory, WrittenWithinMemory, ask_for, at_work, memory_bytes
-from pipeline.output.tree import Tree
-from pipeline.watchdog import Watchdog, WatchedDecoder
+from maskbeam.pipeline.guards import watched_decoder
+from maskbeam.pipeline.guards.watched_decoder import WatchedDecoder
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.pipeline.process import memory
+from maskbeam.pipeline.process.memory import Kept, WithinMemory, WrittenWithinMemory, ask_for, at_work, memory_bytes
+from maskbeam.pipeline.process.watchdog import Watchdog
+from maskbeam.transforms import lookahead
+from maskbeam.transforms.argmax import Labeling, label_map
+from maskbeam.transforms.budget import Budget, admit, asking
+from maskbeam.transforms.codecs.decode import decode
+from maskbeam.transforms.elements import EncodedImage, Image, LogitsBatch, ModelInput, Placement, Source
+from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.lookahead import InFlight, pool
+from maskbeam.transforms.products.render import Rendering, bytes_to_draw, render
 from tests.shard_files import png
-from transforms import lookahead
-from transforms.argmax import Labeling, label_map
-from transforms.budget import Budget, admit, asking
-from transforms.decode import decode
-from transforms.elements import EncodedImage, Image, LogitsBatch, ModelInput, Placement, Source
-from transforms.errors import ImageError
-from transforms.lookahead import InFlight, pool
-from transforms.render import Rendering, bytes_to_draw, render
 
 SOON = 10.0
 
@@ -144,7 +146,7 @@ def test_waiting_for_memory_is_no_hang(monkeypatch: pytest.MonkeyPatch, tmp_path
     budget, dog = Budget(100), Watchdog(lambda _: None)
     dog._started = True
     monkeypatch.setattr(memory, "decoding_budget", lambda: budget)
-    monkeypatch.setattr(watchdog, "watchdog", lambda: dog)
+    monkeypatch.setattr(watched_decoder, "watchdog", lambda: dog)
     watched: list[int] = []
 
     def decoder(image: EncodedImage) -> Image:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.inputs.example import make_example
-from pipeline.storage import open_storage
-from pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.storage import open_storage
+from maskbeam.pipeline.storage.gcs_client import forget_client
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
 from tests.plain_script import as_file, read_pixels

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from pipeline.causes import cause_of
-from transforms.errors import RunError
+from maskbeam.pipeline.runners.explain import cause_of
+from maskbeam.transforms.errors import RunError
 
 # As Flink hands it on: the worker's traceback, and Java's around it.
 FROM_FLINK = """Pipeline BeamApp-1 failed in state FAILED: java.lang.Exception: The user defined 'open()' method
@@ -22,9 +22,9 @@ def from_flink(line: str) -> str:
 @pytest.mark.parametrize(
     "line",
     [
-        "transforms.errors.RunError: the disk is full; free some space [while running 'Write/Run ahead']",
-        "RuntimeError: transforms.errors.RunError: the disk is full; free some space",
-        "pipeline.storage.Denied: the disk is full; free some space [while running 'Write/Run ahead']",
+        "maskbeam.transforms.errors.RunError: the disk is full; free some space [while running 'Write/Run ahead']",
+        "RuntimeError: maskbeam.transforms.errors.RunError: the disk is full; free some space",
+        "maskbeam.pipeline.storage.Denied: the disk is full; free some space [while running 'Write/Run ahead']",
     ],
 )
 def test_our_own_error_comes_out_of_an_engines_pages_as_it_was_said(line: str) -> None:
@@ -38,7 +38,7 @@ def test_our_own_error_comes_out_of_an_engines_pages_as_it_was_said(line: str) -
         ("ModuleNotFoundError: No module named 'pipeline.output'", "the workers do not have maskbeam"),
         ("ModuleNotFoundError: No module named 'keras'", "the Python package keras"),
         (
-            "AttributeError: Can't get attribute 'CheckWorker' on <module 'pipeline.check_worker' from 'x.py'>",
+            "AttributeError: Can't get attribute 'CheckWorker' on <module 'pipeline.workers.check_worker' from 'x'>",
             "another version than this one \\(CheckWorker is missing",
         ),
         ("ImportError: cannot import name 'Head' from 'transforms.head' (x.py)", "another version"),

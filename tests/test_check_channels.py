@@ -4,17 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.inputs.check_channels import check_channels
-from pipeline.inputs.example import make_example
-from pipeline.main import run_options
-from pipeline.models.model_file import ModelFile
-from pipeline.models.probe import Probe
-from pipeline.options import ModelOptions, ReadOptions
-from pipeline.run import run
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.job.check_channels import check_channels
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.options import ModelOptions, ReadOptions
+from maskbeam.pipeline.run import run
+from maskbeam.transforms.errors import RunError
 from tests.numpy_engine import command, numpy_loader, numpy_probe
 from tests.shard_files import write_shard
 from tests.trees import save
-from transforms.errors import RunError
 
 
 def probe_of_four(options: ModelOptions, model: ModelFile) -> Probe:

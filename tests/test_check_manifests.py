@@ -7,15 +7,15 @@ from typing import cast
 
 import pytest
 
-from pipeline.inputs.check_manifests import check_manifests
-from pipeline.inputs.survey import survey
-from pipeline.inspection.inspect_model import _images
-from pipeline.models.probe import Probe
-from pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
-from pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.commands.inspect.inspect_model import _images
+from maskbeam.pipeline.inputs.check_manifests import check_manifests
+from maskbeam.pipeline.inputs.survey import survey
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.transforms.errors import RunError
 from tests.fake_gcs import FakeGcs
 from tests.shard_files import examples, write_shard, write_tree
-from transforms.errors import RunError
 
 CASES = {
     "pairs": (
@@ -119,7 +119,7 @@ def test_a_survey_counts_what_is_listed_in_a_moment(tmp_path: Path, monkeypatch:
     found = survey(ReadOptions((str(folder), str(shard))))
     assert found.amount == "5 image files and 1 TFRecord shard, left out: 1 .md"
     assert found.roots == (f"{folder}/", f"{tmp_path}/")
-    monkeypatch.setattr("pipeline.inputs.survey._MOST", 4)
+    monkeypatch.setattr("maskbeam.pipeline.inputs.survey._MOST", 4)
     assert survey(ReadOptions((str(folder), str(shard)))).amount == "over 5 files"
     with pytest.raises(RunError, match="allow_empty"):
         survey(ReadOptions((f"{folder}/*.gif",)))

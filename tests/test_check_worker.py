@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.check_worker import CheckWorker, maskbeam_version
-from pipeline.output.tree import RECORD, Tree
-from transforms.errors import RunError
+from maskbeam.pipeline.output.tree import RECORD, Tree
+from maskbeam.pipeline.workers.check_worker import CheckWorker, maskbeam_version
+from maskbeam.transforms.errors import RunError
 
 
 def tree(root: Path) -> Tree:

@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.checks import check_options
-from pipeline.options import DecodeOptions, LabelOptions, ModelOptions, OutputOptions, ReadOptions, RunOptions
-from transforms.errors import RunError
+from maskbeam.pipeline.job.check_options import check_options
+from maskbeam.pipeline.options import (
+    DecodeOptions,
+    LabelOptions,
+    ModelOptions,
+    OutputOptions,
+    ReadOptions,
+    RunOptions,
+)
+from maskbeam.transforms.errors import RunError
 
 GOOD = RunOptions(read=ReadOptions(("/data/in",)), output=OutputOptions("/data/out"))
 

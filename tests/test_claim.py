@@ -5,9 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.output.claim import Claim, Record, Verdict, claim_text, judge, parse_claim, parse_record, record_text
-from pipeline.output.tree import Tree
-from transforms.elements import Source
+from maskbeam.pipeline.output.claim import (
+    Claim,
+    Record,
+    Verdict,
+    claim_text,
+    judge,
+    parse_claim,
+    parse_record,
+    record_text,
+)
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.transforms.elements import Source
 
 TREE = Tree("/out", "/out/.tmp", "masks/{}.png", "f", "i")
 MINE = Claim(place="5", version="v1", content="c", fingerprint="f", inputs="i")

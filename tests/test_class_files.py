@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.classes.class_files import load_class_table, parse_classes, read_class_table
-from pipeline.classes.class_json import unique_keys
-from pipeline.storage import NotFound
-from transforms.class_table import ClassTable
-from transforms.errors import RunError
+from maskbeam.pipeline.classes.class_files import load_class_table, parse_classes, read_class_table
+from maskbeam.pipeline.classes.class_json import unique_keys
+from maskbeam.pipeline.storage import NotFound
+from maskbeam.transforms.classes.class_table import ClassTable
+from maskbeam.transforms.errors import RunError
 
 
 def giving(content: str | bytes) -> Callable[[str], bytes]:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maskbeam.transforms.measures.class_summary import mean_confidence, summarize
+from maskbeam.transforms.measures.statistics import PixelStatistics
 from tests.report_inputs import BOTH, FIRST, TABLE, statistics_of
-from transforms.class_summary import mean_confidence, summarize
-from transforms.statistics import PixelStatistics
 
 ROWS = st.lists(st.sampled_from([7, 3, 0, 255]), min_size=1, max_size=12)
 

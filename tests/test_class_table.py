@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from transforms.class_table import ClassInfo, ClassTable, generated_table, hex_color
-from transforms.errors import RunError
+from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable, generated_table, hex_color
+from maskbeam.transforms.errors import RunError
 
 FIELD = ClassInfo(0, 10, "field", (1, 2, 3))
 WATER = ClassInfo(1, 20, "water", (4, 5, 6))

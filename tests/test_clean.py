@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from pipeline.main import main
-from pipeline.output.claim import TEXT_KEY
-from pipeline.output.clean import clean
-from pipeline.output.verify import verify
-from pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.commands.clean import clean
+from maskbeam.pipeline.main import main
+from maskbeam.pipeline.output.claim import TEXT_KEY
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.codecs.encode import decode_mask, encode_mask, read_text
+from maskbeam.transforms.errors import RunError
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
 from tests.trees import draw, tree_of
-from transforms.encode import decode_mask, encode_mask, read_text
-from transforms.errors import RunError
 
 FLAGS = ("--products", "color,binary", "--max_failures", "100%")
 

@@ -3,9 +3,9 @@ import pytest
 from apache_beam import Create, Map
 from apache_beam.testing.util import assert_that, equal_to
 
+from maskbeam.transforms.products.colorize import VOID_COLOR, Colorize, colorize, make_palette
 from tests.graph import local_pipeline
 from tests.scored import labelled
-from transforms.colorize import VOID_COLOR, Colorize, colorize, make_palette
 
 COLORS = {0: (0, 0, 0), 2: (10, 20, 30), 254: (255, 0, 1)}
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.command_line import did_you_mean, expand
-from pipeline.flags import FLAGS
-from pipeline.inspection.run_command import run_command
-from pipeline.main import HELP, main, run_options
-from pipeline.options import RunOptions
-from transforms.errors import RunError
+from maskbeam.pipeline.cli.command_text import run_command
+from maskbeam.pipeline.cli.flags import FLAGS
+from maskbeam.pipeline.cli.parser import did_you_mean, expand, run_options
+from maskbeam.pipeline.main import HELP, main
+from maskbeam.pipeline.options import RunOptions
+from maskbeam.transforms.errors import RunError
 
 NEEDED = ("--input", "in/*.png", "--model", "m.keras", "--output", "out")
 
@@ -193,7 +193,7 @@ def test_a_mistake_of_ours_shows_no_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MASKBEAM_DEBUG", raising=False)
-    monkeypatch.setitem(sys.modules, "pipeline.run", None)
+    monkeypatch.setitem(sys.modules, "maskbeam.pipeline.run", None)
     assert main(["run", *NEEDED]) == 1
     said = capsys.readouterr().err
     assert "MASKBEAM_DEBUG=1" in said

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from transforms.compare import confusion_matrix, iou
+from maskbeam.transforms.measures.compare import confusion_matrix, iou
 
 
 @given(seed=st.integers(0, 2**32), classes=st.integers(2, 9), size=st.integers(1, 300))

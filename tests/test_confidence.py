@@ -5,10 +5,10 @@ import scipy.stats
 from apache_beam import Create, Map
 from apache_beam.testing.util import assert_that, equal_to
 
+from maskbeam.transforms.confidence import Confidence, confidence
+from maskbeam.transforms.elements import Array
 from tests.graph import local_pipeline
 from tests.scored import batch, scores_of
-from transforms.confidence import Confidence, confidence
-from transforms.elements import Array
 
 ONE_UNIT = 1 / 65535
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.reports.console import Ending, _shown, closing_summary
-from pipeline.reports.summary_file import InputCounts
+from maskbeam.pipeline.reports.closing_summary import Ending, _shown, closing_summary
+from maskbeam.pipeline.reports.summary_file import InputCounts
+from maskbeam.transforms.classes.class_table import ClassInfo
+from maskbeam.transforms.measures.class_summary import ClassSummary, summarize
 from tests.report_inputs import BOTH, TABLE
-from transforms.class_summary import ClassSummary, summarize
-from transforms.class_table import ClassInfo
 
 CLEAN = Ending("out/", ["masks", "color", "reports"], InputCounts(1000, 1000, 0, 0), seconds=20.0)
 CLASSES = summarize(TABLE, BOTH)

@@ -7,9 +7,9 @@ import keras
 import pytest
 from PIL import Image
 
-from pipeline.models.batched_engine import Room
-from pipeline.models.cores import BYTES_PER_PIXEL, CALL_BYTES, MOST_CALLERS, Sharing, share_cores
-from pipeline.models.model_facts import ModelFacts, TensorSpec
+from maskbeam.pipeline.models.engines.batched_engine import Room
+from maskbeam.pipeline.models.files.model_facts import ModelFacts, TensorSpec
+from maskbeam.pipeline.models.loading.cores import BYTES_PER_PIXEL, CALL_BYTES, MOST_CALLERS, Sharing, share_cores
 from tests.models import save, tutorial_unet
 
 
@@ -80,13 +80,13 @@ STARTS = """
 import sys
 
 sys.modules["simplejpeg"] = None  # so that TensorFlow decodes
-from pipeline.models.choose_engine import start_engine
-from pipeline.models.engines import loaded_model
-from pipeline.models.keras_model import open_model
-from pipeline.models.probe import probe_model
-from pipeline.models.tensorflow_start import start_tensorflow
-from pipeline.models.tf_jpeg import decode_jpeg
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.models.engines.choose_engine import start_engine
+from maskbeam.pipeline.models.engines.loader import loaded_model
+from maskbeam.pipeline.models.loading.loaded_model import open_model
+from maskbeam.pipeline.models.probing.probe import probe_model
+from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
+from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg
+from maskbeam.pipeline.options import ModelOptions
 
 if len(sys.argv) > 2:
     decode_jpeg(open(sys.argv[2], "rb").read(), 3, threads=int(sys.argv[3]))

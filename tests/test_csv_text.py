@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.reports.csv_text import csv_line, guard, unguard
+from maskbeam.pipeline.text.csv_text import csv_line, guard, unguard
 
 # Python's reader drops nothing of these, so it serves as the oracle for the quoting.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.text("'=+-@ ,;\"\r\n\tab", max_size=8)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.merge import merge
-from pipeline.output.verify import verify
-from pipeline.storage import local_errors
+from maskbeam.pipeline.commands.merge import merge
+from maskbeam.pipeline.storage import local_errors
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.errors import RunError
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw, draw_folder, tree_of
-from transforms.errors import RunError
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
+from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.warnings import find_warnings
 from tests.report_inputs import BOTH, TABLE, statistics_of
-from transforms.class_table import ClassInfo, ClassTable
-from transforms.dead_model import find_warnings
-from transforms.statistics import PixelStatistics
 
 ALIVE = statistics_of([[7, 3, 0]], confidence_sum=65535 * 9, confidence_pixels=10)
 

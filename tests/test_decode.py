@@ -13,14 +13,14 @@ from apache_beam.testing.util import assert_that, equal_to
 from PIL import Image as PilImage
 from PIL import ImageFile
 
-from pipeline.models import tf_jpeg
-from pipeline.models.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
+from maskbeam.pipeline.models.loading import tf_jpeg
+from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
+from maskbeam.transforms.codecs.decode import Decode, decode
+from maskbeam.transforms.elements import Array, EncodedImage
+from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.resampling.prepare import InputSpec, Prepare, prepare
 from tests.graph import local_pipeline
 from tests.pictures import as_file, encoded, scene, with_stray_bytes
-from transforms.decode import Decode, decode
-from transforms.elements import Array, EncodedImage
-from transforms.errors import ImageError
-from transforms.prepare import InputSpec, Prepare, prepare
 
 ORIENTATION = 274
 
@@ -75,7 +75,7 @@ def test_what_simplejpeg_complains_of_is_read_as_tensorflow_reads_it(capfd: pyte
 def test_simplejpeg_decodes_without_tensorflow(mode: str, channels: int, tmp_path: Path) -> None:
     PilImage.new(mode, (8, 8)).save(tmp_path / "a.jpg")
     script = (
-        "import sys; from pipeline.models.tf_jpeg import decode_jpeg;"
+        "import sys; from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg;"
         "print(decode_jpeg(open(sys.argv[1], 'rb').read(), int(sys.argv[2])).shape, 'tensorflow' in sys.modules)"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "a.jpg"), str(channels)]

@@ -10,12 +10,18 @@ import pytest
 import tensorflow as tf
 from PIL import Image as Pillow
 
-from pipeline.classes.class_files import read_class_table
-from pipeline.sample import demo as demo_module
-from pipeline.sample.demo import demo, measure
-from pipeline.sample.sample_input import SAMPLE_CLASSES, SAMPLE_MODEL, draw_sample, scene_id, write_sample
-from pipeline.sample.scenes import CLASSES, draw_scene
-from transforms.compare import confusion_matrix, iou
+from maskbeam.pipeline.classes.class_files import read_class_table
+from maskbeam.pipeline.commands.demo.demo import demo, measure
+from maskbeam.pipeline.commands.demo.sample_input import (
+    SAMPLE_CLASSES,
+    SAMPLE_MODEL,
+    draw_sample,
+    scene_id,
+    write_sample,
+)
+from maskbeam.pipeline.commands.demo.scenes import CLASSES, draw_scene
+from maskbeam.pipeline.main import main
+from maskbeam.transforms.measures.compare import confusion_matrix, iou
 
 SCENES = 4
 
@@ -73,7 +79,7 @@ def test_a_true_mask_measures_1_and_a_wrong_one_less(sample: Path) -> None:
 
 @pytest.mark.parametrize(("share_wrong", "code"), [(0.0, 0), (0.5, 1)])
 def test_the_demo_fails_when_its_masks_are_wrong(
-    sample: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], share_wrong: float, code: int
+    sample: Path, capsys: pytest.CaptureFixture[str], share_wrong: float, code: int
 ) -> None:
     seen: list[Sequence[str]] = []
 
@@ -82,8 +88,7 @@ def test_the_demo_fails_when_its_masks_are_wrong(
         fake_result(sample, share_wrong)
         return 0
 
-    monkeypatch.setattr(demo_module, "main", fake_run)
-    assert demo(str(sample), scenes=SCENES) == code
+    assert demo(str(sample), run=fake_run, scenes=SCENES) == code
     assert seen[0][:3] == ["run", "--input", str(sample / "input" / "*.tfrecord")]
     said = capsys.readouterr().out
     assert "maskbeam run --input" in said
@@ -93,16 +98,12 @@ def test_the_demo_fails_when_its_masks_are_wrong(
             assert sheet.width > 800
 
 
-def test_the_demo_ends_with_the_runs_code_when_that_fails(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_module, "main", lambda _: 3)
-    assert demo(str(sample), scenes=SCENES) == 3
+def test_the_demo_ends_with_the_runs_code_when_that_fails(sample: Path) -> None:
+    assert demo(str(sample), run=lambda _: 3, scenes=SCENES) == 3
 
 
-def test_the_folders_name_commands_no_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(demo_module, "main", lambda _: 3)
-    assert demo(str(tmp_path / "a\x1b[31mb\u202ec\udcff"), scenes=1) == 3
+def test_the_folders_name_commands_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo(str(tmp_path / "a\x1b[31mb\u202ec\udcff"), run=lambda _: 3, scenes=1) == 3
     lines = capsys.readouterr().out.split("\n")
     assert len(lines) == 5
     assert all(line.isprintable() for line in lines)
@@ -128,11 +129,11 @@ def test_sample_classes_are_those_of_the_scenes() -> None:
 def test_the_real_demo_works_and_the_second_time_has_nothing_left_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert demo(str(tmp_path), scenes=SCENES) == 0
+    assert demo(str(tmp_path), run=main, scenes=SCENES) == 0
     summary = json.loads((tmp_path / "result" / "reports" / "summary.json").read_text())
     masks = {path.name: path.read_bytes() for path in (tmp_path / "result" / "masks").iterdir()}
     assert len(masks) == SCENES
     capsys.readouterr()
-    assert demo(str(tmp_path), scenes=SCENES) == 0
+    assert demo(str(tmp_path), run=main, scenes=SCENES) == 0
     assert masks == {path.name: path.read_bytes() for path in (tmp_path / "result" / "masks").iterdir()}
     assert json.loads((tmp_path / "result" / "reports" / "summary.json").read_text()) == summary

@@ -5,17 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.job import make_job
-from pipeline.main import run_options
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.job.job import make_job
+from maskbeam.transforms.argmax import Labeling, label_map
+from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
+from maskbeam.transforms.classes.palettes import generate_colors
+from maskbeam.transforms.elements import Array, LabelMap
+from maskbeam.transforms.emitted import assumed_note, emits_ids, lookup, two_meanings
+from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.head import Head
 from tests.numpy_engine import command, numpy_probe
 from tests.scored import batch, whole
-from transforms.argmax import Labeling, label_map
-from transforms.class_table import ClassInfo, ClassTable
-from transforms.elements import Array, LabelMap
-from transforms.emitted import assumed_note, emits_ids, lookup, two_meanings
-from transforms.errors import ImageError
-from transforms.head import Head
-from transforms.palettes import generate_colors
 
 
 def mask_of(emitted: Sequence[int], labeling: Labeling) -> Array:

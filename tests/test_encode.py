@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transforms.colorize import make_palette
-from transforms.elements import Array
-from transforms.encode import (
+from maskbeam.transforms.codecs.encode import (
     decode_mask,
     encode_binary,
     encode_confidence,
@@ -16,7 +14,9 @@ from transforms.encode import (
     encode_rgb,
     read_text,
 )
-from transforms.errors import ImageError
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.products.colorize import make_palette
 
 LABELS = np.random.default_rng(1).integers(0, 4, (33, 47)).astype(np.uint8)
 TEXT = {"maskbeam": '{"claim":"abc=\\u00e9"}', "other": "x"}

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from pipeline.job import Job
-from pipeline.main import main
-from pipeline.output.claim import Claim
-from pipeline.output.end import check_output
-from pipeline.output.end import count_masks as counted
-from pipeline.output.look_up import held_record
-from pipeline.output.tree import Tree
-from pipeline.output.write import File, put
-from pipeline.storage import Unreadable
-from pipeline.storage.local_storage import LocalStorage
+from maskbeam.pipeline.job.end_output import check_output
+from maskbeam.pipeline.job.end_output import count_masks as counted
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.main import main
+from maskbeam.pipeline.output.claim import Claim
+from maskbeam.pipeline.output.look_up import held_record
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.pipeline.output.write import File, put
+from maskbeam.pipeline.storage import Unreadable
+from maskbeam.pipeline.storage.local_storage import LocalStorage
+from maskbeam.transforms.elements import Array, EncodedImage, Source
+from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.predict import Loader, Scores
 from tests.numpy_engine import NumpyEngine, command, numpy_loader, run_numpy
 from tests.trees import draw_folder
-from transforms.elements import Array, EncodedImage, Source
-from transforms.errors import ImageError, RunError
-from transforms.predict import Loader, Scores
 
 COUNT = 20
 
@@ -87,7 +87,9 @@ def test_masks_that_are_removed_while_a_run_goes_on_fail_it(
     def remove() -> None:
         shutil.rmtree(out / "masks", ignore_errors=True)
         # Whatever was written by then: the threads behind the model may be late.
-        monkeypatch.setattr("pipeline.output.end.count_masks", lambda tree: min(COUNT - 1, counted(tree)))
+        monkeypatch.setattr(
+            "maskbeam.pipeline.job.end_output.count_masks", lambda tree: min(COUNT - 1, counted(tree))
+        )
 
     assert run_and(remove, draw_folder(tmp_path / "in", COUNT), out, monkeypatch) == 1
     assert f"should hold {COUNT} masks" in capsys.readouterr().err
@@ -103,7 +105,7 @@ def test_a_run_that_another_one_has_overtaken_writes_nothing_more(
     def overtake() -> None:
         (out / ".lock.json").write_text(newer)
         # As after it was stopped for a while.
-        monkeypatch.setattr("pipeline.output.lease.Trust.holds", False)
+        monkeypatch.setattr("maskbeam.pipeline.output.lease.Trust.holds", False)
 
     assert run_and(overtake, inputs, out, monkeypatch) == 1
     assert "run newer has taken the output" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.main import main
+from maskbeam.pipeline.main import main
 
 
 def run(script: str, shell: str = '"$0" -c "$1"') -> "subprocess.CompletedProcess[str]":
@@ -16,8 +16,8 @@ def run(script: str, shell: str = '"$0" -c "$1"') -> "subprocess.CompletedProces
 
 SIGNALS = """
 import ctypes, os, signal, threading
-from pipeline import ending
-from pipeline.ending import run_as_process, stopping_on_signals
+from maskbeam.pipeline.process import ending
+from maskbeam.pipeline.process.ending import run_as_process, stopping_on_signals
 
 def say(text):
     print(text, flush=True)
@@ -101,7 +101,7 @@ def test_an_end_that_nobody_chose_is_no_success(command: str, code: int, said: s
 def test_streams_that_cannot_be_written_cost_nothing(shell: str) -> None:
     script = """
 import logging, os, sys
-from pipeline.ending import run_as_process
+from maskbeam.pipeline.process.ending import run_as_process
 
 def command():
     for _ in range(100):
@@ -117,13 +117,16 @@ run_as_process(command)
 
 
 def test_what_is_written_arrives_and_names_of_any_letters_do() -> None:
-    done = run("from pipeline.ending import run_as_process\nrun_as_process(lambda: print('a', chr(0xdcff)) or 0)\n")
+    done = run(
+        "from maskbeam.pipeline.process.ending import run_as_process\n"
+        "run_as_process(lambda: print('a', chr(0xdcff)) or 0)\n"
+    )
     assert (done.returncode, done.stdout) == (0, "a \\udcff\n")
 
 
 @pytest.mark.parametrize("argv", ["--help", "run --help"])
 def test_help_that_nobody_reads_is_no_mistake(argv: str) -> None:
-    script = f"import sys\nsys.argv[1:] = {argv.split()}\nfrom pipeline.main import main\nmain()"
+    script = f"import sys\nsys.argv[1:] = {argv.split()}\nfrom maskbeam.pipeline.main import main\nmain()"
     done = run(script, '"$0" -c "$1" >/dev/full')
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -135,6 +138,6 @@ def test_an_exit_of_the_model_s_code_is_no_success(
     def leave(_: object) -> None:
         raise SystemExit(code)
 
-    monkeypatch.setattr("pipeline.main._command", leave)
+    monkeypatch.setattr("maskbeam.pipeline.main._command", leave)
     assert main(["run"]) == 1
     assert "which is no end of a run" in capsys.readouterr().err

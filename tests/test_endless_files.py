@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.inputs.survey import survey
-from pipeline.models.model_file import recognise
-from pipeline.options import ReadOptions
-from pipeline.plan import read_file
-from transforms.errors import RunError
+from maskbeam.pipeline.classes.class_files import read_file
+from maskbeam.pipeline.inputs.survey import survey
+from maskbeam.pipeline.models.files.model_file import recognise
+from maskbeam.pipeline.options import ReadOptions
+from maskbeam.transforms.errors import RunError
 
 
 def test_what_a_user_names_beside_images_is_read_within_bounds(tmp_path: Path) -> None:

@@ -7,25 +7,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.models import scoring
-from pipeline.models.batched_engine import CALL_PIXELS, pad
-from pipeline.models.choose_engine import start_engine
-from pipeline.models.cores import BYTES_PER_PIXEL, CALL_BYTES
-from pipeline.models.engine import KerasEngine
-from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model
-from pipeline.models.probe import Probe, probe_model
-from pipeline.models.scoring import make_scoring
-from pipeline.models.trial import synthetic_planes
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.models.engines import scoring
+from maskbeam.pipeline.models.engines.batched_engine import CALL_PIXELS, pad
+from maskbeam.pipeline.models.engines.choose_engine import start_engine
+from maskbeam.pipeline.models.engines.scoring import make_scoring
+from maskbeam.pipeline.models.engines.tensorflow_engine import KerasEngine
+from maskbeam.pipeline.models.loading.cores import BYTES_PER_PIXEL, CALL_BYTES
+from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, TensorSpec, load, open_model
+from maskbeam.pipeline.models.probing.probe import Probe, probe_model
+from maskbeam.pipeline.models.probing.trial import synthetic_planes
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.argmax import argmax
+from maskbeam.transforms.confidence import confidence
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.head import Head, canonical, make_head
+from maskbeam.transforms.normalize import normalize
+from maskbeam.transforms.predict import Scores
 from tests.models import save, tutorial_unet
 from tests.scored_model import FLOAT_KINDS, LOGITS, PLANES, RANDOM, C, H, N, W, answering, values_of
-from transforms.argmax import argmax
-from transforms.confidence import confidence
-from transforms.elements import Array
-from transforms.errors import RunError
-from transforms.head import Head, canonical, make_head
-from transforms.normalize import normalize
-from transforms.predict import Scores
 
 
 def scores(outputs: Array, head: Head, end: str, **how: Any) -> Scores:

@@ -9,13 +9,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from pipeline.engine_flags import check_engine, may_go_on_alone, with_defaults
-from pipeline.main import run_options
-from pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
-from pipeline.run import run
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
+from maskbeam.pipeline.run import run
+from maskbeam.pipeline.runners.flink import check_engine, may_go_on_alone, with_defaults
+from maskbeam.transforms.errors import RunError
 from tests.numpy_engine import command, run_numpy
 from tests.trees import draw_folder
-from transforms.errors import RunError
 
 NOBODY = "localhost:1"
 
@@ -76,7 +76,7 @@ def test_a_run_says_at_ctrl_c_what_becomes_of_its_job(
     def stopping(*_: object, rest: str) -> NoReturn:
         raise RunError(rest)
 
-    monkeypatch.setattr("pipeline.run.stopping_on_signals", stopping)
+    monkeypatch.setattr("maskbeam.pipeline.run.stopping_on_signals", stopping)
     with flink() as address:
         flags = ["--runner=PortableRunner", f"--job_endpoint={address}", f"--environment_type={workers}"]
         with pytest.raises(RunError, match=said):
@@ -95,7 +95,7 @@ def test_a_model_is_tried_where_it_will_run(
     given: list[str], where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("probe_on_worker", "probe_file"):
-        monkeypatch.setattr(f"pipeline.run.{name}", Mock(side_effect=RunError(f"tried by {name}")))
+        monkeypatch.setattr(f"maskbeam.pipeline.run.{name}", Mock(side_effect=RunError(f"tried by {name}")))
     argv = command(str(draw_folder(tmp_path / "in", 1)), str(tmp_path / "out"))
     with flink() as address, pytest.raises(RunError, match=f"tried by {where}"):
         run(run_options([*argv, "--runner=PortableRunner", f"--job_endpoint={address}", *given]))

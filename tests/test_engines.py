@@ -10,16 +10,16 @@ from typing import Any
 import keras
 import pytest
 
-from pipeline.main import main
-from pipeline.models.engines import EngineLoader, loaded_model
-from pipeline.models.keras_model import open_model
-from pipeline.models.probe import Probe
-from pipeline.options import ModelOptions
-from pipeline.output.tree import RECORD
-from pipeline.plan import probe_file
+from maskbeam.pipeline.job.plan import probe_file
+from maskbeam.pipeline.main import main
+from maskbeam.pipeline.models.engines.loader import EngineLoader, loaded_model
+from maskbeam.pipeline.models.loading.loaded_model import open_model
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.pipeline.output.tree import RECORD
+from maskbeam.transforms.errors import RunError
 from tests.models import save, unet
 from tests.trees import draw_folder
-from transforms.errors import RunError
 
 HERE = socket.gethostname()
 

@@ -12,9 +12,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.inputs import example
-from pipeline.inputs.example import Features, Value, make_example, parse_example
-from transforms.errors import ImageError
+from maskbeam.pipeline.inputs.containers import example
+from maskbeam.pipeline.inputs.containers.example import Features, Value, make_example, parse_example
+from maskbeam.transforms.errors import ImageError
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 FLOAT = st.floats(width=32, allow_nan=False)

@@ -3,10 +3,10 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from pipeline.causes import cause_of
-from pipeline.execute import ExecutionError, execute
-from pipeline.storage import Denied
-from transforms.errors import RunError
+from maskbeam.pipeline.runners.execute import ExecutionError, execute
+from maskbeam.pipeline.runners.explain import cause_of
+from maskbeam.pipeline.storage import Denied
+from maskbeam.transforms.errors import RunError
 
 
 def build(error: Exception | None):  # type: ignore[no-untyped-def]

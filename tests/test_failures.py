@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.job import make_job
-from pipeline.options import RunOptions
-from pipeline.output.failures import MENDS, leave_note, recall_failure, remembered
-from pipeline.output.tree import Tree
-from pipeline.settings import mending_of
+from maskbeam.pipeline.job.job import make_job
+from maskbeam.pipeline.job.settings import mending_of
+from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.output.failures import MENDS, leave_note, recall_failure, remembered
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.transforms.elements import EncodedImage, Failure, Source
 from tests.small_runs import ends, small_run
 from tests.test_settings import CLASSES, FOUND
 from tests.trees import draw
-from transforms.elements import EncodedImage, Failure, Source
 
 IMAGE = EncodedImage("a", Source("/in/a.png", "1"))
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.inputs.read import fetch
-from pipeline.output import write
+from maskbeam.pipeline.inputs import fetch as fetching
+from maskbeam.pipeline.inputs.fetch import fetch
+from maskbeam.transforms.elements import EncodedImage
 from tests.fake_gcs import FakeGcs
 from tests.fake_gcs_service import Stored
 from tests.numpy_engine import command, run_numpy
 from tests.trees import draw
-from transforms.elements import EncodedImage
 
 # More than the threads that do not wait; those that wait are that many at least.
 AT_ONCE = min(32, max(2, os.cpu_count() or 1) + 1)
@@ -27,7 +27,7 @@ def test_more_images_are_fetched_at_once_than_there_are_cores(
         all_here.wait()
         return fetch(image)
 
-    monkeypatch.setattr(write, "fetch", fetched_together)
+    monkeypatch.setattr(fetching, "fetch", fetched_together)
     manifest, out = tmp_path / "list.txt", tmp_path / "out"
     with FakeGcs() as fake:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.storage import Conflict, Unavailable, local_errors, local_listing, local_storage
-from pipeline.storage.local_storage import LocalStorage
+from maskbeam.pipeline.storage import Conflict, Unavailable, local_errors, local_listing, local_storage
+from maskbeam.pipeline.storage.local_storage import LocalStorage
+from maskbeam.transforms.errors import RunError
 from soak.inputs import shard
 from tests.fake_faults import Faults
 from tests.faulty_os import CALLS, KINDS, FaultyOs
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw, tree_of
-from transforms.errors import RunError
 
 TRIES = 1 + len(local_errors.PAUSES)
 # What a run says that met more faults than it could bear.

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.models.find_geometry import check_geometry, movement, poked
-from pipeline.models.probe import probe_model
-from pipeline.models.trial import synthetic_planes
+from maskbeam.pipeline.models.probing.find_geometry import check_geometry, movement, poked
+from maskbeam.pipeline.models.probing.probe import probe_model
+from maskbeam.pipeline.models.probing.trial import synthetic_planes
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.head import Head, make_head
 from tests.test_probe import SCALED, fake, spread
-from transforms.elements import Array
-from transforms.errors import RunError
-from transforms.head import Head, make_head
 
 Model = Callable[[Array], Array]
 

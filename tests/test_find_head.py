@@ -4,11 +4,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pipeline.models.find_head import Output, find_head
-from pipeline.options import ModelOptions
-from transforms.elements import Array
-from transforms.errors import RunError
-from transforms.head import Head, canonical
+from maskbeam.pipeline.models.probing.find_head import Output, find_head
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.head import Head, canonical
 
 H, W, C = 48, 32, 5
 RANDOM = np.random.default_rng(1)

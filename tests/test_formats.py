@@ -6,15 +6,15 @@ import re
 
 import pytest
 
-from pipeline.classes.class_files import read_class_table
-from pipeline.inputs.ids import encode_id
-from pipeline.inputs.manifest import parse_manifest
-from pipeline.options import PRODUCTS
-from pipeline.output.claim import TEXT_KEY
-from pipeline.reports.report_files import CLASS_COLUMNS
+from maskbeam.pipeline.classes.class_files import read_class_table
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.inputs.manifest import parse_manifest
+from maskbeam.pipeline.options import PRODUCTS
+from maskbeam.pipeline.output.claim import TEXT_KEY
+from maskbeam.pipeline.reports.report_files import CLASS_COLUMNS
+from maskbeam.transforms.codecs.encode import read_text
+from maskbeam.transforms.head import KINDS
 from tests.documents import FORMATS, README, ROOT, Run, blocks, first_column, section, tiny_run
-from transforms.encode import read_text
-from transforms.head import KINDS
 
 
 @pytest.fixture(scope="module")

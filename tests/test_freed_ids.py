@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.inputs import read
-from pipeline.inputs.tfrecord import Record
-from pipeline.output.free import free_ids
-from pipeline.output.verify import verify
-from pipeline.storage import NotFound
+from maskbeam.pipeline.inputs import read
+from maskbeam.pipeline.inputs.containers.tfrecord import Record
+from maskbeam.pipeline.reports.free_ids import free_ids
+from maskbeam.pipeline.storage import NotFound
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.elements import Chunk
 from soak.inputs import shard
 from tests.numpy_engine import command, run_numpy
 from tests.small_runs import planned
 from tests.trees import differing, draw, draw_folder, tree_of
-from transforms.elements import Chunk
 
 # Digests of paths decide whether an old or a new source comes first: of as many as these, some of either do.
 COUNT = 24

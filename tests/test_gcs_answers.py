@@ -14,21 +14,22 @@ from typing import Any
 
 import pytest
 
-from pipeline.inputs.example import make_example
-from pipeline.inputs.find_inputs import find_inputs
-from pipeline.inputs.kinds import Kind
-from pipeline.inputs.read import fetch, read_chunk, reread
-from pipeline.options import ReadOptions
-from pipeline.storage import Unavailable, gcs_connection, gcs_listing
-from pipeline.storage.gcs_connection import bounded
-from pipeline.storage.gcs_storage import GcsStorage
-from pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.inputs.containers.kinds import Kind
+from maskbeam.pipeline.inputs.fetch import fetch
+from maskbeam.pipeline.inputs.find_inputs import find_inputs
+from maskbeam.pipeline.inputs.read import read_chunk, reread
+from maskbeam.pipeline.options import ReadOptions
+from maskbeam.pipeline.storage import Unavailable, gcs_connection, gcs_listing
+from maskbeam.pipeline.storage.gcs_connection import bounded
+from maskbeam.pipeline.storage.gcs_storage import GcsStorage
+from maskbeam.pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
+from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Source
 from tests import fake_gcs
 from tests.fake_gcs import FakeGcs
 from tests.faulty_http import Answer
 from tests.gcs_runs import served_by
 from tests.shard_files import examples, png, write_shard
-from transforms.elements import Chunk, EncodedImage, Entry, Source
 
 URI = "gs://data/in/Jane Doe"
 DATA = random.Random(0).randbytes(1000)

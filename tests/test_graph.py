@@ -11,14 +11,14 @@ from apache_beam.portability import common_urns
 from apache_beam.runners.portability.fn_api_runner import translations
 from apache_beam.typehints import typehints
 
-from pipeline.build import segment
-from pipeline.classes.class_files import load_class_table
-from pipeline.job import make_job
-from pipeline.models.model_file import recognise
-from pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
-from pipeline.reports.report_writer import ReportWriter
+from maskbeam.pipeline.build import segment
+from maskbeam.pipeline.classes.class_files import load_class_table
+from maskbeam.pipeline.job.job import make_job
+from maskbeam.pipeline.models.files.model_file import recognise
+from maskbeam.pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
+from maskbeam.pipeline.reports.report_writer import ReportWriter
+from maskbeam.transforms import elements
 from tests.numpy_engine import MODEL, NumpyLoader, numpy_probe
-from transforms import elements
 
 # What holds pixels, logits or maps of them.
 HEAVY = (elements.Image, elements.ModelInput, elements.LogitsBatch, elements.LabelMap, elements.LabelPlanes)

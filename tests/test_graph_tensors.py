@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.models.graph_tensors import joined, without_same_padding
-from transforms.elements import Array
+from maskbeam.pipeline.models.engines.keras_cpu.graph_tensors import joined, without_same_padding
+from maskbeam.transforms.elements import Array
 
 ONCE = {"kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1)}
 TWICE = ONCE | {"stride": (2, 2)}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.inputs.gunzip import Gunzip, is_gzip
+from maskbeam.pipeline.inputs.containers.gunzip import Gunzip, is_gzip
 
 
 def read_all(stream: Gunzip, size: int = 1000) -> bytes:

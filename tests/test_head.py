@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.elements import Array
-from transforms.errors import RunError
-from transforms.head import canonical, cut, flat_grid, make_head
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.head import canonical, cut, flat_grid, make_head
 
 N, H, W, C = 2, 3, 5, 4
 LOGITS = np.random.default_rng(0).normal(0, 3, (N, H, W, C)).astype(np.float32)

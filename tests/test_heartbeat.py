@@ -10,25 +10,27 @@ from typing import Any
 import grpc
 import pytest
 
-from pipeline import heartbeat
-from pipeline.execute import ExecutionError
-from pipeline.heartbeat import IDLE_SECONDS, Beats, Heartbeat, WorkersTally, process_name
-from pipeline.job import Job
-from pipeline.output.begin import begin_output
-from pipeline.output.lease import Lease
-from pipeline.output.lease_file import LEASE_SECONDS
-from pipeline.output.tree import LOCK, Tree
-from pipeline.plan import make_plan
-from pipeline.reports import progress
-from pipeline.reports.progress import Counts, Tally
-from pipeline.storage import Unavailable
-from pipeline.storage.gcs_client import forget_client
-from pipeline.storage.local_storage import LocalStorage
+from maskbeam.pipeline.job.begin_output import begin_output
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.job.plan import make_plan
+from maskbeam.pipeline.output.lease import Lease
+from maskbeam.pipeline.output.lease_file import LEASE_SECONDS
+from maskbeam.pipeline.output.tree import LOCK, Tree
+from maskbeam.pipeline.runners.execute import ExecutionError
+from maskbeam.pipeline.storage import Unavailable
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.storage.local_storage import LocalStorage
+from maskbeam.pipeline.tally import Counts, Tally
+from maskbeam.pipeline.terminal import progress
+from maskbeam.pipeline.workers import counts as worker_counts
+from maskbeam.pipeline.workers import heartbeat
+from maskbeam.pipeline.workers.counts import WorkersTally
+from maskbeam.pipeline.workers.heartbeat import IDLE_SECONDS, Beats, Heartbeat, process_name
+from maskbeam.transforms.errors import RunError
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import BATCH, command, run_numpy
 from tests.trees import draw_folder
 from tests.waiting_engine import go_file, run_waiting
-from transforms.errors import RunError
 
 RUN = "20260101-000000-abcdef"
 
@@ -74,7 +76,7 @@ def test_the_command_sums_what_all_workers_and_itself_have_counted(tree: Tree, c
             tallies["two"].add(done=3, failed=1, bytes=10)
             own.add(done=1)
             assert [worker.beat() for worker in workers] == [True, True]
-            clock.now += heartbeat.BEAT_SECONDS
+            clock.now += worker_counts.BEAT_SECONDS
             assert counts.read() == Counts(6 * number, number, number, 110 * number)
 
 
@@ -86,7 +88,7 @@ def test_counts_are_read_at_the_pace_of_heartbeats(tree: Tree, clock: Clock) -> 
         tally.add(done=1)
         Beats(beating(tree), name="one", source=tally, clock=clock).beat()
         assert counts.read() == Counts()
-        clock.now += heartbeat.BEAT_SECONDS
+        clock.now += worker_counts.BEAT_SECONDS
         assert counts.read() == Counts(done=1)
 
 
@@ -97,7 +99,7 @@ def test_an_unfinished_file_of_counts_is_read_later(tree: Tree, clock: Clock) ->
     for content, done in (("", 0), ('{"done": 5}', 5), ("[]", 5)):
         path.write_text(content)
         assert counts.read().done == done
-        clock.now += heartbeat.BEAT_SECONDS
+        clock.now += worker_counts.BEAT_SECONDS
 
 
 def test_a_run_without_its_command_keeps_its_lease_while_it_works(tree: Tree, clock: Clock) -> None:
@@ -106,7 +108,7 @@ def test_a_run_without_its_command_keeps_its_lease_while_it_works(tree: Tree, cl
     with lease_of(tree, clock):
         for _ in range(40):
             tally.add(done=1)
-            clock.now += heartbeat.GCS_BEAT_SECONDS
+            clock.now += worker_counts.GCS_BEAT_SECONDS
             assert worker.beat()
             with pytest.raises(RunError, match=f"run {RUN}"), lease_of(tree, clock, "second"):
                 pass
@@ -145,7 +147,7 @@ def test_a_process_that_counts_nothing_does_not_keep_a_dead_run_s_lease(tree: Tr
     worker = Beats(beating(tree), name="one", source=Tally(), clock=clock)
     with lease_of(tree, clock):
         while worker.beat():
-            clock.now += heartbeat.GCS_BEAT_SECONDS
+            clock.now += worker_counts.GCS_BEAT_SECONDS
             assert clock.now <= IDLE_SECONDS + 2 * LEASE_SECONDS
         assert clock.now >= IDLE_SECONDS
         with lease_of(tree, clock, "second"):
@@ -206,7 +208,7 @@ def test_progress_of_worker_processes_reaches_the_terminal_and_leaves_nothing(
     stream = Stream()
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.05)
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(worker_counts, "BEAT_SECONDS", 0.05)
     flags = ("--direct_running_mode=multi_processing", "--direct_num_workers=1")
     assert run_waiting(command(str(draw_folder(tmp_path / "in", 2 * BATCH)), out, *flags)) == 0
     assert f"\n{first}" in stream.getvalue()
@@ -237,7 +239,7 @@ def test_a_bucket_is_cleared_of_counts(
         begin_output(job, before=before)
         job.tree.storage.write(f"{job.tree.staging}/progress/one.json", b"{}", expected=None)
 
-    monkeypatch.setattr("pipeline.run.begin_output", begun)
+    monkeypatch.setattr("maskbeam.pipeline.run.begin_output", begun)
     with FakeGcs() as fake:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
         fake.service.buckets["bucket"] = {}
@@ -268,9 +270,9 @@ def test_a_signal_frees_the_output_only_if_the_job_ends_with_its_command(
         held.append((out / LOCK).exists())
         return make_plan(*args, **kwargs)
 
-    monkeypatch.setattr("pipeline.run.is_local", lambda _: local)
-    monkeypatch.setattr("pipeline.run.stopping_on_signals", listening)
-    monkeypatch.setattr("pipeline.run.make_plan", signalled)
+    monkeypatch.setattr("maskbeam.pipeline.run.is_local", lambda _: local)
+    monkeypatch.setattr("maskbeam.pipeline.run.stopping_on_signals", listening)
+    monkeypatch.setattr("maskbeam.pipeline.run.make_plan", signalled)
     # Nothing is written without the lease.
     assert run_numpy(command(str(draw_folder(tmp_path / "in", 3)), str(out))) == int(local)
     assert held == [not local]
@@ -284,6 +286,6 @@ def test_the_lease_is_left_to_a_job_that_only_cannot_be_reached(
     def lost(*_: object) -> None:
         raise ExecutionError("lost") from cause
 
-    monkeypatch.setattr("pipeline.run.execute", lost)
+    monkeypatch.setattr("maskbeam.pipeline.run.execute", lost)
     assert run_numpy(command(str(draw_folder(tmp_path / "in", 3)), str(tmp_path / "out"))) == 1
     assert (tmp_path / "out" / LOCK).exists() == kept

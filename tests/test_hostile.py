@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from pipeline.inputs.ids import encode_id
-from pipeline.output.verify import verify
-from pipeline.reports.csv_text import unguard
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.text.csv_text import unguard
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.codecs.encode import decode_mask
 from tests import numpy_engine
 from tests.hostile_inputs import MARK, poisoned, write_hostile
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw, draw_folder, pixels, save, tree_of
-from transforms.encode import decode_mask
 
 
 class Ended(NamedTuple):

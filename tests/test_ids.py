@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.inputs import ids
-from transforms.errors import ImageError, RunError
+from maskbeam.pipeline.inputs import ids
+from maskbeam.transforms.errors import ImageError, RunError
 
 HOSTILE = st.text(alphabet=st.sampled_from("a./\\% C:~-_\n\x00\ud800\udc80éÅ") | st.characters(), max_size=40)
 
@@ -121,5 +121,6 @@ def test_what_is_too_long_as_it_is_is_not_encoded(monkeypatch: pytest.MonkeyPatc
 
 
 def test_ids_import_nothing_heavy() -> None:
-    code = "import sys, pipeline.inputs.ids; assert not {'apache_beam', 'numpy', 'tensorflow'} & set(sys.modules)"
+    heavy = {"apache_beam", "numpy", "tensorflow"}
+    code = f"import sys, maskbeam.pipeline.inputs.ids; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

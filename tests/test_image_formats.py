@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
+from maskbeam.transforms.codecs.pillow_formats import decoder_errors, opener
+from maskbeam.transforms.errors import ImageError
 from tests.pictures import as_file, scene
-from transforms.errors import ImageError
-from transforms.image_formats import decoder_errors, opener
 
 FILES = {
     "jpeg": as_file(scene(), "JPEG"),
@@ -152,7 +152,7 @@ def test_libtiff_keeps_to_itself_what_it_thinks_of_a_file(
 
 def test_pillow_s_log_and_warnings_stay_off_the_terminal() -> None:
     script = (
-        "import logging, warnings; from pipeline.quiet import quiet; quiet();"
+        "import logging, warnings; from maskbeam.pipeline.terminal.logs import quiet; quiet();"
         "logging.getLogger('PIL.TiffImagePlugin').error('more samples');"
         "warnings.warn_explicit('malformed', UserWarning, 'x.py', 1, module='PIL.JpegImagePlugin')"
     )

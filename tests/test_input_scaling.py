@@ -10,14 +10,20 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.models.input_scaling import Scaling, find_scaling, fits, is_for_pixels, likely_normalization
-from pipeline.models.keras_model import LoadedModel, load, open_model
-from pipeline.models.model_facts import ModelFacts, TensorSpec, model_facts
-from pipeline.models.model_graph import Layer
-from pipeline.models.model_input import find_normalization, scales_itself, twice_scaled
-from pipeline.options import ModelOptions
-from transforms.errors import RunError
-from transforms.normalize import normalize, parse_normalization
+from maskbeam.pipeline.models.files.input_scaling import (
+    Scaling,
+    find_scaling,
+    fits,
+    is_for_pixels,
+    likely_normalization,
+)
+from maskbeam.pipeline.models.files.model_facts import ModelFacts, TensorSpec, model_facts
+from maskbeam.pipeline.models.files.model_graph import Layer
+from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, load, open_model
+from maskbeam.pipeline.models.probing.find_input import find_normalization, scales_itself, twice_scaled
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.normalize import normalize, parse_normalization
 
 MEAN, VARIANCE = [0.485, 0.456, 0.406], [0.052, 0.05, 0.051]
 

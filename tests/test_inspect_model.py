@@ -11,19 +11,27 @@ import PIL.Image
 import pytest
 import tf_keras
 
-from pipeline.inspection.batch_statistics import BatchStatistics
-from pipeline.inspection.contact_sheet import draw_contact_sheet
-from pipeline.inspection.inspect_model import SHEET, inspect
-from pipeline.inspection.run_command import run_command
-from pipeline.inspection.variants import Finding, Variant
-from pipeline.main import main, run_options
-from pipeline.options import DecodeOptions, LabelOptions, ModelOptions, OutputOptions, ReadOptions, RunOptions
-from pipeline.sample.scenes import draw_scene
+from maskbeam.pipeline.cli.command_text import run_command
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.commands.demo.scenes import draw_scene
+from maskbeam.pipeline.commands.inspect.batch_statistics import BatchStatistics
+from maskbeam.pipeline.commands.inspect.contact_sheet import draw_contact_sheet
+from maskbeam.pipeline.commands.inspect.inspect_model import SHEET, inspect
+from maskbeam.pipeline.commands.inspect.variants import Finding, Variant
+from maskbeam.pipeline.main import main
+from maskbeam.pipeline.options import (
+    DecodeOptions,
+    LabelOptions,
+    ModelOptions,
+    OutputOptions,
+    ReadOptions,
+    RunOptions,
+)
+from maskbeam.transforms.classes.class_table import generated_table
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.normalize import normalize, parse_normalization
 from tests.models import save, unet
-from transforms.class_table import generated_table
-from transforms.elements import Array
-from transforms.errors import RunError
-from transforms.normalize import normalize, parse_normalization
 
 SIZE = 32
 PICTURES = np.stack([draw_scene(seed, 64, 64)[0] for seed in range(3)])

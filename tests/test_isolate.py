@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import isolate
-from pipeline.isolate import IsolatedDecoder
-from pipeline.patience import DECODE_SECONDS
+from maskbeam.pipeline.guards import child_decoder as isolate
+from maskbeam.pipeline.guards.child_decoder import IsolatedDecoder
+from maskbeam.pipeline.process.patience import DECODE_SECONDS
+from maskbeam.transforms.budget import admit, asking
+from maskbeam.transforms.codecs.decode import decode
+from maskbeam.transforms.elements import EncodedImage, Image, Source
+from maskbeam.transforms.errors import ImageError, RunError
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw_folder, pixels, tree_of
-from transforms.budget import admit, asking
-from transforms.decode import decode
-from transforms.elements import EncodedImage, Image, Source
-from transforms.errors import ImageError, RunError
 
 
 def end_once(file: str) -> None:

@@ -1,8 +1,8 @@
 import pytest
 
-from pipeline.job import possible_products
-from pipeline.options import PRODUCTS
-from transforms.head import Head
+from maskbeam.pipeline.job.job import possible_products
+from maskbeam.pipeline.options import PRODUCTS
+from maskbeam.transforms.head import Head
 
 ALL = frozenset(PRODUCTS)
 MULTILABEL = Head("multilabel", "channels_last", 3, 3)

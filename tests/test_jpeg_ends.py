@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image as PilImage
 
-from pipeline.models import tf_jpeg
-from pipeline.models.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
+from maskbeam.pipeline.models.loading import tf_jpeg
+from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
+from maskbeam.transforms.codecs.decode import JpegDecoder, decode
+from maskbeam.transforms.errors import ImageError
 from tests.pictures import as_file, encoded, scene
 from tests.test_decode import promising
 from tests.test_jpeg_scans import SCAN, in_three_scans
-from transforms.decode import JpegDecoder, decode
-from transforms.errors import ImageError
 
 HIGH, WIDE = 64, 48
 WAYS: dict[str, dict[str, Any]] = {

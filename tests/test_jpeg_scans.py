@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from maskbeam.transforms.codecs.decode import decode
+from maskbeam.transforms.codecs.jpeg_scans import MOST_SCANS, count_scans
+from maskbeam.transforms.elements import Array, EncodedImage, Source
+from maskbeam.transforms.errors import ImageError
 from tests.trees import pixels
-from transforms.decode import decode
-from transforms.elements import Array, EncodedImage, Source
-from transforms.errors import ImageError
-from transforms.jpeg_scans import MOST_SCANS, count_scans
 
 SIDE = 16
 END = b"\xff\xd9"
@@ -68,7 +68,7 @@ def test_what_only_looks_like_a_scan_costs_no_image() -> None:
 
 
 def test_a_plain_file_s_scans_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transforms.jpeg_scans.MOST_SCANS", -1)
+    monkeypatch.setattr("maskbeam.transforms.codecs.jpeg_scans.MOST_SCANS", -1)
     for plain in (jpeg(COLOR), jpeg(COLOR[..., 0]), jpeg(COLOR, restart_marker_rows=1)):
         assert decoded(plain).shape[:2] == (SIDE, SIDE)
         assert count_scans(plain) == 1

@@ -12,20 +12,22 @@ from typing import Any, NoReturn
 import keras
 import pytest
 
-from pipeline import run as run_module
-from pipeline.main import run_options
-from pipeline.models import choose_engine, engines, kept_probe, openvino_engine
-from pipeline.models.kept_probe import TOLD, keep_probe, recall_probe
-from pipeline.models.model_file import ModelFile
-from pipeline.models.probe import Probe
-from pipeline.models.sealed import write_sealed
-from pipeline.options import ModelOptions, RunOptions
-from pipeline.output.tree import RECORD
-from pipeline.run import run
+from maskbeam.pipeline import run as run_module
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.models.engines import choose_engine, openvino_engine
+from maskbeam.pipeline.models.engines import loader as engines
+from maskbeam.pipeline.models.engines import probe_cache as kept_probe
+from maskbeam.pipeline.models.engines.probe_cache import TOLD, keep_probe, recall_probe
+from maskbeam.pipeline.models.engines.sealed import write_sealed
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.options import ModelOptions, RunOptions
+from maskbeam.pipeline.output.tree import RECORD
+from maskbeam.pipeline.run import run
+from maskbeam.transforms.errors import RunError
 from tests.models import save, unet
 from tests.numpy_engine import numpy_probe
 from tests.trees import draw_folder, tree_of
-from transforms.errors import RunError
 
 FILE = ModelFile("m.keras", Path("m.keras"), "keras", "3", "a" * 64, 1)
 OPTIONS = RunOptions(model=ModelOptions(path="/m.keras"))
@@ -165,7 +167,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(cache: Path, monkey
 
 def test_an_openvino_that_cannot_be_loaded_is_no_mistake_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     keep_probe(OPTIONS, SETTLED)
-    monkeypatch.setitem(sys.modules, "pipeline.models.openvino_engine", None)
+    monkeypatch.setitem(sys.modules, "maskbeam.pipeline.models.engines.openvino_engine", None)
     assert recall_probe(OPTIONS, FILE) is None
 
 
@@ -211,7 +213,7 @@ def test_the_next_job_loads_no_model_to_find_out_and_makes_the_same(
 def test_the_next_job_loads_no_tensorflow(tmp_path: Path) -> None:
     command = job(tmp_path)
     code = (
-        "import sys; from pipeline.main import main; code = main(sys.argv[1:]); "
+        "import sys; from maskbeam.pipeline.main import main; code = main(sys.argv[1:]); "
         "print('tensorflow' in sys.modules); sys.exit(code)"
     )
     loaded = []

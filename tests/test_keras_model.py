@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.models import keras_model
-from pipeline.models.keras_loader import _outputs
-from pipeline.models.keras_model import LoadedModel, TensorSpec, load, open_model, told_apart
-from pipeline.models.tensorflow_start import check_devices
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.models.loading import loaded_model as keras_model
+from maskbeam.pipeline.models.loading.keras_loader import _outputs
+from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, TensorSpec, load, open_model, told_apart
+from maskbeam.pipeline.models.loading.tensorflow_start import check_devices
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.errors import RunError
 from tests.custom_layers import Double, Halve, Segmenter
 from tests.models import HEADS, save, sequential, tf_scaling, tutorial_unet, two_outputs, unet
-from transforms.errors import RunError
 
 EXTENSIONS = (".keras", ".h5", "")
 SCALED = {
@@ -298,7 +298,7 @@ def test_a_model_that_keras_cannot_build_is_one_short_message(tmp_path: Path) ->
 def test_starting_tensorflow_keeps_the_console_clean_and_errors_visible() -> None:
     code = (
         "import os, sys\n"
-        "from pipeline.models.tensorflow_start import start_tensorflow, _without_banner\n"
+        "from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow, _without_banner\n"
         "tf = start_tensorflow()\n"
         "with _without_banner(): os.write(2, b'I0000 00:00:1.1 1 x.cc:1] noise\\nreal trouble\\n')\n"
         "print(float(tf.reduce_sum(tf.ones(3))))\n"

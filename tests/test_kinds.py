@@ -6,7 +6,7 @@ import io
 import pytest
 from PIL import Image
 
-from pipeline.inputs.kinds import (
+from maskbeam.pipeline.inputs.containers.kinds import (
     Kind,
     extension_of,
     is_gzip_shard,
@@ -14,9 +14,9 @@ from pipeline.inputs.kinds import (
     kind_by_extension,
     left_out_as,
 )
-from pipeline.inputs.tfrecord import frame
+from maskbeam.pipeline.inputs.containers.tfrecord import frame
+from maskbeam.transforms.codecs.signatures import is_image
 from tests.shard_files import png
-from transforms.signatures import is_image
 
 SHARD = frame(b"x" * 500) * 3
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from transforms.class_table import ClassTable
-from transforms.known_classes import KNOWN_TABLES, known_table
+from maskbeam.transforms.classes.class_table import ClassTable
+from maskbeam.transforms.classes.known_classes import KNOWN_TABLES, known_table
 
 
 def known(name: str, channels: int | None = None) -> ClassTable:

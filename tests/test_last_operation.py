@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.models.keras_model import LoadedModel, TensorSpec
-from pipeline.models.last_operation import last_operation
-from pipeline.models.probe import probe_model
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, TensorSpec
+from maskbeam.pipeline.models.probing.last_operation import last_operation
+from maskbeam.pipeline.models.probing.probe import probe_model
+from maskbeam.pipeline.options import ModelOptions
 
 KERNEL = np.random.default_rng(0).normal(size=(3, 3, 3, 2)).astype(np.float32)
 

@@ -9,13 +9,13 @@ import keras
 import pytest
 import tf_keras
 
-from pipeline.models.keras_model import open_model
-from pipeline.models.layer_order import check_order, never_called
-from pipeline.models.model_file import ModelFile
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.models.files.layer_order import check_order, never_called
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.models.loading.loaded_model import open_model
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.errors import RunError
 from tests.models import save, unet
 from tests.test_model_loading import rewritten, small
-from transforms.errors import RunError
 
 BOTH = pytest.mark.parametrize("K", [keras, tf_keras], ids=lambda K: str(K.__name__))
 

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.models.lean import LeanModel
-from transforms.elements import Array
+from maskbeam.pipeline.models.engines.keras_cpu.fold import LeanModel
+from maskbeam.transforms.elements import Array
 
 LIBRARIES = [keras, tf_keras]
 SIDE = 8

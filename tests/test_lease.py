@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from pipeline.output import holder as holder_module
-from pipeline.output import lease as lease_module
-from pipeline.output.holder import Holder
-from pipeline.output.lease import Lease
-from pipeline.output.lease_file import LEASE_SECONDS, TakenOverError, content_of, keep_alive, time_left
-from pipeline.output.process import identity
-from pipeline.output.tree import Tree, overwrite
-from pipeline.storage import Unavailable, open_storage
-from pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.output import holder as holder_module
+from maskbeam.pipeline.output import lease as lease_module
+from maskbeam.pipeline.output.holder import Holder
+from maskbeam.pipeline.output.lease import Lease
+from maskbeam.pipeline.output.lease_file import LEASE_SECONDS, TakenOverError, content_of, keep_alive, time_left
+from maskbeam.pipeline.output.tree import Tree, overwrite
+from maskbeam.pipeline.process.identity import identity
+from maskbeam.pipeline.storage import Unavailable, open_storage
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.transforms.errors import RunError
 from tests.fake_gcs import FakeGcs
 from tests.memory_storage import MemoryStorage
-from transforms.errors import RunError
 
 URI = "out/.lock.json"
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reports.input_warnings import left_out_warnings
-from pipeline.reports.wording import by_kind
+from maskbeam.pipeline.reports.input_warnings import left_out_warnings
+from maskbeam.pipeline.text.wording import by_kind
+from maskbeam.transforms.elements import Found
 from tests.numpy_engine import command, run_numpy
 from tests.shard_files import write_tree
 from tests.trees import draw_folder
-from transforms.elements import Found
 
 
 def test_a_run_says_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

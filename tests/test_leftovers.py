@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.output.leftovers import remove_leftovers
+from maskbeam.pipeline.output.leftovers import remove_leftovers
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.products.render import patterns
 from tests.small_runs import planned, small_run
 from tests.trees import differing, draw_folder, tree_of
-from transforms.errors import RunError
-from transforms.render import patterns
 
 PLANES = ("--head", "multilabel_logits")
 TABLES = {"sea": "name\nsky\nsea\nsoil\n", "lake": "name\nsky\nlake\nsoil\n"}

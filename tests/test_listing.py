@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.inputs import listing, sampling, shards
-from pipeline.inputs.find_inputs import Input, find_inputs, root_of
-from pipeline.inputs.kinds import Kind
-from pipeline.inputs.listing import chunks_of, describe_inputs, list_chunks
-from pipeline.inputs.read import read_chunk
-from pipeline.inputs.sampling import sample
-from pipeline.options import ReadOptions
-from pipeline.storage.local_storage import LocalStorage
+from maskbeam.pipeline.inputs import listing, sampling
+from maskbeam.pipeline.inputs import read_shard as shards
+from maskbeam.pipeline.inputs.containers.kinds import Kind
+from maskbeam.pipeline.inputs.find_inputs import Input, find_inputs, root_of
+from maskbeam.pipeline.inputs.listing import chunks_of, describe_inputs, list_chunks
+from maskbeam.pipeline.inputs.read import read_chunk
+from maskbeam.pipeline.inputs.sampling import sample
+from maskbeam.pipeline.options import ReadOptions
+from maskbeam.pipeline.storage.local_storage import LocalStorage
+from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Found
+from maskbeam.transforms.errors import RunError
 from tests.shard_files import examples, png, write_shard, write_tree
-from transforms.elements import Chunk, EncodedImage, Entry, Found
-from transforms.errors import RunError
 
 OPTIONS = ReadOptions()
 

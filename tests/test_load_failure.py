@@ -8,12 +8,12 @@ import h5py
 import keras
 import pytest
 
-from pipeline.models.keras_model import load_failure
-from pipeline.models.model_file import ModelFile
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.models.loading.loaded_model import load_failure
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.errors import RunError
 from tests.models import save
 from tests.test_model_loading import loaded_from, rewritten, small
-from transforms.errors import RunError
 
 FILE = ModelFile("m.h5", Path("m.h5"), "h5", "2.2.5", "a" * 64, 1)
 LOADED = ModelOptions(path="m.h5", trust=True)
@@ -77,7 +77,9 @@ def test_layers_whose_weights_are_not_in_the_file_are_no_warning(
             return self.nodes[0][0](images)
 
     path = save(small(keras, Grid(name="grid")), tmp_path / "m.keras")
-    monkeypatch.setattr("pipeline.models.keras_loader.import_custom_objects", lambda _: {"Grid": Grid})
+    monkeypatch.setattr(
+        "maskbeam.pipeline.models.loading.keras_loader.import_custom_objects", lambda _: {"Grid": Grid}
+    )
     loaded_from(path, trust=True)
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}

@@ -8,22 +8,23 @@ from typing import Any, NoReturn
 import pytest
 from apache_beam.pvalue import TaggedOutput
 
-from pipeline.inputs.anonymous import PLAIN
-from pipeline.output import claim
-from pipeline.output.claim import Record, record_metadata, record_text
-from pipeline.output.look_up import LookedUp, LookUpAll
-from pipeline.output.redraw import Redraw
-from pipeline.output.tree import Tree
-from pipeline.output.verify import verify
-from pipeline.output.write import SkipDone, fetch_content
-from pipeline.storage import gcs_listing, open_storage
-from pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.inputs.anonymous import PLAIN
+from maskbeam.pipeline.inputs.fetch import fetch_content
+from maskbeam.pipeline.output import claim
+from maskbeam.pipeline.output.claim import Record, record_metadata, record_text
+from maskbeam.pipeline.output.look_up import LookedUp, LookUpAll
+from maskbeam.pipeline.output.redraw import Redraw
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.pipeline.output.write import SkipDone
+from maskbeam.pipeline.storage import gcs_listing, open_storage
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.codecs.encode import encode_mask, read_text
+from maskbeam.transforms.elements import EncodedImage, Source
+from maskbeam.transforms.products.render import Rendering
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw, draw_folder, pixels, tree_of
-from transforms.elements import EncodedImage, Source
-from transforms.encode import encode_mask, read_text
-from transforms.render import Rendering
 
 OUT = "gs://b/out"
 FLAGS = ("--products", "color")
@@ -80,7 +81,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         monkeypatch.setattr(service, "put", seen_put)
         monkeypatch.setattr(service, "list", seen_list)
         # The report reads the masks of its samples, whatever was done before.
-        monkeypatch.setattr("pipeline.reports.report_writer.draw_samples", lambda job, outcomes: [])
+        monkeypatch.setattr("maskbeam.pipeline.reports.report_writer.draw_samples", lambda job, outcomes: [])
         yield seen
         forget_client()
 

@@ -11,11 +11,11 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import combiners
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
+from maskbeam.transforms import lookahead
+from maskbeam.transforms.elements import Image, LogitsBatch, SizedCoder, Source, size_of
+from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.lookahead import ELEMENTS_AHEAD, GROUPS_AHEAD, InFlight, LookAhead, pool
 from tests.graph import local_pipeline
-from transforms import lookahead
-from transforms.elements import Image, LogitsBatch, SizedCoder, Source, size_of
-from transforms.errors import ImageError
-from transforms.lookahead import ELEMENTS_AHEAD, GROUPS_AHEAD, InFlight, LookAhead, pool
 
 
 def image(number: int, size: int = 1) -> Image:
@@ -207,7 +207,7 @@ def test_elements_that_wait_go_to_more_threads(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_batch_of_one_names_its_image_when_it_fails() -> None:
-    from transforms.elements import ModelInput, Placement
+    from maskbeam.transforms.elements import ModelInput, Placement
 
     held = ModelInput("a", Source("a.png", "1"), Placement(1, 1, 1, 1, 0, 0, 1, 1), np.zeros((1, 1, 1), np.uint8))
     batch = LogitsBatch((held,), np.zeros((1, 1, 1, 2)), np.zeros(1), np.zeros(1))

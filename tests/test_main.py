@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.main import main
+from maskbeam.pipeline.main import main
 from tests.models import save, unet
 from tests.numpy_engine import MODEL
 
@@ -15,7 +15,7 @@ from tests.numpy_engine import MODEL
 # heavy modules were imported at the end.
 CHILD = """
 import contextlib, io, json, sys
-from pipeline.main import main
+from maskbeam.pipeline.main import main
 ended = []
 for argv in json.loads(sys.argv[1]):
     said = io.StringIO()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.inputs.manifest import Line, parse_manifest
-from transforms.errors import RunError
+from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
+from maskbeam.transforms.errors import RunError
 
 
 def test_text_keeps_names_as_they_are() -> None:

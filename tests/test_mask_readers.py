@@ -12,8 +12,8 @@ import tensorflow as tf
 from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 
-from transforms.elements import Array
-from transforms.encode import encode_mask
+from maskbeam.transforms.codecs.encode import encode_mask
+from maskbeam.transforms.elements import Array
 
 Reader = Callable[[Path], Array]
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.inputs.example import make_example
-from pipeline.inputs.misread import misread_image, misread_record, misread_shard
-from pipeline.inputs.records import image_of
-from pipeline.inputs.shards import read_shard
-from pipeline.inputs.tfrecord import Damage, Record
-from pipeline.options import ReadOptions
-from pipeline.output.outcome import Outcome
-from pipeline.reports.totals import resolve
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.inputs.containers.tfrecord import Damage, Record
+from maskbeam.pipeline.inputs.misread import misread_image, misread_record, misread_shard
+from maskbeam.pipeline.inputs.read_shard import read_shard
+from maskbeam.pipeline.inputs.records import image_of
+from maskbeam.pipeline.options import ReadOptions
+from maskbeam.pipeline.output.outcome import Outcome
+from maskbeam.pipeline.reports.totals import resolve
+from maskbeam.transforms.elements import EncodedImage, Entry, Failure, Source
 from tests.shard_files import examples, png, write_shard
-from transforms.elements import EncodedImage, Entry, Failure, Source
 
 SHARD = Entry("shard", 0, "1", "shard")
 

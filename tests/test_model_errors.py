@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.models.choose_engine import start_engine
-from pipeline.models.model_errors import model_failure, reason_of
+from maskbeam.pipeline.models.engines.choose_engine import start_engine
+from maskbeam.pipeline.models.loading.model_errors import model_failure, reason_of
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.head import make_head
 from tests.scored_model import PLANES, answering, values_of
-from transforms.errors import RunError
-from transforms.head import make_head
 
 
 def unknown_name(batch: Any) -> Any:

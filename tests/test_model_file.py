@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import tf_keras
 
-from pipeline.models.keras_model import open_model
-from pipeline.models.model_file import check_digest, recognise
-from pipeline.options import ModelOptions
-from pipeline.storage.gcs_client import client, forget_client
+from maskbeam.pipeline.models.files.model_file import check_digest, recognise
+from maskbeam.pipeline.models.loading.loaded_model import open_model
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.pipeline.storage.gcs_client import client, forget_client
+from maskbeam.transforms.errors import RunError
 from tests.fake_gcs import FakeGcs
 from tests.models import save, unet
-from transforms.errors import RunError
 
 CONFIG = {"class_name": "Sequential", "config": {"name": "s", "layers": []}}
 SAVED = [
@@ -198,8 +198,8 @@ def test_opening_imports_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
     paths = [str(save(unet(keras), tmp_path / name)) for name in ("m.keras", "folder")]
     code = (
         "import sys\n"
-        "from pipeline.models.keras_model import open_model\n"
-        "from pipeline.options import ModelOptions\n"
+        "from maskbeam.pipeline.models.loading.loaded_model import open_model\n"
+        "from maskbeam.pipeline.options import ModelOptions\n"
         "for path in sys.argv[1:]: open_model(ModelOptions(path=path))\n"
         "heavy = {'tensorflow', 'keras', 'tf_keras', 'apache_beam'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"

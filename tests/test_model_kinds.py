@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.main import main
+from maskbeam.pipeline.main import main
+from maskbeam.transforms.elements import Array
 from tests.custom_layers import Double
 from tests.models import save, two_outputs, unet
 from tests.plain_script import agreement, argmax_at, read_pixels, resized, scores_of
 from tests.trees import pixels
 from tests.trees import save as save_image
-from transforms.elements import Array
 
 SIZES = {"a": (40, 48), "b/c": (32, 32), "d": (50, 37)}
 SIZE = 32

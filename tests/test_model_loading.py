@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from tensorflow.python.util.lazy_loader import KerasLazyLoader
 from tf_keras.src.layers.rnn.cell_wrappers import ResidualWrapper
 
-from pipeline.models import keras_model
-from pipeline.models.custom_objects import import_custom_objects
-from pipeline.models.keras_loader import load_keras
-from pipeline.models.keras_model import LoadedModel, load, open_model
-from pipeline.models.model_facts import file_facts
-from pipeline.models.model_file import recognise
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.models.files.model_facts import file_facts
+from maskbeam.pipeline.models.files.model_file import recognise
+from maskbeam.pipeline.models.loading import loaded_model as keras_model
+from maskbeam.pipeline.models.loading.custom_objects import import_custom_objects
+from maskbeam.pipeline.models.loading.keras_loader import load_keras
+from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, load, open_model
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.errors import RunError
 from tests.models import save, sequential
-from transforms.errors import RunError
 
 BOTH = pytest.mark.parametrize("K", [keras, tf_keras], ids=lambda K: str(K.__name__))
 

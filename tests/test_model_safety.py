@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from tensorflow.core.framework import node_def_pb2, variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-from pipeline.models.allowed_ops import ALLOWED_OPS
-from pipeline.models.keras_model import load, open_model
-from pipeline.models.model_file import recognise
-from pipeline.models.model_safety import find_code
-from pipeline.models.saved_model import forbidden_ops, read_saved_model
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.models.files.allowed_ops import ALLOWED_OPS
+from maskbeam.pipeline.models.files.model_file import recognise
+from maskbeam.pipeline.models.files.model_safety import find_code
+from maskbeam.pipeline.models.files.saved_model import forbidden_ops, read_saved_model
+from maskbeam.pipeline.models.loading.loaded_model import load, open_model
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.errors import RunError
 from tests.models import save, tf_scaling, tutorial_unet, two_outputs, unet
-from transforms.errors import RunError
 
 SAFE: dict[str, Callable[[], Any]] = {
     "scaled": lambda: unet(keras, prepare=keras.layers.Rescaling(1 / 255)),

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 from keras.src.applications.imagenet_utils import preprocess_input
 
+from maskbeam.transforms.codecs.value_range import to_byte_scale
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.normalize import NAMED, normalize, parse_normalization
 from tests.pictures import scene
-from transforms.elements import Array
-from transforms.errors import RunError
-from transforms.normalize import NAMED, normalize, parse_normalization
-from transforms.value_range import to_byte_scale
 
 
 def batch(channels: int = 3) -> Array:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskbeam.transforms.errors import RunError
 from tests.numpy_engine import NAN
 from tests.small_runs import ends, planned, small_run
 from tests.test_settings import begin_older
 from tests.trees import differing, pixels, save, tree_of
-from transforms.errors import RunError
 
 SIZE = (12, 14)
 

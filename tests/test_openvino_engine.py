@@ -11,21 +11,21 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.models import choose_engine
-from pipeline.models.choose_engine import settle_engine, start_engine
-from pipeline.models.engine import KerasEngine
-from pipeline.models.keras_model import LoadedModel, load, open_model
-from pipeline.models.openvino_engine import OpenVinoEngine, convert, kept
-from pipeline.models.probe import Probe, probe_model
-from pipeline.models.sealed import is_whole, seal
-from pipeline.models.trial import synthetic_planes
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.models.engines import choose_engine
+from maskbeam.pipeline.models.engines.choose_engine import settle_engine, start_engine
+from maskbeam.pipeline.models.engines.openvino_engine import OpenVinoEngine, convert, kept
+from maskbeam.pipeline.models.engines.sealed import is_whole, seal
+from maskbeam.pipeline.models.engines.tensorflow_engine import KerasEngine
+from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, load, open_model
+from maskbeam.pipeline.models.probing.probe import Probe, probe_model
+from maskbeam.pipeline.models.probing.trial import synthetic_planes
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.head import make_head
+from maskbeam.transforms.predict import Scores
 from tests.models import save, unet
 from tests.scored_model import FLOAT_KINDS, PLANES, H, W, answering, values_of
-from transforms.elements import Array
-from transforms.errors import RunError
-from transforms.head import make_head
-from transforms.predict import Scores
 
 
 def assert_same(mine: Scores, other: Scores, *, pixels: int) -> None:
@@ -155,7 +155,7 @@ class TestKept:
     ) -> None:
         loaded, probe = model
         converted, folder = object(), tmp_path / "cache"
-        monkeypatch.setattr("pipeline.models.openvino_engine.convert", lambda *_, **__: converted)
+        monkeypatch.setattr("maskbeam.pipeline.models.engines.openvino_engine.convert", lambda *_, **__: converted)
         if trouble == "no folder":
             folder.write_text("a file")
         elif trouble == "no home":

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.main import run_options
-from pipeline.models.model_file import ModelFile
-from pipeline.models.probe import Probe
-from pipeline.run import run
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.run import run
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
 from tests.numpy_engine import MODEL, command, numpy_loader, numpy_probe, run_numpy
 from tests.plain_script import read_pixels
 from tests.trees import pixels, save
-from transforms.elements import Array
-from transforms.errors import RunError
 
 SIZE = (12, 14)
 IMAGE = pixels("image", SIZE)

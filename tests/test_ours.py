@@ -7,17 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.output.claim import Claim, claim_text
-from pipeline.output.ours import check_layout, check_made, check_new, delete_own, delete_staged, is_own, runs_staged
-from pipeline.output.tree import Tree
-from pipeline.output.verify import verify
-from pipeline.storage import open_storage
-from pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.output.claim import Claim, claim_text
+from maskbeam.pipeline.output.ours import (
+    check_layout,
+    check_made,
+    check_new,
+    delete_own,
+    delete_staged,
+    is_own,
+    runs_staged,
+)
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.pipeline.storage import open_storage
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.codecs.encode import encode_mask
+from maskbeam.transforms.errors import RunError
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
 from tests.trees import draw
-from transforms.encode import encode_mask
-from transforms.errors import RunError
 
 RUN, OLD = "20260101-000000-abcdef", "20250101-000000-123456"
 

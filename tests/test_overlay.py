@@ -5,11 +5,11 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.products.colorize import colorize, make_palette
+from maskbeam.transforms.products.overlay import Overlay, overlay
 from tests.graph import local_pipeline
 from tests.scored import labelled
-from transforms.colorize import colorize, make_palette
-from transforms.elements import Array
-from transforms.overlay import Overlay, overlay
 
 PALETTE = make_palette({0: (0, 0, 0), 1: (255, 255, 255), 2: (10, 200, 77)})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.output.verify import verify
+from maskbeam.pipeline.verify.verify import verify
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw, tree_of
@@ -88,7 +88,7 @@ def test_two_inputs_of_the_command_are_duplicates_still(tmp_path: Path, first: s
 
 DIES = """
 import os, sys
-from pipeline.output import write
+from maskbeam.pipeline.output import write
 put, left = write.put, [int(sys.argv.pop(1))]
 def dying(*args):
     left[0] -= 1

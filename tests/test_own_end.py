@@ -8,7 +8,7 @@ import pytest
 
 CODE = """
 import ctypes, sys, threading
-from pipeline.own_end import notice_first, only_our_end
+from maskbeam.pipeline.process.own_end import notice_first, only_our_end
 stop = ctypes.CDLL(None).exit
 with only_our_end():
     {inside}

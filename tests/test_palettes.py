@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from transforms.palettes import generate_colors, rgb_to_lab
+from maskbeam.transforms.classes.palettes import generate_colors, rgb_to_lab
 
 
 def closest(colors: list[tuple[int, int, int]]) -> float:

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.inputs.part import Part
-from pipeline.main import main, run_options
-from pipeline.merge import merge
-from pipeline.options import RunOptions
-from pipeline.output.lease import Lease
-from pipeline.run import run
-from pipeline.storage import open_storage
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.commands.merge import merge
+from maskbeam.pipeline.main import main
+from maskbeam.pipeline.options import Part, RunOptions
+from maskbeam.pipeline.output.lease import Lease
+from maskbeam.pipeline.run import run
+from maskbeam.pipeline.storage import open_storage
+from maskbeam.transforms.errors import RunError
 from tests.numpy_engine import MODEL, command, numpy_loader, numpy_probe, run_numpy
 from tests.trees import differing, draw_folder, tree_of
-from transforms.errors import RunError
 
 FLAGS = ("--products", "all", "--max_failures", "50%", "--background", "1,2,3")
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from transforms.elements import Array
-from transforms.png import INDEXED, PNG_END, RGB, decode_png, encode_png, png_text
+from maskbeam.transforms.codecs.png import INDEXED, PNG_END, RGB, decode_png, encode_png, png_text
+from maskbeam.transforms.elements import Array
 
 shapes = array_shapes(min_dims=2, max_dims=2, max_side=12)
 grey = st.one_of(arrays(np.uint8, shapes), arrays(np.uint16, shapes))

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image as PilImage
 
+from maskbeam.transforms.codecs.decode import decode
+from maskbeam.transforms.codecs.png_chunks import sound_png
+from maskbeam.transforms.errors import ImageError
 from tests.pictures import as_file, encoded, scene
-from transforms.decode import decode
-from transforms.errors import ImageError
-from transforms.png_chunks import sound_png
 
 
 def chunk(kind: bytes, body: bytes, *, intact: bool = True) -> bytes:

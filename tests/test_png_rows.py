@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from maskbeam.transforms.codecs.decode import decode
+from maskbeam.transforms.codecs.png_rows import has_all_rows
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import ImageError
 from tests.pictures import encoded
-from transforms.decode import decode
-from transforms.elements import Array
-from transforms.errors import ImageError
-from transforms.png_rows import has_all_rows
 
 # Adam7 as the standard draws it: the pass of each pixel of a block of 8 x 8.
 ADAM7 = np.array(list("1646264677777777565656567777777736463646777777775656565677777777"), int).reshape(8, 8)
@@ -64,5 +64,5 @@ def test_a_bomb_is_not_blown_up_to_see_whether_it_is_long_enough(monkeypatch: py
     pixels = zlib.compress(bytes(5 << 20))
     head = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    monkeypatch.setattr("transforms.png_rows._PIECE", 64)
+    monkeypatch.setattr("maskbeam.transforms.codecs.png_rows._PIECE", 64)
     assert has_all_rows(data)

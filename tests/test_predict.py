@@ -6,11 +6,11 @@ import pytest
 from apache_beam import Create, Map
 from apache_beam.testing.util import assert_that, equal_to
 
+from maskbeam.transforms import predict as predict_module
+from maskbeam.transforms.elements import Array, Failure, LogitsBatch, ModelInput, Placement, Source
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.predict import BATCHES_WAITING, UNGUARDED, Predict, Scores, predict
 from tests.graph import local_pipeline
-from transforms import predict as predict_module
-from transforms.elements import Array, Failure, LogitsBatch, ModelInput, Placement, Source
-from transforms.errors import RunError
-from transforms.predict import BATCHES_WAITING, UNGUARDED, Predict, Scores, predict
 
 
 def model_input(name: str, value: int, size: int = 2) -> ModelInput:

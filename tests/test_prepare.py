@@ -9,11 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 
+from maskbeam.transforms.elements import Placement
+from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.resampling.prepare import InputSpec, prepare
+from maskbeam.transforms.resampling.resize import resize_bilinear_tf
 from tests.pictures import SOURCE, decoded, scene
-from transforms.elements import Placement
-from transforms.errors import ImageError
-from transforms.prepare import InputSpec, prepare
-from transforms.resize import resize_bilinear_tf
 
 SIDES = st.integers(1, 60)
 

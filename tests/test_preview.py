@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.inputs.listing import InputSummary
-from pipeline.main import main
-from pipeline.preview import OutputSize
+from maskbeam.pipeline.inputs.listing import InputSummary
+from maskbeam.pipeline.job.preview import OutputSize
+from maskbeam.pipeline.main import main
 from tests.models import save, unet
 from tests.plain_script import agreement, read_pixels, resized
 from tests.trees import pixels, tree_of

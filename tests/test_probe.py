@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.models.find_stride import STRIDES, find_stride, trial_size
-from pipeline.models.keras_model import LoadedModel, TensorSpec, open_model
-from pipeline.models.model_facts import file_facts
-from pipeline.models.model_input import find_input, find_normalization
-from pipeline.models.probe import Probe, probe_model
-from pipeline.models.trial import synthetic_planes
-from pipeline.options import ModelOptions
-from transforms.elements import Array
-from transforms.errors import RunError
-from transforms.normalize import parse_normalization
-from transforms.prepare import InputSpec
+from maskbeam.pipeline.models.files.model_facts import file_facts
+from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, TensorSpec, open_model
+from maskbeam.pipeline.models.probing.find_input import find_input, find_normalization
+from maskbeam.pipeline.models.probing.find_stride import STRIDES, find_stride, trial_size
+from maskbeam.pipeline.models.probing.probe import Probe, probe_model
+from maskbeam.pipeline.models.probing.trial import synthetic_planes
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.normalize import parse_normalization
+from maskbeam.transforms.resampling.prepare import InputSpec
 
 SCALED = ModelOptions(normalize="0..1")
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import keras
 import pytest
 
-from pipeline.check_worker import maskbeam_version
-from pipeline.main import run_options
-from pipeline.models.keras_model import open_model
-from pipeline.models.probe import Probe
-from pipeline.options import ModelOptions
-from pipeline.plan import check_command, make_plan
-from pipeline.probe_on_worker import AskWorker, probe_on_worker
-from pipeline.run import engine_loader
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.job.plan import check_command, make_plan
+from maskbeam.pipeline.models.loading.loaded_model import open_model
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.pipeline.run import engine_loader
+from maskbeam.pipeline.workers.check_worker import maskbeam_version
+from maskbeam.pipeline.workers.probe_on_worker import AskWorker, probe_on_worker
+from maskbeam.transforms.errors import RunError
 from tests.models import save, unet
 from tests.numpy_engine import command
 from tests.trees import draw_folder
-from transforms.errors import RunError
 
 FLAGS = ("--normalize", "0..1", "--engine", "tensorflow")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.options import ReadOptions
-from pipeline.reports import progress
-from pipeline.reports.progress import Counts, Tally, Ticker, format_progress
-from pipeline.run import input_bytes
+from maskbeam.pipeline.options import ReadOptions
+from maskbeam.pipeline.run import input_bytes
+from maskbeam.pipeline.tally import Counts, Tally
+from maskbeam.pipeline.terminal import progress
+from maskbeam.pipeline.terminal.progress import Ticker, format_progress
 from tests.trees import draw_folder
 
 

@@ -12,23 +12,25 @@ import numpy as np
 import pytest
 from apache_beam.testing.util import assert_that, equal_to, is_not_empty
 
-from pipeline.inputs import listing, read
-from pipeline.inputs.example import make_example
-from pipeline.inputs.find_inputs import Input
-from pipeline.inputs.kinds import Kind
-from pipeline.inputs.listing import chunks_of, list_chunks
-from pipeline.inputs.read import List, Read, fetch, read_chunk, reread
-from pipeline.inputs.tfrecord import frame
-from pipeline.options import RAW_TYPES, ReadOptions
-from pipeline.output.failures import PASSING
-from pipeline.storage import SourceChanged, local_errors
-from pipeline.storage.gcs_client import forget_client
-from pipeline.storage.local_storage import LocalStorage
+from maskbeam.pipeline.inputs import fetch as fetching
+from maskbeam.pipeline.inputs import listing
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.inputs.containers.kinds import Kind
+from maskbeam.pipeline.inputs.containers.tfrecord import frame
+from maskbeam.pipeline.inputs.fetch import fetch
+from maskbeam.pipeline.inputs.find_inputs import Input
+from maskbeam.pipeline.inputs.listing import chunks_of, list_chunks
+from maskbeam.pipeline.inputs.read import List, Read, read_chunk, reread
+from maskbeam.pipeline.options import RAW_TYPES, ReadOptions
+from maskbeam.pipeline.output.failures import PASSING
+from maskbeam.pipeline.storage import SourceChanged, local_errors
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.storage.local_storage import LocalStorage
+from maskbeam.transforms.elements import EncodedImage, Entry, Failure, SizedCoder
+from maskbeam.transforms.errors import ImageError
 from tests.fake_gcs import FakeGcs
 from tests.graph import local_pipeline
 from tests.shard_files import examples, png, write_shard, write_tree
-from transforms.elements import EncodedImage, Entry, Failure, SizedCoder
-from transforms.errors import ImageError
 
 OPTIONS = ReadOptions()
 
@@ -181,7 +183,7 @@ def test_files_that_are_gone_changed_or_huge(tmp_path: Path, monkeypatch: pytest
     assert fetched.source.version != changed.source.version
     with pytest.raises(ImageError, match="SOURCE_MISSING"):
         fetch(gone)
-    monkeypatch.setattr(read, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(fetching, "MAX_FILE_BYTES", 10)
     assert codes(read_all(tmp_path)) == ["TOO_LARGE"]
     with pytest.raises(ImageError, match="TOO_LARGE"):
         fetch(changed)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.command_line import check_beam_flags
-from pipeline.flags import FLAGS
-from pipeline.main import main, run_options
+from maskbeam.pipeline.cli.flags import FLAGS
+from maskbeam.pipeline.cli.parser import check_beam_flags, run_options
+from maskbeam.pipeline.main import main
+from maskbeam.transforms.errors import RunError
 from tests.documents import PAGES, README, ROOT, Block, Run, blocks, prose, tiny_run
-from transforms.errors import RunError
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
@@ -47,11 +47,11 @@ def test_there_are_commands_to_test() -> None:
 @pytest.mark.parametrize(("page", "words"), list(commands()), ids=lambda value: str(value)[:60])
 def test_command_is_understood(page: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for function in (
-        "pipeline.run.run",
-        "pipeline.inspection.inspect_model.inspect",
-        "pipeline.output.verify.verify",
-        "pipeline.output.clean.clean",
-        "pipeline.sample.demo.demo",
+        "maskbeam.pipeline.run.run",
+        "maskbeam.pipeline.commands.inspect.inspect_model.inspect",
+        "maskbeam.pipeline.verify.verify.verify",
+        "maskbeam.pipeline.commands.clean.clean",
+        "maskbeam.pipeline.commands.demo.demo.demo",
     ):
         monkeypatch.setattr(function, lambda *_, **__: 0)
     assert main([*words]) == 0, f"{page}: maskbeam {shlex.join(words)}"
@@ -112,7 +112,8 @@ def test_files_of_ours_that_are_named_exist(page: Path) -> None:
 def test_modules_of_the_house_exist() -> None:
     (house,) = (block.text for block in blocks(ROOT / "docs" / "developing.md") if "transforms/ " in block.text)
     told = set(re.findall(r"^  (\w+)/", house, re.MULTILINE))
-    held = {path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py")}
+    tops = (ROOT / "pipeline", ROOT / "transforms")
+    held = {path.parent.name for top in tops for path in top.glob("*/__init__.py")}
     assert told == held
 
 

@@ -6,16 +6,16 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from pipeline.output.verify import verify
-from pipeline.settings import drawing_of
+from maskbeam.pipeline.job.settings import drawing_of
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.elements import LabelMap, LabelPlanes, Source
+from maskbeam.transforms.products.render import Rendering, patterns, render
 from tests import numpy_engine
 from tests.numpy_engine import command, run_numpy
 from tests.plain_script import read_pixels
 from tests.small_runs import ends, planned, small_run
 from tests.test_settings import begin_older
 from tests.trees import differing, draw_folder, tree_of
-from transforms.elements import LabelMap, LabelPlanes, Source
-from transforms.render import Rendering, patterns, render
 
 NAMES = "name,color\nred,#ff0000\ngreen,#00ff00\nblue,#0000ff\n"
 

@@ -11,16 +11,17 @@ import h5py
 import keras
 import pytest
 
-from pipeline import run as run_module
-from pipeline.main import main, run_options
-from pipeline.storage import local_storage
-from pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline import run as run_module
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.main import main
+from maskbeam.pipeline.storage import local_storage
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.transforms.errors import RunError
 from tests import numpy_engine
 from tests.fake_gcs import FakeGcs
 from tests.models import save
 from tests.numpy_engine import MODEL, command, numpy_probe, run_numpy
 from tests.trees import differing, draw_folder, tree_of
-from transforms.errors import RunError
 
 
 def with_code(path: Path) -> Path:

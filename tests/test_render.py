@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from maskbeam.transforms.codecs.encode import read_text
+from maskbeam.transforms.elements import Array, LabelPlanes
+from maskbeam.transforms.products.render import Rendering, class_folders, render
 from tests.scored import SOURCE, labelled
-from transforms.elements import Array, LabelPlanes
-from transforms.encode import read_text
-from transforms.render import Rendering, class_folders, render
 
 ALL = frozenset({"color", "binary", "overlay", "confidence"})
 COLORS = {0: (0, 0, 0), 5: (255, 0, 0), 9: (0, 0, 255)}

@@ -5,14 +5,14 @@ from itertools import chain
 import apache_beam as beam
 import pytest
 
-from pipeline.output.outcome import Outcome, OutcomeCoder
-from pipeline.reports import packed, report
-from pipeline.reports.packed import pack, unpack
-from pipeline.reports.report import Report, shard_of
-from pipeline.reports.totals import BUCKETS, Resolved, Totals, bucket_of
+from maskbeam.pipeline.output.outcome import Outcome, OutcomeCoder
+from maskbeam.pipeline.reports import packed, report
+from maskbeam.pipeline.reports.packed import pack, unpack
+from maskbeam.pipeline.reports.report import Report, shard_of
+from maskbeam.pipeline.reports.totals import BUCKETS, Resolved, Totals, bucket_of
+from maskbeam.transforms.elements import Found
 from tests.graph import local_pipeline
 from tests.test_totals import failure, outcome
-from transforms.elements import Found
 
 _lock = threading.Lock()
 encode = OutcomeCoder().encode

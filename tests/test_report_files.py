@@ -8,17 +8,17 @@ from dataclasses import replace
 import pyarrow.parquet
 import pytest
 
-from pipeline.classes.class_files import parse_classes
-from pipeline.classes.class_rows import build_table
-from pipeline.inputs.anonymous import naming
-from pipeline.output.claim import digest
-from pipeline.reports import packed
-from pipeline.reports.csv_text import unguard
-from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
+from maskbeam.pipeline.classes.class_files import parse_classes
+from maskbeam.pipeline.classes.class_rows import build_table
+from maskbeam.pipeline.digests import digest
+from maskbeam.pipeline.inputs.anonymous import naming
+from maskbeam.pipeline.reports import packed
+from maskbeam.pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
+from maskbeam.pipeline.text.csv_text import unguard
+from maskbeam.transforms.classes.class_table import ClassTable
+from maskbeam.transforms.elements import Failure, Source
+from maskbeam.transforms.measures.statistics import PixelStatistics
 from tests.report_inputs import BOTH, FIELD, FIRST, NEVER, SECOND, TABLE, WATER
-from transforms.class_table import ClassTable
-from transforms.elements import Failure, Source
-from transforms.statistics import PixelStatistics
 
 ROWS = [
     ImageRow("sub/b", Source("gs://in/sub/b.jpg", "9"), 1, 2, SECOND),

@@ -8,11 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 
-from pipeline.options import RESIZE_FILTERS, SAME_FILTERS
+from maskbeam.pipeline.options import RESIZE_FILTERS, SAME_FILTERS
+from maskbeam.transforms.codecs.decode import decode
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.resampling.resize import FILTERS, resize_bilinear_tf, resize_nearest, resize_pillow
 from tests.pictures import as_file, encoded, scene
-from transforms.decode import decode
-from transforms.elements import Array
-from transforms.resize import FILTERS, resize_bilinear_tf, resize_nearest, resize_pillow
 
 SIDES = st.integers(1, 70)
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.output import write
-from pipeline.output.process import identity
-from pipeline.output.verify import verify
+from maskbeam.pipeline.output import write
+from maskbeam.pipeline.process.identity import identity
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.predict import Scores
 from tests import numpy_engine
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw, draw_folder, pixels, save, tree_of
-from transforms.elements import Array
-from transforms.errors import RunError
-from transforms.predict import Scores
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def test_bundles_that_run_twice_give_the_same_tree(tmp_path: Path) -> None:
 
 DIES_AT_THE_FIRST_FILE = """
 import os, sys
-from pipeline.storage import local_storage
+from maskbeam.pipeline.storage import local_storage
 local_storage._create = lambda staged, path: os._exit(9)
 from tests.numpy_engine import main
 main(sys.argv[1:])

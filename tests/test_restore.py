@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from maskbeam.transforms.elements import Array, Placement
+from maskbeam.transforms.resampling.upsample import STRIP_BYTES, axes, bands, crop, nearest, strips
 from tests.scored import scores_of, whole
-from transforms.elements import Array, Placement
-from transforms.restore import STRIP_BYTES, axes, bands, crop, nearest, strips
 
 
 def restored(scores: Array, placement: Placement) -> Array:

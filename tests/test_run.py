@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.inputs.example import make_example
-from pipeline.job import Job
-from pipeline.main import main, run_options
-from pipeline.run import engine_loader, run
-from pipeline.sample.scenes import draw_scene
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.commands.demo.scenes import draw_scene
+from maskbeam.pipeline.inputs.containers.example import make_example
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.main import main
+from maskbeam.pipeline.run import engine_loader, run
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.predict import Loader
 from tests.plain_script import agreement, as_file, read_pixels, scores_of
 from tests.shard_files import write_shard
 from tests.trees import differing, tree_of
-from transforms.elements import Array
-from transforms.predict import Loader
 
-SAMPLE = Path("pipeline/sample/sample_model")
+SAMPLE = Path("pipeline/commands/demo/sample_model")
 CLASSES = ("field", "forest", "water", "road", "building")
 SIZES = {"a": (48, 64), "sub/b c": (61, 50), "d": (32, 32), "x.y": (50, 75), "grey": (40, 40)}
 FLAGS = ("--classes", str(SAMPLE / "classes.csv"), "--products", "all", "--max_failures", "50%")

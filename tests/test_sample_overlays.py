@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.inputs.read import reread
-from pipeline.reports import sample_overlays
+from maskbeam.pipeline.inputs.read import reread
+from maskbeam.pipeline.reports import sample_overlays
+from maskbeam.transforms.elements import EncodedImage, Source
 from tests.numpy_engine import command, run_numpy
 from tests.trees import draw_folder
-from transforms.elements import EncodedImage, Source
 
 
 def test_a_sample_that_cannot_be_drawn_is_said_once_and_fails_nothing(

@@ -14,13 +14,13 @@ import tensorflow as tf
 from PIL import Image as PilImage
 from rasterio.io import MemoryFile
 
+from maskbeam.transforms.codecs.decode import decode
+from maskbeam.transforms.codecs.pillow_formats import opener
+from maskbeam.transforms.codecs.pillow_samples import Samples, read_samples
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import ImageError
 from tests.pictures import as_file, encoded, scene
 from tests.tiffs import tiff as tiff_of
-from transforms.decode import decode
-from transforms.elements import Array
-from transforms.errors import ImageError
-from transforms.image_formats import opener
-from transforms.samples import Samples, read_samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.sample.scenes import CLASSES, FOREST, WATER, draw_scene
+from maskbeam.pipeline.commands.demo.scenes import CLASSES, FOREST, WATER, draw_scene
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 48), (128, 200), (130, 131)])

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.board import SLOT_BYTES, SLOTS, Board, Busy, make_file
-from pipeline.output.failures import remembered
-from pipeline.output.tree import Tree
-from pipeline.sentinel import SILENT_TICKS, Silence, accuse, blame, is_stopped
-from pipeline.watched_call import Call
+from maskbeam.pipeline.guards.watched_call import Call
+from maskbeam.pipeline.output.failures import remembered
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.pipeline.process.sentinel import SILENT_TICKS, Silence, accuse, blame, is_stopped
+from maskbeam.pipeline.process.shared_board import SLOT_BYTES, SLOTS, Board, Busy, make_file
+from maskbeam.transforms.elements import Source
 from tests.fake_gcs import FakeGcs
 from tests.numpy_engine import command, run_numpy
 from tests.stuck_decoder import STICKS
 from tests.trees import differing, draw, draw_folder, tree_of
-from transforms.elements import Source
 
 TICK = 1.0
 
@@ -97,8 +97,8 @@ def test_a_suspect_that_loses_its_id_is_no_suspect_any_more(tmp_path: Path) -> N
 
 WATCHED = """
 import sys
-from pipeline import watchdog
-from pipeline.watched_call import Call
+from maskbeam.pipeline.process import watchdog
+from maskbeam.pipeline.guards.watched_call import Call
 dog = watchdog.watchdog()
 with dog.watching(60, Call(None, "decoder", ())):
     print(dog._sentinel.pid, flush=True)
@@ -230,9 +230,9 @@ def test_who_is_blamed_for_a_crash(
 
 CRASHES = """
 import ctypes, os, pickle, sys, threading
-from pipeline.board import Board, Busy, make_file
-from pipeline.own_end import only_our_end, witnesses
-from pipeline.sentinel import start_sentinel
+from maskbeam.pipeline.process.shared_board import Board, Busy, make_file
+from maskbeam.pipeline.process.own_end import only_our_end, witnesses
+from maskbeam.pipeline.process.sentinel import start_sentinel
 from tests.light_call import LightCall
 board = Board(make_file())
 board.record_crash()

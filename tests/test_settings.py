@@ -9,19 +9,18 @@ from typing import Any
 
 import pytest
 
-from pipeline.inputs.part import Part
-from pipeline.job import Job, make_job
-from pipeline.models.model_file import ModelFile
-from pipeline.options import RunOptions
-from pipeline.output.verify import verify
-from pipeline.settings import decisive, differences, fingerprint, of_images, stored_fingerprint
+from maskbeam.pipeline.job.job import Job, make_job
+from maskbeam.pipeline.job.settings import decisive, differences, fingerprint, of_images, stored_fingerprint
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.options import Part, RunOptions
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.classes.class_table import ClassTable, generated_table
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.normalize import NAMED
+from maskbeam.transforms.resampling.prepare import InputSpec
 from tests.numpy_engine import command, numpy_probe, run_numpy
 from tests.small_runs import ends, planned, small_run
 from tests.trees import differing, draw, draw_folder, tree_of
-from transforms.class_table import ClassTable, generated_table
-from transforms.errors import RunError
-from transforms.normalize import NAMED
-from transforms.prepare import InputSpec
 
 ALWAYS, NAMED_ONLY, NOTHING = "always", "where it is not at its default", "nothing"
 # What was found out about the model; the class table; some images, whose masks say it.
@@ -191,8 +190,11 @@ def test_settings_of_the_version_before_are_compared_in_today_s_form() -> None:
 def begin_older(run: Callable[[], object], out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Has an output begun as the version before did."""
     with monkeypatch.context() as before:
-        before.setattr("pipeline.job.fingerprint", lambda settings: stored_fingerprint({"settings": older(settings)}))
-        before.setattr("pipeline.job.drawing_of", lambda settings: {})
+        before.setattr(
+            "maskbeam.pipeline.job.job.fingerprint",
+            lambda settings: stored_fingerprint({"settings": older(settings)}),
+        )
+        before.setattr("maskbeam.pipeline.job.job.drawing_of", lambda settings: {})
         run()
     record = json.loads((out / ".job.json").read_text())
     told = {"settings": older(record["settings"]), "probe": record["probe"], "model_options": record["model_options"]}

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from transforms import settle as module
-from transforms.argmax import Labeling, argmax, label_map
-from transforms.elements import Array, LabelMap, LogitsBatch, ModelInput, Placement, Source
-from transforms.restore import axes, strips
-from transforms.settle import leads, settle
+from maskbeam.transforms.argmax import Labeling, argmax, label_map
+from maskbeam.transforms.elements import Array, LabelMap, LogitsBatch, ModelInput, Placement, Source
+from maskbeam.transforms.resampling import upsample_labels as module
+from maskbeam.transforms.resampling.upsample import axes, strips
+from maskbeam.transforms.resampling.upsample_labels import leads, settle
 
 RANDOM = np.random.default_rng(0)
 KINDS = {"logits": 3, "probabilities": 3, "sigmoid": 1, "sigmoid_logits": 1, "multilabel": 3, "multilabel_logits": 3}

@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 import pytest
 
-from pipeline.inputs import shards
-from pipeline.inputs.shards import read_chunk_records, read_shard
-from pipeline.inputs.tfrecord import Damage, Record, frame
-from pipeline.storage import NotFound, SourceChanged, open_storage
+from maskbeam.pipeline.inputs import read_shard as shards
+from maskbeam.pipeline.inputs.containers.tfrecord import Damage, Record, frame
+from maskbeam.pipeline.inputs.read_shard import read_chunk_records, read_shard
+from maskbeam.pipeline.storage import NotFound, SourceChanged, open_storage
+from maskbeam.transforms.elements import Chunk, Entry
 from tests.shard_files import write_shard
-from transforms.elements import Chunk, Entry
 
 PAYLOADS = [bytes([i]) * (50 + i) for i in range(20)]
 

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image as PilImage
 from PIL import TiffImagePlugin
 
-from pipeline.inputs.kinds import Kind, kind_by_content
+from maskbeam.pipeline.inputs.containers.kinds import Kind, kind_by_content
+from maskbeam.transforms.codecs.pillow_formats import decoder_errors, opener
+from maskbeam.transforms.codecs.signatures import CAMERA_RAW, HEAD_BYTES, IMAGES, format_of, is_image
+from maskbeam.transforms.codecs.tiff_tags import unread_kind
+from maskbeam.transforms.errors import ImageError
 from tests.pictures import as_file, scene
 from tests.tiffs import tiff
-from transforms.errors import ImageError
-from transforms.image_formats import decoder_errors, opener
-from transforms.signatures import CAMERA_RAW, HEAD_BYTES, IMAGES, format_of, is_image
-from transforms.tiff_tags import unread_kind
 
 KINDS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"]
 

@@ -12,10 +12,10 @@ import pytest
 from soak.__main__ import PARTS, soak
 from tests.trees import differing, draw_folder, tree_of
 
-MODEL = "pipeline/sample/sample_model/unet.keras"
+MODEL = "pipeline/commands/demo/sample_model/unet.keras"
 IMAGES = 60
 TELLS = (
-    "import sys; from pipeline.main import main; code = main(sys.argv[1:]);"
+    "import sys; from maskbeam.pipeline.main import main; code = main(sys.argv[1:]);"
     "print('tensorflow' in sys.modules, 'keras' in sys.modules); sys.exit(code)"
 )
 
@@ -32,7 +32,9 @@ def argv_of(inputs: Path, out: Path) -> list[str]:
 
 def die_after(masks: int, argv: list[str], out: Path) -> None:
     """Kills a run once that many masks are there."""
-    with subprocess.Popen([sys.executable, "-m", "pipeline.main", *argv], stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(
+        [sys.executable, "-m", "maskbeam.pipeline.main", *argv], stderr=subprocess.DEVNULL
+    ) as child:
         until = time.monotonic() + 200
         while child.poll() is None and time.monotonic() < until:
             if (out / "masks").is_dir() and len(os.listdir(out / "masks")) >= masks:
@@ -48,7 +50,9 @@ def test_three_deaths_of_a_run_with_the_real_model_change_nothing(tmp_path: Path
         die_after(masks, argv_of(inputs, out), out)
         assert not (out / "_SUCCESS").exists()
     for folder in (out, tmp_path / "whole"):
-        subprocess.run([sys.executable, "-m", "pipeline.main", *argv_of(inputs, folder)], check=True, timeout=280)
+        subprocess.run(
+            [sys.executable, "-m", "maskbeam.pipeline.main", *argv_of(inputs, folder)], check=True, timeout=280
+        )
     assert differing(tree_of(tmp_path / "whole"), tree_of(out)) == []
     again = subprocess.run([sys.executable, "-c", TELLS, *argv_of(inputs, out)], capture_output=True, check=True)
     assert again.stdout.split()[-2:] == [b"False", b"False"], (

@@ -12,10 +12,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.metrics import confusion_matrix
 
+from maskbeam.transforms.elements import Array, LabelMap, LabelPlanes
+from maskbeam.transforms.measures.statistics import (
+    Counted,
+    PixelStatistics,
+    Statistics,
+    SumStatistics,
+    count,
+    count_pixels,
+    statistics,
+)
 from tests.graph import local_pipeline
 from tests.scored import SOURCE, labelled
-from transforms.elements import Array, LabelMap, LabelPlanes
-from transforms.statistics import Counted, PixelStatistics, Statistics, SumStatistics, count, count_pixels, statistics
 
 IDS, IGNORE = (7, 0, 3), 255
 label_arrays = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2), elements=st.sampled_from([*IDS, IGNORE]))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import absolute, folder_of, join, open_storage
-from pipeline.storage.gcs_client import forget_client
-from pipeline.storage.gcs_storage import GcsStorage
-from pipeline.storage.local_storage import LocalStorage
+from maskbeam.pipeline.storage import absolute, folder_of, join, open_storage
+from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.storage.gcs_storage import GcsStorage
+from maskbeam.pipeline.storage.local_storage import LocalStorage
+from maskbeam.transforms.errors import RunError
 from tests.fake_gcs import FakeGcs
 from tests.storage_contract import Place, StorageContract
-from transforms.errors import RunError
 
 
 @pytest.fixture(params=["local", "staged", "gs"])
@@ -109,7 +109,8 @@ def test_folders_of_files() -> None:
 
 def test_storage_is_light_to_import() -> None:
     program = (
-        "import json, sys, pipeline.storage, pipeline.storage.local_storage; print(json.dumps(sorted(sys.modules)))"
+        "import json, sys, maskbeam.pipeline.storage, maskbeam.pipeline.storage.local_storage; "
+        "print(json.dumps(sorted(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     heavy = {"google.cloud.storage", "requests", "numpy", "apache_beam", "tensorflow"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import Conflict, Unavailable
-from pipeline.storage.local_storage import LocalStorage
+from maskbeam.pipeline.storage import Conflict, Unavailable
+from maskbeam.pipeline.storage.local_storage import LocalStorage
 from tests.fake_faults import Faults
 from tests.faulty_storage import LOCAL, FaultyStorage
 

@@ -11,13 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.storage import Conflict, Denied, NotFound, Storage, Unavailable, gcs_listing, open_input, open_storage
-from pipeline.storage.gcs_client import client, forget_client
-from pipeline.storage.gcs_storage import GcsStorage
-from pipeline.storage.retry import RetryPolicy
+from maskbeam.pipeline.storage import (
+    Conflict,
+    Denied,
+    NotFound,
+    Storage,
+    Unavailable,
+    gcs_listing,
+    open_input,
+    open_storage,
+)
+from maskbeam.pipeline.storage.gcs_client import client, forget_client
+from maskbeam.pipeline.storage.gcs_storage import GcsStorage
+from maskbeam.pipeline.storage.retry import RetryPolicy
+from maskbeam.transforms.errors import RunError
 from tests.fake_faults import FINAL, TRANSIENT, Faults
 from tests.fake_gcs import FakeGcs
-from transforms.errors import RunError
 
 URI = "gs://bucket/run/Jane Doe.png"
 HASTY = RetryPolicy(first_pause=0.0)
@@ -182,7 +191,7 @@ def test_refusals_are_not_tried_again(fake: FakeGcs, name: str, kind: str) -> No
 
 
 def test_a_refusal_says_whom_to_grant_what(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.storage.gcs_errors.is_anonymous", lambda: False)
+    monkeypatch.setattr("maskbeam.pipeline.storage.gcs_errors.is_anonymous", lambda: False)
     fake.faults.plan("403")
     with pytest.raises(Denied, match=r"grant this account storage\.objects\.create.*Storage Object User"):
         STORAGE.write(URI, b"", expected=None)
@@ -199,7 +208,8 @@ def test_an_answer_lost_before_a_rival_wrote_is_a_conflict(fake: FakeGcs, monkey
     # Ours fails before the commit, theirs gets in between.
     fake.faults.plan("503")
     monkeypatch.setattr(
-        "pipeline.storage.retry.time.sleep", lambda _: fake.service.store("bucket", "run/Jane Doe.png", b"theirs")
+        "maskbeam.pipeline.storage.retry.time.sleep",
+        lambda _: fake.service.store("bucket", "run/Jane Doe.png", b"theirs"),
     )
     with pytest.raises(Conflict):
         STORAGE.write(URI, b"ours", expected=None)
@@ -239,9 +249,11 @@ def test_attempts_have_a_limit(fake: FakeGcs) -> None:
 
 def test_time_has_a_limit(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("pipeline.storage.retry.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("pipeline.storage.retry.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
-    monkeypatch.setattr("pipeline.storage.retry.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("maskbeam.pipeline.storage.retry.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(
+        "maskbeam.pipeline.storage.retry.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds)
+    )
+    monkeypatch.setattr("maskbeam.pipeline.storage.retry.random.uniform", lambda low, high: high)
     fake.faults = Faults(rate=1.0, kinds=("429",))
     with pytest.raises(Unavailable):
         GcsStorage().read(URI)

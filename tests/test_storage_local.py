@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.storage import (
+from maskbeam.pipeline.storage import (
     Conflict,
     Denied,
     NotFound,
@@ -28,8 +28,8 @@ from pipeline.storage import (
     open_input,
     open_storage,
 )
-from pipeline.storage.local_storage import LocalStorage
-from transforms.errors import ImageError, RunError
+from maskbeam.pipeline.storage.local_storage import LocalStorage
+from maskbeam.transforms.errors import ImageError, RunError
 
 STORAGE = LocalStorage()
 
@@ -358,7 +358,7 @@ def test_the_disk_is_really_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 WRITER = """
 import sys
-from pipeline.storage.local_storage import LocalStorage
+from maskbeam.pipeline.storage.local_storage import LocalStorage
 storage = LocalStorage(sys.argv[1] + "/.tmp/run")
 print("ready", flush=True)
 for i in range(100000):

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from pipeline import merge as merge_module
-from pipeline.flags import FLAGS, Flag
-from pipeline.inputs.part import Part
-from pipeline.main import main, run_options
-from pipeline.merge import merge
-from pipeline.options import ModelOptions, RunOptions
-from pipeline.output.parts import write_ended
-from pipeline.output.tree import Tree
-from pipeline.stored_options import _NOT_KEPT, from_stored, options_of_merge, to_stored
-from transforms.errors import RunError
+from maskbeam.pipeline.cli.flags import FLAGS, Flag
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.cli.stored_options import _NOT_KEPT, from_stored, options_of_merge, to_stored
+from maskbeam.pipeline.commands import merge as merge_module
+from maskbeam.pipeline.commands.merge import merge
+from maskbeam.pipeline.main import main
+from maskbeam.pipeline.options import ModelOptions, Part, RunOptions
+from maskbeam.pipeline.output.parts import write_ended
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.transforms.errors import RunError
 
 WORDS = ("7", "opencv-area", "0.25", "1,2", "1,2,3", "5%", "-1..1", "color,overlay", "two words, a comma")
 ALL = [flag for group in FLAGS.values() for flag in group]

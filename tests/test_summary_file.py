@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.reports.json_text import json_text
-from pipeline.reports.summary_file import InputCounts, summary_json
+from maskbeam.pipeline.reports.summary_file import InputCounts, summary_json
+from maskbeam.pipeline.text.json_text import json_text
 from tests.report_inputs import BOTH, TABLE
 
 COUNTS = InputCounts(inputs=5, done=2, failed=2, duplicate=1)

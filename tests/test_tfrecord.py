@@ -12,8 +12,16 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.inputs import tfrecord
-from pipeline.inputs.tfrecord import Damage, Record, find_headers, frame, masked_crc, read_records, write_records
+from maskbeam.pipeline.inputs.containers import tfrecord
+from maskbeam.pipeline.inputs.containers.tfrecord import (
+    Damage,
+    Record,
+    find_headers,
+    frame,
+    masked_crc,
+    read_records,
+    write_records,
+)
 
 PAYLOADS = st.lists(
     st.binary(max_size=80) | st.integers(0, 400).map(bytes) | st.binary(min_size=1, max_size=8).map(lambda b: b * 50),

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
+from maskbeam.transforms.codecs.pillow_formats import opener
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import ImageError
 from tests.pictures import as_file, scene
 from tests.test_samples import samples_of, tiff
-from transforms.elements import Array
-from transforms.errors import ImageError
-from transforms.image_formats import opener
 
 BYTES = {False: 279, True: 325}  # the tag with the sizes of strips, of tiles
 

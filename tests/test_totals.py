@@ -3,11 +3,11 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.output.outcome import Outcome, OutcomeCoder
-from pipeline.reports.packed import pack_resolved, unpack_resolved
-from pipeline.reports.totals import KINDS, SAMPLES, Resolved, SumTotals, Totals, resolve
-from transforms.elements import Failure, Source
-from transforms.statistics import Counted
+from maskbeam.pipeline.output.outcome import Outcome, OutcomeCoder
+from maskbeam.pipeline.reports.packed import pack_resolved, unpack_resolved
+from maskbeam.pipeline.reports.totals import KINDS, SAMPLES, Resolved, SumTotals, Totals, resolve
+from maskbeam.transforms.elements import Failure, Source
+from maskbeam.transforms.measures.statistics import Counted
 
 IDS = (0, 1)
 

@@ -12,10 +12,14 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
-import transforms
+from maskbeam import transforms
 
 FOLDER = Path(transforms.__file__).parent
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+NAMES = sorted(
+    ".".join(path.relative_to(FOLDER).with_suffix("").parts)
+    for path in FOLDER.rglob("*.py")
+    if path.stem != "__init__"
+)
 SHAPE = re.compile(r"\[[A-Za-z.'1-9]")
 WORLD = {"pipeline", "tensorflow", "keras", "tf_keras", "openvino", "google", "os", "pathlib", "shutil", "tempfile"}
 # The pool's size follows the processors, which `os` knows.
@@ -23,7 +27,7 @@ ALLOWED = {("lookahead", "os")}
 
 
 def parsed(name: str) -> ast.Module:
-    return ast.parse((FOLDER / f"{name}.py").read_text())
+    return ast.parse((FOLDER / f"{name.replace('.', '/')}.py").read_text())
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -68,21 +72,33 @@ def test_beams_type_checks_are_on(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_ptransform_only_wires_a_pure_function_of_its_module(name: str) -> None:
-    module = importlib.import_module(f"transforms.{name}")
+    module = importlib.import_module(f"maskbeam.transforms.{name}")
     if ptransforms(module):
         assert public_functions(module), f"transforms/{name}.py has a PTransform and no pure function"
 
 
-@pytest.mark.parametrize("name", ["argmax", "binarize", "colorize", "overlay", "confidence", "statistics", "predict"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "argmax",
+        "products.binarize",
+        "products.colorize",
+        "products.overlay",
+        "confidence",
+        "measures.statistics",
+        "predict",
+    ],
+)
 def test_steps_come_twice_under_one_stem(name: str) -> None:
-    module = importlib.import_module(f"transforms.{name}")
-    assert callable(public_functions(module)[name])
-    assert [c.__name__.lower() for c in ptransforms(module)] == [name]
+    module = importlib.import_module(f"maskbeam.transforms.{name}")
+    stem = name.rpartition(".")[2]
+    assert callable(public_functions(module)[stem])
+    assert [c.__name__.lower() for c in ptransforms(module)] == [stem]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_functions_of_arrays_state_their_shapes(name: str) -> None:
-    for function_name, function in public_functions(importlib.import_module(f"transforms.{name}")).items():
+    for function_name, function in public_functions(importlib.import_module(f"maskbeam.transforms.{name}")).items():
         kinds = " ".join(map(str, inspect.get_annotations(function).values()))
         if "ndarray" in kinds:
             assert SHAPE.search(inspect.getdoc(function) or ""), f"{name}.{function_name} states no shape"
@@ -90,7 +106,7 @@ def test_functions_of_arrays_state_their_shapes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_public_says_what_it_is(name: str) -> None:
-    module = importlib.import_module(f"transforms.{name}")
+    module = importlib.import_module(f"maskbeam.transforms.{name}")
     assert inspect.getdoc(module)
     for function_name, function in public_functions(module).items():
         assert inspect.getdoc(function), f"{name}.{function_name} has no docstring"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.models.transposed import upsample_at_once, upsample_by_sums
-from transforms.elements import Array
+from maskbeam.pipeline.models.engines.keras_cpu.transposed import upsample_at_once, upsample_by_sums
+from maskbeam.transforms.elements import Array
 
 
 def numbers(*shape: int) -> Array:

@@ -13,16 +13,16 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from pipeline.models.engine import KerasEngine
-from pipeline.models.keras_model import load, open_model
-from pipeline.models.probe import Probe, probe_model
-from pipeline.models.tf_jpeg import decode_jpeg
-from pipeline.options import ModelOptions
-from pipeline.sample.scenes import draw_scene
+from maskbeam.pipeline.commands.demo.scenes import draw_scene
+from maskbeam.pipeline.models.engines.tensorflow_engine import KerasEngine
+from maskbeam.pipeline.models.loading.loaded_model import load, open_model
+from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg
+from maskbeam.pipeline.models.probing.probe import Probe, probe_model
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.transforms.codecs.decode import decode
+from maskbeam.transforms.elements import Array, EncodedImage, Source
+from maskbeam.transforms.resampling.prepare import prepare
 from tests.models import save, tutorial_unet
-from transforms.decode import decode
-from transforms.elements import Array, EncodedImage, Source
-from transforms.prepare import prepare
 
 SIZE = 128
 CLASSES = 5

@@ -14,18 +14,18 @@ from PIL import Image as PilImage
 from PIL import ImageOps
 from rasterio.io import MemoryFile
 
-from pipeline.options import DecodeOptions
-from pipeline.output.claim import TEXT_KEY, Claim, Record, parse_record, record_text
-from pipeline.output.verify import verify
-from pipeline.reports.input_warnings import input_warnings
+from maskbeam.pipeline.options import DecodeOptions
+from maskbeam.pipeline.output.claim import TEXT_KEY, Claim, Record, parse_record, record_text
+from maskbeam.pipeline.reports.input_warnings import input_warnings
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.codecs.decode import decode
+from maskbeam.transforms.codecs.encode import read_text
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.measures.statistics import PixelStatistics
 from tests.numpy_engine import command, run_numpy
 from tests.pictures import as_file, encoded, scene
 from tests.plain_script import read_pixels
-from transforms.decode import decode
-from transforms.elements import Array
-from transforms.encode import read_text
-from transforms.errors import ImageError
-from transforms.statistics import PixelStatistics
 
 ORIENTATION = 274
 

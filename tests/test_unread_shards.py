@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.inputs import read
-from pipeline.inputs.shards import read_chunk_records
-from pipeline.storage import local_errors, local_storage
+from maskbeam.pipeline.inputs import read
+from maskbeam.pipeline.inputs.read_shard import read_chunk_records
+from maskbeam.pipeline.storage import local_errors, local_storage
+from maskbeam.transforms.elements import Chunk
 from soak.inputs import shard
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw, draw_folder, tree_of
-from transforms.elements import Chunk
 
 # More than one read of a local stream.
 RECORDS, SIZE = 8, (300, 300)

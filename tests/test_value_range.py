@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 
+from maskbeam.transforms.codecs.value_range import on_background, to_byte_scale
+from maskbeam.transforms.errors import ImageError
 from tests.pictures import scene
-from transforms.errors import ImageError
-from transforms.value_range import on_background, to_byte_scale
 
 
 def test_eight_bits_are_taken_as_they_are() -> None:

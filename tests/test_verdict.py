@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.reports.summary_file import InputCounts
-from pipeline.reports.verdict import judge_run
+from maskbeam.pipeline.reports.summary_file import InputCounts
+from maskbeam.pipeline.reports.verdict import judge_run
 
 
 def counts(done: int, failed: int = 0, duplicate: int = 0, lost: int = 0) -> InputCounts:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.output.claim import TEXT_KEY, parse_record, record_text
-from pipeline.output.verify import verify
+from maskbeam.pipeline.output.claim import TEXT_KEY, parse_record, record_text
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.codecs.encode import decode_mask, encode_mask, read_text
+from maskbeam.transforms.errors import RunError
 from tests.numpy_engine import command, run_numpy
 from tests.trees import draw, draw_folder
-from transforms.encode import decode_mask, encode_mask, read_text
-from transforms.errors import RunError
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_a_record_is_read_back_as_it_was_written(out: Path) -> None:
 def test_only_so_many_differences_are_shown(
     out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.output.verify._SHOWN", 2)
+    monkeypatch.setattr("maskbeam.pipeline.verify.verify._SHOWN", 2)
     shutil.rmtree(out / "color")
     found = differences(out, capsys)
     assert len(found) == 2

@@ -11,25 +11,27 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
-from pipeline import model_guard, watchdog
-from pipeline.board import Board, make_file
-from pipeline.model_guard import ModelGuard
-from pipeline.models.batched_engine import warm_up
-from pipeline.models.keras_model import load, open_model
-from pipeline.models.trial import Trial
-from pipeline.options import ModelOptions
-from pipeline.output.failures import leave_note, recall_failure
-from pipeline.output.tree import Tree
-from pipeline.patience import DECODE_SECONDS, Cpu, Patience, of_process, of_this_thread, queue_of
-from pipeline.sentinel import HANG, Fault
-from pipeline.watchdog import Watchdog, WatchedDecoder
-from pipeline.watched_call import FIRST_CALL_SECONDS, Step
+from maskbeam.pipeline.guards import model_guard, watched_decoder
+from maskbeam.pipeline.guards.model_guard import ModelGuard
+from maskbeam.pipeline.guards.watched_decoder import WatchedDecoder
+from maskbeam.pipeline.models.engines.batched_engine import warm_up
+from maskbeam.pipeline.models.loading.loaded_model import load, open_model
+from maskbeam.pipeline.models.probing.trial import Trial
+from maskbeam.pipeline.options import ModelOptions
+from maskbeam.pipeline.output.failures import leave_note, recall_failure
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.pipeline.process import watchdog
+from maskbeam.pipeline.process.patience import DECODE_SECONDS, Cpu, Patience, of_process, of_this_thread, queue_of
+from maskbeam.pipeline.process.sentinel import HANG, Fault
+from maskbeam.pipeline.process.shared_board import Board, make_file
+from maskbeam.pipeline.process.watchdog import Watchdog
+from maskbeam.pipeline.process.watched_step import FIRST_CALL_SECONDS, Step
+from maskbeam.transforms.elements import EncodedImage, Failure, Image, ModelInput, Placement, Source
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.normalize import Normalization
 from tests import numpy_engine
 from tests.numpy_engine import command, run_numpy
 from tests.trees import differing, draw_folder, pixels, save, tree_of
-from transforms.elements import EncodedImage, Failure, Image, ModelInput, Placement, Source
-from transforms.errors import RunError
-from transforms.normalize import Normalization
 
 
 def tree(tmp_path: Path, run: str = "r") -> Tree:
@@ -47,7 +49,7 @@ def dog(monkeypatch: pytest.MonkeyPatch) -> Watchdog:
     made = Watchdog(said.append)
     made._started = True
     monkeypatch.setattr(made, "said", said, raising=False)
-    for module in (watchdog, model_guard):
+    for module in (watchdog, watched_decoder, model_guard):
         monkeypatch.setattr(module, "watchdog", lambda: made)
     monkeypatch.setattr(model_guard, "_pace", model_guard._Pace())
     return made
@@ -303,9 +305,9 @@ def test_all_that_is_done_with_a_model_before_there_are_images_is_watched(
     watched: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tensorflow = SimpleNamespace(constant=lambda batch: batch)
-    for module in ("trial", "keras_model"):
-        monkeypatch.setattr(f"pipeline.models.{module}.start_tensorflow", lambda **_: tensorflow)
-    monkeypatch.setattr("pipeline.models.keras_model.load_keras", watched)
+    for module in ("probing.trial", "loading.loaded_model"):
+        monkeypatch.setattr(f"maskbeam.pipeline.models.{module}.start_tensorflow", lambda **_: tensorflow)
+    monkeypatch.setattr("maskbeam.pipeline.models.loading.loaded_model.load_keras", watched)
     options = ModelOptions(numpy_engine.MODEL)
     with pytest.raises(RunError, match="while it is loaded"):
         load(open_model(options), options)
@@ -320,11 +322,11 @@ def test_all_that_is_done_with_a_model_before_there_are_images_is_watched(
 HURRIED = """
 import sys
 import threading
-from pipeline import model_guard, watchdog
-from pipeline.models.batched_engine import warm_up
-from pipeline.models.keras_model import load, open_model
-from pipeline.models.trial import Trial
-from pipeline.options import ModelOptions
+from maskbeam.pipeline.guards import model_guard; from maskbeam.pipeline.process import watchdog
+from maskbeam.pipeline.models.engines.batched_engine import warm_up
+from maskbeam.pipeline.models.loading.loaded_model import load, open_model
+from maskbeam.pipeline.models.probing.trial import Trial
+from maskbeam.pipeline.options import ModelOptions
 model_guard.CALL_SECONDS = model_guard.FIRST_CALL_SECONDS = watchdog.FIRST_CALL_SECONDS = 1.0
 watchdog.TICK_SECONDS = 0.2
 from tests.numpy_engine import main

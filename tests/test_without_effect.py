@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.options import LabelOptions, ModelOptions, ReadOptions, RunOptions
-from pipeline.without_effect import check_effects, without_effect
-from transforms.argmax import Labeling
-from transforms.errors import RunError
-from transforms.head import KINDS
-from transforms.prepare import InputSpec
+from maskbeam.pipeline.job.without_effect import check_effects, without_effect
+from maskbeam.pipeline.options import LabelOptions, ModelOptions, ReadOptions, RunOptions
+from maskbeam.transforms.argmax import Labeling
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.head import KINDS
+from maskbeam.transforms.resampling.prepare import InputSpec
 
 RGB = InputSpec(32, 32, 3, "stretch")
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.inspection.inspect_model import say as say_inspected
-from pipeline.main import main
-from pipeline.quiet import quiet
-from pipeline.reports.console import Ending, closing_summary
-from pipeline.reports.summary_file import InputCounts
-from pipeline.reports.wording import count, duration, percent, printable, printable_lines, rate
-from pipeline.run import say
+from maskbeam.pipeline.commands.inspect.inspect_model import say as say_inspected
+from maskbeam.pipeline.main import main
+from maskbeam.pipeline.reports.closing_summary import Ending, closing_summary
+from maskbeam.pipeline.reports.summary_file import InputCounts
+from maskbeam.pipeline.run import say
+from maskbeam.pipeline.terminal.logs import quiet
+from maskbeam.pipeline.text.wording import count, duration, percent, printable, printable_lines, rate
 
 EVIL = "\x1b[31mRED\x07\nmaskbeam: forged\r"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from transforms.elements import Array
+from maskbeam.transforms.elements import Array
 
 
 def pixels(seed: object, size: tuple[int, int] = (16, 16)) -> Array:

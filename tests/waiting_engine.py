@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.job import Job
+from maskbeam.pipeline.job.job import Job
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.predict import Loader, Scores
 from tests.numpy_engine import NumpyEngine, main, run_numpy
-from transforms.elements import Array
-from transforms.predict import Loader, Scores
 
 #: Whoever waits in vain goes on after so many seconds, before it counts as a hang; what a test expects is not there.
 PATIENCE = 110.0

@@ -8,14 +8,15 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from transforms import head, restore
-from transforms.confidence import MEASURES, UNIT, overwriting, sigmoid
-from transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
-from transforms.emitted import lookup
-from transforms.errors import ImageError, RunError
-from transforms.head import BINARY, EXCLUSIVE, KINDS, MULTILABEL
-from transforms.lookahead import LookAhead
-from transforms.settle import leads, settle
+from maskbeam.transforms import head
+from maskbeam.transforms.confidence import MEASURES, UNIT, overwriting, sigmoid
+from maskbeam.transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
+from maskbeam.transforms.emitted import lookup
+from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.head import BINARY, EXCLUSIVE, KINDS, MULTILABEL
+from maskbeam.transforms.lookahead import LookAhead
+from maskbeam.transforms.resampling import upsample as restore
+from maskbeam.transforms.resampling.upsample_labels import leads, settle
 
 UPSAMPLES = ("logits", "labels", "none")
 

@@ -5,8 +5,8 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from transforms.elements import Array, LogitsBatch
-from transforms.restore import LARGEST, finite
+from maskbeam.transforms.elements import Array, LogitsBatch
+from maskbeam.transforms.resampling.upsample import LARGEST, finite
 
 MEASURES = ("probability", "entropy", "margin")
 UNIT = 65535

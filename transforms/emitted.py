@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transforms.elements import Array
+from maskbeam.transforms.elements import Array
 
 
 def two_meanings(channel_ids: Sequence[int]) -> list[int]:

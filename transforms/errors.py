@@ -27,3 +27,11 @@ class RunError(Exception):
 
 class TooManyFailuresError(RunError):
     """So many images fail that the run is stopped early; exit code 3."""
+
+
+FREED = "ID_FREED"
+
+
+# The code of a shard, or of a range of one, that storage did not give to its end: one failure for nobody knows how
+# many records, so that no limit on failures can allow it.
+UNREAD = "SHARD_UNREAD"

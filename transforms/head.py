@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.errors import RunError
+from maskbeam.transforms.errors import RunError
 
 EXCLUSIVE = ("logits", "probabilities")
 BINARY = ("sigmoid", "sigmoid_logits")

@@ -21,8 +21,8 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.elements import Failure, LogitsBatch, size_of
-from transforms.errors import ImageError
+from maskbeam.transforms.elements import Failure, LogitsBatch, size_of
+from maskbeam.transforms.errors import ImageError
 
 # Two batches of the largest size that an engine chooses: one computes while the next is made ready.
 ELEMENTS_AHEAD = 64

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.errors import RunError
+from maskbeam.transforms.errors import RunError
 
 ONE, ZERO = (1.0,), (0.0,)
 

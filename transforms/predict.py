@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Protocol
 import apache_beam as beam
 import numpy as np
 
-from transforms.elements import Array, Failure, LogitsBatch, ModelInput
-from transforms.errors import ImageError, RunError
-from transforms.garbage import started
-from transforms.lookahead import InFlight, emit
+from maskbeam.transforms.elements import Array, Failure, LogitsBatch, ModelInput
+from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.garbage import started
+from maskbeam.transforms.lookahead import InFlight, emit
 
 # What may wait for more images of its own shape. Photos of many sizes would otherwise all wait for the bundle's end,
 # and a bundle may be the whole input.

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from pipeline.classes.class_rows import Row, Rows, parse_color, parse_id
-from transforms.errors import RunError
-from transforms.palettes import Color
+from maskbeam.pipeline.classes.class_rows import Row, Rows, parse_color, parse_id
+from maskbeam.transforms.classes.palettes import Color
+from maskbeam.transforms.errors import RunError
 
 # Names of columns in lower case, with `_` for whatever else stands between words.
 _TITLES = {

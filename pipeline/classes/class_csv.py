@@ -5,11 +5,11 @@ import io
 import re
 from collections.abc import Iterator
 
-from pipeline.classes.class_columns import find_roles, make_rows, role_of
-from pipeline.classes.class_rows import Rows
-from pipeline.classes.class_text import comment_lines, lines_of
-from pipeline.reports.csv_text import unguard
-from transforms.errors import RunError
+from maskbeam.pipeline.classes.class_columns import find_roles, make_rows, role_of
+from maskbeam.pipeline.classes.class_rows import Rows
+from maskbeam.pipeline.classes.class_text import comment_lines, lines_of
+from maskbeam.pipeline.text.csv_text import unguard
+from maskbeam.transforms.errors import RunError
 
 
 def is_csv(text: str) -> bool:

@@ -3,22 +3,22 @@
 import difflib
 from collections.abc import Callable
 
-from pipeline.classes.class_csv import is_csv, read_csv
-from pipeline.classes.class_json import read_json
-from pipeline.classes.class_pbtxt import is_pbtxt, read_pbtxt
-from pipeline.classes.class_rows import Rows, build_table
-from pipeline.classes.class_text import (
+from maskbeam.pipeline.classes.class_csv import is_csv, read_csv
+from maskbeam.pipeline.classes.class_json import read_json
+from maskbeam.pipeline.classes.class_pbtxt import is_pbtxt, read_pbtxt
+from maskbeam.pipeline.classes.class_rows import Rows, build_table
+from maskbeam.pipeline.classes.class_text import (
     is_color_list,
     is_labelmap,
     read_color_list,
     read_labelmap,
     read_names,
 )
-from pipeline.classes.class_yaml import is_yaml, read_yaml
-from pipeline.storage import NotFound
-from transforms.class_table import ClassTable, generated_table
-from transforms.errors import RunError
-from transforms.known_classes import KNOWN_TABLES, known_table
+from maskbeam.pipeline.classes.class_yaml import is_yaml, read_yaml
+from maskbeam.pipeline.storage import NotFound, NotPlain, SourceChanged, absolute, open_storage
+from maskbeam.transforms.classes.class_table import ClassTable, generated_table
+from maskbeam.transforms.classes.known_classes import KNOWN_TABLES, known_table
+from maskbeam.transforms.errors import RunError
 
 Read = Callable[[str], bytes]
 
@@ -85,3 +85,27 @@ def parse_classes(text: str, name: str) -> Rows:
     if is_color_list(text):
         return read_color_list(text, name)
     return read_yaml(text, name) if is_yaml(text) else read_names(text, name)
+
+
+_MAX_FILE_BYTES = 64 << 20  # of what a user names beside images and models, such as class tables
+
+
+def read_file(path: str) -> bytes:
+    """A file that the user named, local or not.
+
+    Raises:
+        NotFound: There is none.
+        RunError: It is too large to be what is read so, no plain file, or altered while it was read.
+    """
+    uri = absolute(path)
+    found = open_storage(uri).stat(uri)
+    if found and found.size > _MAX_FILE_BYTES:
+        raise RunError(
+            f"{path} has {found.size >> 20} MiB, and may have {_MAX_FILE_BYTES >> 20}; is it the right file?"
+        )
+    try:
+        return open_storage(uri).read(uri)
+    except NotPlain:
+        raise RunError(f"{path} is a folder, a pipe or a device, where a file is wanted; save it to one") from None
+    except SourceChanged:
+        raise RunError(f"{path} was altered while it was read; run again when nobody writes to it") from None

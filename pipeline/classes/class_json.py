@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from pipeline.classes.class_columns import check_names, find_roles, make_rows
-from pipeline.classes.class_rows import Row, Rows, parse_id
-from transforms.errors import RunError
+from maskbeam.pipeline.classes.class_columns import check_names, find_roles, make_rows
+from maskbeam.pipeline.classes.class_rows import Row, Rows, parse_id
+from maskbeam.transforms.errors import RunError
 
 _KNOWN = (
     "Hugging Face's id2label, Keras' class_indices, nnU-Net's dataset.json, CVAT's labels, COCO's categories, "

@@ -2,8 +2,8 @@
 
 import re
 
-from pipeline.classes.class_columns import role_of
-from transforms.errors import RunError
+from maskbeam.pipeline.classes.class_columns import role_of
+from maskbeam.transforms.errors import RunError
 
 Lines = list[tuple[int, str]]  # each with its number
 

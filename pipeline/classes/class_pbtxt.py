@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.classes.class_rows import Row, Rows, parse_id
-from transforms.errors import RunError
+from maskbeam.pipeline.classes.class_rows import Row, Rows, parse_id
+from maskbeam.transforms.errors import RunError
 
 _TOKEN = re.compile(
     r"""\s+|\#[^\n]*|(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<word>[\w.+\-/]+)|(?P<sign>[{}:<>,;\[\]])"""

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from transforms.class_table import LARGEST_ID, ClassInfo, ClassTable, check_classes
-from transforms.errors import RunError
-from transforms.palettes import Color, generate_colors
+from maskbeam.transforms.classes.class_table import LARGEST_ID, ClassInfo, ClassTable, check_classes
+from maskbeam.transforms.classes.palettes import Color, generate_colors
+from maskbeam.transforms.errors import RunError
 
 # Notes list this many classes; nobody reads more in a terminal.
 _LISTED = 30

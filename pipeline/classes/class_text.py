@@ -2,9 +2,9 @@
 
 import re
 
-from pipeline.classes.class_columns import check_names
-from pipeline.classes.class_lines import Lines, check_lines, unquoted
-from pipeline.classes.class_rows import Row, Rows, parse_color
+from maskbeam.pipeline.classes.class_columns import check_names
+from maskbeam.pipeline.classes.class_lines import Lines, check_lines, unquoted
+from maskbeam.pipeline.classes.class_rows import Row, Rows, parse_color
 
 _LABELMAP_LINE = re.compile(r"(.*):([\d\s,]*):([^:]*):([^:]*)")
 # CamVid's label_colors.txt: red, green, blue and a name, which does not begin with one more number.

@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from pipeline.classes.class_json import rows_of, unique_keys
-from pipeline.classes.class_rows import Rows
-from transforms.errors import RunError
+from maskbeam.pipeline.classes.class_json import rows_of, unique_keys
+from maskbeam.pipeline.classes.class_rows import Rows
+from maskbeam.transforms.errors import RunError
 
 # YAML is parsed slowly; a million characters take ten seconds.
 _MAX_CHARACTERS = 100_000

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
-from pipeline.output.claim import content_digest
-from pipeline.storage import LOST, SourceChanged, is_gcs, open_storage
-from transforms.elements import EncodedImage, Failure, Source
-from transforms.errors import RunError
+from maskbeam.pipeline.digests import content_digest
+from maskbeam.pipeline.storage import LOST, SourceChanged, is_gcs, open_storage
+from maskbeam.transforms.elements import EncodedImage, Failure, Source
+from maskbeam.transforms.errors import RunError
 
 KEY_VARIABLE = "MASKBEAM_ID_KEY"
 F = TypeVar("F", bound=EncodedImage | Failure)

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from pipeline.inputs.kinds import IMAGE_EXTENSIONS, MANIFEST_EXTENSIONS, extension_of
-from pipeline.inputs.manifest import Line, parse_manifest
-from pipeline.reports.wording import count
-from pipeline.storage import LOST, Listed, SourceChanged, Storage, find_file, folder_of, open_storage
-from transforms.errors import RunError
+from maskbeam.pipeline.inputs.containers.kinds import IMAGE_EXTENSIONS, MANIFEST_EXTENSIONS, extension_of
+from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
+from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, find_file, folder_of, open_storage
+from maskbeam.pipeline.text.wording import count
+from maskbeam.transforms.errors import RunError
 
 _LINES = 8
 _BYTES = 1 << 18  # more than so many lines can have

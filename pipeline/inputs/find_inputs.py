@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
 
-from pipeline.inputs.ids import image_id_of, path_below
-from pipeline.inputs.kinds import (
+from maskbeam.pipeline.inputs.containers.kinds import (
     MANIFEST_EXTENSIONS,
     Kind,
     extension_of,
@@ -21,21 +20,13 @@ from pipeline.inputs.kinds import (
     kind_by_extension,
     left_out_as,
 )
-from pipeline.inputs.manifest import Line, parse_manifest
-from pipeline.options import ReadOptions
-from pipeline.reports.wording import by_kind
-from pipeline.storage import (
-    LOST,
-    Listed,
-    SourceChanged,
-    Storage,
-    absolute,
-    find_file,
-    folder_of,
-    open_input,
-)
-from transforms.elements import Entry, Found
-from transforms.errors import RunError
+from maskbeam.pipeline.inputs.ids import image_id_of, path_below
+from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
+from maskbeam.pipeline.options import ReadOptions
+from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, absolute, find_file, folder_of, open_input
+from maskbeam.pipeline.text.wording import by_kind
+from maskbeam.transforms.elements import Entry, Found
+from maskbeam.transforms.errors import RunError
 
 _log = logging.getLogger(__name__)
 _THREADS = 16

@@ -9,7 +9,7 @@ writer reports as `DUPLICATE_ID` and never overwrites.
 
 import re
 
-from transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import ImageError, RunError
 
 MAX_COMPONENT_BYTES = 200  # file systems allow 255, and an output adds its extension
 MAX_ENCODED_BYTES = 800  # an object's name on GCS has at most 1024, and the output's folder comes before

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.inputs.find_inputs import Input, Listing, find_inputs, ids_below, root_of
-from pipeline.inputs.kinds import Kind
-from pipeline.options import ReadOptions
-from pipeline.reports.wording import by_kind, count
-from pipeline.storage import absolute
-from transforms.elements import Chunk, Entry
+from maskbeam.pipeline.inputs.containers.kinds import Kind
+from maskbeam.pipeline.inputs.find_inputs import Input, Listing, find_inputs, ids_below, root_of
+from maskbeam.pipeline.options import ReadOptions
+from maskbeam.pipeline.storage import absolute
+from maskbeam.pipeline.text.wording import by_kind, count
+from maskbeam.transforms.elements import Chunk, Entry
 
 _MAX_FILES = 1000
 _MAX_FILE_BYTES = 1 << 30  # of a chunk of files

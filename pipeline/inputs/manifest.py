@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pipeline.inputs.kinds import extension_of
-from pipeline.storage import folder_of, is_gcs
-from transforms.errors import RunError
+from maskbeam.pipeline.inputs.containers.kinds import extension_of
+from maskbeam.pipeline.storage import folder_of, is_gcs
+from maskbeam.transforms.errors import RunError
 
 # Not every `#`: names may begin with it, and what is listed must not be left out without a word.
 _COMMENT = re.compile(r"#\s|#\Z")

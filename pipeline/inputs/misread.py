@@ -4,9 +4,9 @@ import base64
 import re
 import zlib
 
-from pipeline.inputs.example import fields_of
-from pipeline.inputs.tfrecord import HEADER_BYTES, find_headers
-from transforms.signatures import FETCH_IT, HEAD_BYTES, LFS_POINTER, format_of, is_image
+from maskbeam.pipeline.inputs.containers.example import fields_of
+from maskbeam.pipeline.inputs.containers.tfrecord import HEADER_BYTES, find_headers
+from maskbeam.transforms.codecs.signatures import FETCH_IT, HEAD_BYTES, LFS_POINTER, format_of, is_image
 
 # Four characters of base64 are three bytes.
 _ENCODED_HEAD = 4 * (HEAD_BYTES // 3)

@@ -13,24 +13,22 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from pipeline.inputs.anonymous import PLAIN, Names
-from pipeline.inputs.ids import check_id
-from pipeline.inputs.kinds import COMPANION_EXTENSIONS, extension_of, is_gzip_shard
-from pipeline.inputs.listing import list_chunks
-from pipeline.inputs.part import Part
-from pipeline.inputs.records import image_of, record_of
-from pipeline.inputs.sampling import sample
-from pipeline.inputs.shards import read_chunk_records
-from pipeline.inputs.tfrecord import Damage
-from pipeline.options import ReadOptions
-from pipeline.reports.progress import tally
-from pipeline.reports.verdict import UNREAD
-from pipeline.storage import LOST, SourceChanged, find_file, open_input
-from transforms.elements import Chunk, EncodedImage, Entry, Failure, Found, Source, size_of
-from transforms.errors import ImageError
-from transforms.signatures import HEAD_BYTES
+from maskbeam.pipeline.inputs.anonymous import PLAIN, Names
+from maskbeam.pipeline.inputs.containers.kinds import COMPANION_EXTENSIONS, extension_of, is_gzip_shard
+from maskbeam.pipeline.inputs.containers.tfrecord import Damage
+from maskbeam.pipeline.inputs.fetch import check_size, fetch, source_missing
+from maskbeam.pipeline.inputs.ids import check_id
+from maskbeam.pipeline.inputs.listing import list_chunks
+from maskbeam.pipeline.inputs.read_shard import read_chunk_records
+from maskbeam.pipeline.inputs.records import image_of, record_of
+from maskbeam.pipeline.inputs.sampling import sample
+from maskbeam.pipeline.options import Part, ReadOptions
+from maskbeam.pipeline.storage import LOST, SourceChanged, find_file, open_input
+from maskbeam.pipeline.tally import tally
+from maskbeam.transforms.codecs.signatures import HEAD_BYTES
+from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Failure, Found, Source, size_of
+from maskbeam.transforms.errors import UNREAD, ImageError
 
-MAX_FILE_BYTES = 1 << 30
 _THREADS = 16
 
 
@@ -44,24 +42,6 @@ def read_chunk(chunk: Chunk, options: ReadOptions) -> Iterator[EncodedImage | Fa
         yield _file(entry)
     if chunk.shard is not None:
         yield from _records(chunk, chunk.shard, options)
-
-
-def fetch(image: EncodedImage) -> EncodedImage:
-    """The image with its bytes, fetched unless it has them, and with the version that they are.
-
-    Raises:
-        ImageError: `SOURCE_MISSING`; `SOURCE_CHANGED`, when the file keeps changing; `TOO_LARGE`.
-    """
-    if image.data is not None:
-        return image
-    where = image.source.where
-    try:
-        data = open_input(where).read(where, version=image.source.version, limit=_most(image.size))
-        return replace(image, data=data)
-    except LOST:
-        raise _missing() from None
-    except SourceChanged:
-        return _fetch_again(image)
 
 
 def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> EncodedImage:
@@ -85,7 +65,7 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
         chunk = Chunk(shard=Entry(uri, 0, ""), end=None if compressed else offset + 1, offsets=frozenset((offset,)))
         found = next(read_chunk(chunk, options), None)
     except LOST:
-        raise _missing() from None
+        raise source_missing() from None
     if found is None or found.source.version != source.version:
         raise ImageError("SOURCE_CHANGED", "the record is another one now")
     if isinstance(found, Failure):
@@ -167,8 +147,8 @@ def _file(entry: Entry) -> EncodedImage | Failure:
     source = Source(entry.uri, entry.version)
     try:
         if not entry.version:
-            raise _missing()
-        _check_size(entry.size)
+            raise source_missing()
+        check_size(entry.size)
         _check_companion(entry.uri)
         return EncodedImage(check_id(entry.image_id), source, size=entry.size)
     except ImageError as error:
@@ -194,38 +174,8 @@ def _lost(shard: Entry, offset: int, code: str, reason: str) -> Failure:
     return Failure("", Source(f"{shard.uri}#{offset}", shard.version), code, reason)
 
 
-def _fetch_again(image: EncodedImage) -> EncodedImage:
-    # A file that was replaced after it was listed is read as it is now; one that keeps changing is not.
-    where = image.source.where
-    storage, listed = open_input(where), find_file(where)
-    if listed is None:
-        raise _missing()
-    _check_size(listed.size)
-    try:
-        data = storage.read(where, version=listed.version, limit=_most(listed.size))
-    except LOST:
-        raise _missing() from None
-    except SourceChanged:
-        raise ImageError("SOURCE_CHANGED", "the file was altered again and again while it was read") from None
-    return replace(image, data=data, source=replace(image.source, version=listed.version))
-
-
-def _most(size: int) -> int | None:
-    """How many bytes are asked for of a file that was listed with so many; one more tells a file without an end."""
-    return size + 1 if size else None
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_FILE_BYTES:
-        raise ImageError("TOO_LARGE", f"the file has {size >> 20} MiB, over {MAX_FILE_BYTES >> 20}")
-
-
 def _check_companion(uri: str) -> None:
     extension = extension_of(uri)
     if extension in COMPANION_EXTENSIONS:
         what = f"its extension, {extension}, is that of overviews, masks and thumbnails of another image"
         raise ImageError("UNSUPPORTED_FORMAT", f"{what}; rename it if it is an image of its own")
-
-
-def _missing() -> ImageError:
-    return ImageError("SOURCE_MISSING", "the file is not there any more, or cannot be read")

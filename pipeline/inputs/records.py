@@ -4,14 +4,14 @@ import re
 from dataclasses import replace
 from math import prod
 
-from pipeline.inputs.example import Features, parse_example
-from pipeline.inputs.ids import check_id, image_id_of
-from pipeline.inputs.misread import misread_image, misread_record
-from pipeline.inputs.tfrecord import Record
-from pipeline.options import RAW_TYPES, ReadOptions
-from transforms.elements import EncodedImage, Entry, Failure, Source
-from transforms.errors import ImageError
-from transforms.signatures import is_image
+from maskbeam.pipeline.inputs.containers.example import Features, parse_example
+from maskbeam.pipeline.inputs.containers.tfrecord import Record
+from maskbeam.pipeline.inputs.ids import check_id, image_id_of
+from maskbeam.pipeline.inputs.misread import misread_image, misread_record
+from maskbeam.pipeline.options import RAW_TYPES, ReadOptions
+from maskbeam.transforms.codecs.signatures import is_image
+from maskbeam.transforms.elements import EncodedImage, Entry, Failure, Source
+from maskbeam.transforms.errors import ImageError
 
 _PLACE = re.compile(r"(.*)#(\d+)", re.DOTALL)
 _VERSION = re.compile(rf"[0-9a-f]{{8}}(:({'|'.join(RAW_TYPES)}))?")

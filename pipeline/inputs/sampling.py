@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from pipeline.inputs.find_inputs import Input, Listing
-from pipeline.inputs.kinds import Kind
-from pipeline.inputs.listing import chunks_of
-from pipeline.inputs.shards import read_shard
-from pipeline.inputs.tfrecord import Record
-from pipeline.options import ReadOptions
-from pipeline.storage import LOST, SourceChanged
-from transforms.elements import Chunk
+from maskbeam.pipeline.inputs.containers.kinds import Kind
+from maskbeam.pipeline.inputs.containers.tfrecord import Record
+from maskbeam.pipeline.inputs.find_inputs import Input, Listing
+from maskbeam.pipeline.inputs.listing import chunks_of
+from maskbeam.pipeline.inputs.read_shard import read_shard
+from maskbeam.pipeline.options import ReadOptions
+from maskbeam.pipeline.storage import LOST, SourceChanged
+from maskbeam.transforms.elements import Chunk
 
 _PART_BYTES = 1 << 20
 _MAX_PARTS = 1 << 20

@@ -4,12 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 
-from pipeline.inputs.check_manifests import check_manifests
-from pipeline.inputs.find_inputs import Listing, ids_below, root_of
-from pipeline.inputs.kinds import Kind
-from pipeline.inputs.listing import listed_in_words
-from pipeline.options import ReadOptions
-from pipeline.reports.wording import count
+from maskbeam.pipeline.inputs.check_manifests import check_manifests
+from maskbeam.pipeline.inputs.containers.kinds import Kind
+from maskbeam.pipeline.inputs.find_inputs import Listing, ids_below, root_of
+from maskbeam.pipeline.inputs.listing import listed_in_words
+from maskbeam.pipeline.options import ReadOptions
+from maskbeam.pipeline.text.wording import count
 
 # Listed in a moment: a page of a bucket's listing, or a folder.
 _MOST = 1000

@@ -5,16 +5,15 @@ mask is written last of its image's files and carries the whole record, so that 
 that is done. Sources appear as digests, never as paths, because masks are handed on to annotators.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from pipeline.options import PRODUCTS
-from pipeline.output.stored_json import parse_stored
-from transforms.statistics import Counted
+from maskbeam.pipeline.options import PRODUCTS
+from maskbeam.pipeline.output.stored_json import parse_stored
+from maskbeam.transforms.measures.statistics import Counted
 
 # The name of the PNG text chunk. Its value is one JSON object.
 TEXT_KEY = "maskbeam"
@@ -179,16 +178,6 @@ def _is_number(value: Any) -> bool:
 
 def _stays_within(path: str) -> bool:
     return path.partition("/")[0] in PRODUCTS and "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
-
-
-def digest(text: str) -> str:
-    """A short digest (16 hex digits) of a text."""
-    return content_digest(text.encode("utf-8", "surrogateescape"))
-
-
-def content_digest(data: bytes) -> str:
-    """A short digest (16 hex digits) of bytes: BLAKE2b, so that equal means equal for all practical purposes."""
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def _json(values: dict[str, Any]) -> str:

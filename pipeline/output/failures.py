@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from pipeline.output.claim import Claim
-from pipeline.output.stored_json import parse_stored
-from pipeline.output.tree import Tree
-from pipeline.storage import LOST, Conflict
-from transforms.elements import EncodedImage, Failure, Source
+from maskbeam.pipeline.output.claim import Claim
+from maskbeam.pipeline.output.stored_json import parse_stored
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.pipeline.storage import LOST, Conflict
+from maskbeam.transforms.elements import EncodedImage, Failure, Source
 
 # Failures that another try, or another set of inputs, may mend.
 PASSING = {

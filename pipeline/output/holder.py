@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass, field
 from functools import cache
 
-from pipeline.output.lease import Trust, elapsed, held_here
-from pipeline.output.lease_file import time_left
-from pipeline.storage import open_storage
+from maskbeam.pipeline.output.lease import Trust, elapsed, held_here
+from maskbeam.pipeline.output.lease_file import time_left
+from maskbeam.pipeline.storage import open_storage
 
 # Seconds since the epoch; tests set their own.
 now = time.time

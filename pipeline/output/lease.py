@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from pipeline.ending import END_SECONDS
-from pipeline.output.lease_file import (
+from maskbeam.pipeline.output.lease_file import (
     LEASE_SECONDS,
     RENEW_SECONDS,
     ROUNDS,
@@ -28,9 +27,10 @@ from pipeline.output.lease_file import (
     time_left,
     whereabouts,
 )
-from pipeline.output.process import identity, is_gone
-from pipeline.storage import Conflict, SourceChanged, Storage, folder_of
-from transforms.errors import ImageError, RunError
+from maskbeam.pipeline.process.ending import END_SECONDS
+from maskbeam.pipeline.process.identity import identity, is_gone
+from maskbeam.pipeline.storage import Conflict, SourceChanged, Storage, folder_of
+from maskbeam.transforms.errors import ImageError, RunError
 
 # Whoever writes looks at the lease again so long before it ends: clocks differ, and a write takes its time.
 _MARGIN_SECONDS = 15

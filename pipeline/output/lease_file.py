@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pipeline.output.stored_json import parse_stored
-from pipeline.storage import Conflict, NotFound, SourceChanged, Storage, Unavailable, folder_of
-from transforms.errors import RunError
+from maskbeam.pipeline.output.stored_json import parse_stored
+from maskbeam.pipeline.storage import Conflict, NotFound, SourceChanged, Storage, Unavailable, folder_of
+from maskbeam.transforms.errors import RunError
 
 LEASE_SECONDS = 60
 RENEW_SECONDS = 15

@@ -7,9 +7,9 @@ them elsewhere, what was made before would stay beside the new masks and look as
 import os
 from collections.abc import Iterator, Sequence
 
-from pipeline.output.orphans import FOLDERS, claim_of, plain_files
-from pipeline.output.ours import remove_empty
-from pipeline.output.tree import Tree
+from maskbeam.pipeline.output.orphans import FOLDERS, claim_of, plain_files
+from maskbeam.pipeline.output.ours import remove_empty
+from maskbeam.pipeline.output.tree import Tree
 
 # Kinds of products that may have a folder for each class.
 _BY_CLASS = ("binary", "confidence")

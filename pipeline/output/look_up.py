@@ -10,13 +10,13 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.inputs.ids import encode_id
-from pipeline.output.claim import TEXT_KEY, Record, parse_record
-from pipeline.output.tree import Tree, reading_output
-from pipeline.storage import Listed, NotFound, is_gcs
-from transforms.elements import EncodedImage
-from transforms.encode import PNG_END, read_text
-from transforms.lookahead import LookAhead
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_record
+from maskbeam.pipeline.output.tree import Tree, reading_output
+from maskbeam.pipeline.storage import Listed, NotFound, is_gcs
+from maskbeam.transforms.codecs.encode import PNG_END, read_text
+from maskbeam.transforms.elements import EncodedImage
+from maskbeam.transforms.lookahead import LookAhead
 
 # As many as a chunk of files has, and a page of a listing.
 _GROUP = 1000

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import numpy as np
 
-from pipeline.output.claim import TEXT_KEY, Claim, Record, parse_claim, parse_record
-from pipeline.storage import LOST, Listed, NotFound, Storage, is_gcs
-from pipeline.storage.local_errors import listing
-from pipeline.storage.local_listing import listed as as_listed
-from transforms.encode import read_text
+from maskbeam.pipeline.output.claim import TEXT_KEY, Claim, Record, parse_claim, parse_record
+from maskbeam.pipeline.storage import LOST, Listed, NotFound, Storage, is_gcs
+from maskbeam.pipeline.storage.local_errors import listing
+from maskbeam.pipeline.storage.local_listing import listed as as_listed
+from maskbeam.transforms.codecs.encode import read_text
 
 FOLDERS = ("masks", "binary", "color", "confidence", "overlay")
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.options import PRODUCTS
-from pipeline.output.claim import TEXT_KEY, parse_claim
-from pipeline.output.tree import LOCK, RECORD, SUCCESS, Tree
-from pipeline.storage import NotFound, Storage, is_gcs
-from pipeline.storage.local_errors import insist, listing
-from transforms.encode import read_text
-from transforms.errors import RunError
+from maskbeam.pipeline.options import PRODUCTS
+from maskbeam.pipeline.output.claim import TEXT_KEY, parse_claim
+from maskbeam.pipeline.output.tree import LOCK, RECORD, SUCCESS, Tree
+from maskbeam.pipeline.storage import NotFound, Storage, is_gcs
+from maskbeam.pipeline.storage.local_errors import insist, listing
+from maskbeam.transforms.codecs.encode import read_text
+from maskbeam.transforms.errors import RunError
 
 _RUN = r"\d{8}-\d{6}-[0-9a-f]{6}"
 #: What the names of files look like, below each folder that belongs to the run as a whole.

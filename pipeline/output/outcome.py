@@ -10,8 +10,8 @@ from typing import Any
 from apache_beam import coders
 from apache_beam.coders.typecoders import registry
 
-from transforms.elements import Source
-from transforms.statistics import Counted
+from maskbeam.transforms.elements import Source
+from maskbeam.transforms.measures.statistics import Counted
 
 
 @dataclass(frozen=True)

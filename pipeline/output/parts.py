@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.inputs.part import Part
-from pipeline.output.stored_json import parse_stored
-from pipeline.output.tree import LOCK, Tree, overwrite
-from pipeline.storage import NotFound, Storage
-from transforms.errors import RunError
+from maskbeam.pipeline.options import Part
+from maskbeam.pipeline.output.stored_json import parse_stored
+from maskbeam.pipeline.output.tree import LOCK, Tree, overwrite
+from maskbeam.pipeline.storage import NotFound, Storage
+from maskbeam.transforms.errors import RunError
 
 FOLDER = "parts"
 _LOCK_ENDING = ".lock.json"
@@ -29,7 +29,10 @@ def rivals_of(storage: Storage, output: str, part: Part | None) -> Iterator[str]
 
 
 def write_ended(tree: Tree, part: Part, options: dict[str, Any]) -> None:
-    """Leaves word that a part came to its end; `options` are the whole job's, see `pipeline.stored_options`."""
+    """Leaves word that a part came to its end.
+
+    `options` are the whole job's, see `maskbeam.pipeline.cli.stored_options`.
+    """
     text = json.dumps({"part": str(part), "options": options}, indent=1) + "\n"
     overwrite(tree, f"{FOLDER}/{part.file_name}.json", text.encode())
 

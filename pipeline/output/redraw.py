@@ -4,16 +4,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from pipeline.inputs.ids import encode_id
-from pipeline.output.claim import TEXT_KEY, Claim, Record, claim_text, parse_claim, record_metadata, record_text
-from pipeline.output.look_up import product_size
-from pipeline.output.tree import Tree, reading_output
-from pipeline.output.write import File, fetch_content, put
-from pipeline.storage import NotFound
-from transforms.elements import Array, EncodedImage, Image, LabelMap
-from transforms.encode import decode_mask, encode_mask, read_text
-from transforms.prepare import drawable
-from transforms.render import Rendering, patterns, render
+from maskbeam.pipeline.inputs.fetch import fetch_content
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.output.claim import (
+    TEXT_KEY,
+    Claim,
+    Record,
+    claim_text,
+    parse_claim,
+    record_metadata,
+    record_text,
+)
+from maskbeam.pipeline.output.look_up import product_size
+from maskbeam.pipeline.output.tree import Tree, reading_output
+from maskbeam.pipeline.output.write import File, put
+from maskbeam.pipeline.storage import NotFound
+from maskbeam.transforms.codecs.encode import decode_mask, encode_mask, read_text
+from maskbeam.transforms.elements import Array, EncodedImage, Image, LabelMap
+from maskbeam.transforms.products.render import Rendering, patterns, render
+from maskbeam.transforms.resampling.prepare import drawable
 
 # Drawn from labels; confidence is not, and needs the model.
 _DRAWN = frozenset({"color", "binary", "overlay"})

@@ -4,12 +4,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipeline.inputs.anonymous import PLAIN, Names
-from pipeline.output.claim import Claim, Verdict, judge
-from pipeline.output.holder import Holder
-from pipeline.storage import Conflict, NotFound, Storage, Unreadable, folder_of, join, open_storage, unguarded
-from transforms.elements import Source
-from transforms.errors import ImageError, RunError
+from maskbeam.pipeline.inputs.anonymous import PLAIN, Names
+from maskbeam.pipeline.output.claim import Claim, Verdict, judge
+from maskbeam.pipeline.output.holder import Holder
+from maskbeam.pipeline.storage import (
+    Conflict,
+    NotFound,
+    Storage,
+    Unreadable,
+    folder_of,
+    join,
+    open_storage,
+    unguarded,
+)
+from maskbeam.transforms.elements import Source
+from maskbeam.transforms.errors import ImageError, RunError
 
 RECORD = ".job.json"
 LOCK = ".lock.json"

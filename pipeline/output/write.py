@@ -11,11 +11,9 @@ from typing import Any, NamedTuple, Protocol
 
 from apache_beam.pvalue import TaggedOutput
 
-from pipeline.inputs.anonymous import Names
-from pipeline.inputs.ids import encode_id
-from pipeline.inputs.read import fetch
-from pipeline.memory import at_work
-from pipeline.output.claim import (
+from maskbeam.pipeline.inputs.fetch import fetch_content
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.output.claim import (
     TEXT_KEY,
     Claim,
     Record,
@@ -25,31 +23,20 @@ from pipeline.output.claim import (
     record_metadata,
     record_text,
 )
-from pipeline.output.failures import forget_failure, is_suspect, recall_failure
-from pipeline.output.look_up import held_record
-from pipeline.output.outcome import Outcome, worker_name
-from pipeline.output.tree import BLOCKED, NO_VALUE, Tree, reading_output
-from pipeline.storage import Conflict, NotFound, Storage, is_gcs
-from transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
-from transforms.encode import encode_binary, encode_mask, read_text
-from transforms.errors import ImageError, RunError
-from transforms.render import Rendering, bytes_to_draw, render
-from transforms.statistics import Counted, PixelStatistics, count
+from maskbeam.pipeline.output.failures import forget_failure, is_suspect, recall_failure
+from maskbeam.pipeline.output.look_up import held_record
+from maskbeam.pipeline.output.outcome import Outcome, worker_name
+from maskbeam.pipeline.output.tree import BLOCKED, NO_VALUE, Tree, reading_output
+from maskbeam.pipeline.process.memory import at_work
+from maskbeam.pipeline.storage import Conflict, NotFound, Storage
+from maskbeam.transforms.codecs.encode import encode_binary, encode_mask, read_text
+from maskbeam.transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
+from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.measures.statistics import Counted, PixelStatistics, count
+from maskbeam.transforms.products.render import Rendering, bytes_to_draw, render
 
 # A contest for one name among many writers ends after a few rounds; more means that something else rewrites it.
 ROUNDS = 20
-
-
-def fetch_content(image: EncodedImage, names: Names) -> EncodedImage:
-    """The image with its bytes, and their digest in its source."""
-    fetched = fetch(image)
-    content = names.digest(fetched.data or b"", of="content")
-    return replace(fetched, source=replace(fetched.source, content=content))
-
-
-def is_far(image: EncodedImage) -> bool:
-    """Whether `fetch_content` waits for storage far away; a manifest here may list images there."""
-    return image.data is None and is_gcs(image.source.where)
 
 
 class Completing(Protocol):

@@ -1,9 +1,9 @@
 """What a person should know of images that can be read in two ways, and of how they were read."""
 
-from pipeline.options import DecodeOptions
-from pipeline.reports.wording import by_kind, count
-from transforms.elements import Found
-from transforms.statistics import PixelStatistics
+from maskbeam.pipeline.options import DecodeOptions
+from maskbeam.pipeline.text.wording import by_kind, count
+from maskbeam.transforms.elements import Found
+from maskbeam.transforms.measures.statistics import PixelStatistics
 
 
 def input_warnings(statistics: PixelStatistics, options: DecodeOptions) -> list[str]:

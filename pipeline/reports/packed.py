@@ -14,8 +14,8 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline.output.outcome import Outcome, OutcomeCoder, from_plain, to_plain
-from pipeline.reports.totals import Resolved, bucket_of
+from maskbeam.pipeline.output.outcome import Outcome, OutcomeCoder, from_plain, to_plain
+from maskbeam.pipeline.reports.totals import Resolved, bucket_of
 
 # Bytes of outcomes that a bundle gathers before it hands them on: some ten for each bucket.
 GATHERED = 2 * 2**20

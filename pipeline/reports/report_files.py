@@ -2,21 +2,21 @@
 
 Ratios are computed here from integer sums and never before, so that no split of the work can change a digit. Floats
 have nine significant digits. Texts in CSV files that a spreadsheet would take for a formula have an apostrophe before
-them, see `pipeline.reports.csv_text`.
+them, see `maskbeam.pipeline.text.csv_text`.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from pipeline.inputs.anonymous import PLAIN, Names
-from pipeline.reports.csv_text import csv_line
-from pipeline.reports.json_text import json_text
-from pipeline.reports.packed import in_order
-from transforms.class_summary import ClassSummary, mean_confidence, summarize
-from transforms.class_table import ClassTable, hex_color
-from transforms.elements import Failure, Source
-from transforms.statistics import Counted, PixelStatistics
+from maskbeam.pipeline.inputs.anonymous import PLAIN, Names
+from maskbeam.pipeline.reports.packed import in_order
+from maskbeam.pipeline.text.csv_text import csv_line
+from maskbeam.pipeline.text.json_text import json_text
+from maskbeam.transforms.classes.class_table import ClassTable, hex_color
+from maskbeam.transforms.elements import Failure, Source
+from maskbeam.transforms.measures.class_summary import ClassSummary, mean_confidence, summarize
+from maskbeam.transforms.measures.statistics import Counted, PixelStatistics
 
 Cell = str | int | float | None
 

@@ -8,27 +8,28 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from pipeline.inputs.part import Part
-from pipeline.job import Job
-from pipeline.output.end import check_output
-from pipeline.output.free import free_ids
-from pipeline.output.leftovers import remove_leftovers
-from pipeline.output.parts import write_ended
-from pipeline.output.stored_json import parse_stored
-from pipeline.output.tree import SUCCESS, overwrite
-from pipeline.reports.input_warnings import input_warnings, left_out_warnings
-from pipeline.reports.json_text import json_text
-from pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
-from pipeline.reports.sample_overlays import draw_samples
-from pipeline.reports.summary_file import InputCounts, summary_json
-from pipeline.reports.totals import FREED, Resolved, Totals
-from pipeline.reports.verdict import UNREAD, Verdict, judge_run
-from pipeline.storage import NotFound
-from pipeline.stored_options import to_stored
-from transforms.dead_model import find_warnings
-from transforms.elements import Found
-from transforms.head import BINARY
-from transforms.render import patterns
+from maskbeam.pipeline.cli.stored_options import to_stored
+from maskbeam.pipeline.job.end_output import check_output
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.options import Part
+from maskbeam.pipeline.output.leftovers import remove_leftovers
+from maskbeam.pipeline.output.parts import write_ended
+from maskbeam.pipeline.output.stored_json import parse_stored
+from maskbeam.pipeline.output.tree import SUCCESS, overwrite
+from maskbeam.pipeline.reports.free_ids import free_ids
+from maskbeam.pipeline.reports.input_warnings import input_warnings, left_out_warnings
+from maskbeam.pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
+from maskbeam.pipeline.reports.sample_overlays import draw_samples
+from maskbeam.pipeline.reports.summary_file import InputCounts, summary_json
+from maskbeam.pipeline.reports.totals import Resolved, Totals
+from maskbeam.pipeline.reports.verdict import Verdict, judge_run
+from maskbeam.pipeline.storage import NotFound
+from maskbeam.pipeline.text.json_text import json_text
+from maskbeam.transforms.elements import Found
+from maskbeam.transforms.errors import FREED, UNREAD
+from maskbeam.transforms.head import BINARY
+from maskbeam.transforms.measures.warnings import find_warnings
+from maskbeam.transforms.products.render import patterns
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,29 @@
 """A few finished images as overlays under `reports/samples/`, for a person to look at."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from pipeline.inputs.ids import encode_id
-from pipeline.inputs.read import reread
-from pipeline.job import Job
-from pipeline.models.cores import share_cores
-from pipeline.models.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
-from pipeline.output.ours import SAMPLE_TEXT
-from pipeline.output.outcome import Outcome
-from pipeline.output.tree import overwrite
-from pipeline.reports.wording import count
-from pipeline.storage import NotFound
-from transforms.decode import JpegDecoder, decode
-from transforms.elements import Array, EncodedImage, Image
-from transforms.encode import decode_mask, encode_jpeg
-from transforms.errors import ImageError
-from transforms.overlay import overlay
-from transforms.prepare import InputSpec, drawable
-from transforms.resize import is_of_tensorflow, resize_nearest
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.inputs.read import reread
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.job.steps import Decoder, decode_for
+from maskbeam.pipeline.output.ours import SAMPLE_TEXT
+from maskbeam.pipeline.output.outcome import Outcome
+from maskbeam.pipeline.output.tree import overwrite
+from maskbeam.pipeline.storage import NotFound
+from maskbeam.pipeline.text.wording import count
+from maskbeam.transforms.codecs.encode import decode_mask, encode_jpeg
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.products.overlay import overlay
+from maskbeam.transforms.resampling.prepare import drawable
+from maskbeam.transforms.resampling.resize import resize_nearest
 
 # Pixels of a sample's longer side: of larger images every second, third ... pixel is drawn, all that a screen shows.
 LONGEST = 2048
-
-Decoder = Callable[[EncodedImage], Image]
 
 
 def draw_samples(job: Job, outcomes: Sequence[Outcome]) -> list[str]:
@@ -69,26 +65,6 @@ def _screen_size(pixels: Array, labels: Array) -> tuple[Array, Array]:
 def _for_a_person(job: Job) -> Decoder:
     # JPEGs at the scale that a screen shows, and without the model's own decoder, whose import takes seconds.
     return partial(decode_for(job), fast_scale=(LONGEST // 2, LONGEST // 2), jpeg_decoder=None)
-
-
-def decode_for(job: Job) -> partial[Image]:
-    """The decoder with a job's options."""
-    options, spec = job.options.decode, job.probe.spec
-    size = (spec.height, spec.width) if spec.height and spec.width else None
-    return partial(
-        decode,
-        input_range=options.input_range,
-        background=options.background,
-        upright=options.orientation == "upright",
-        max_pixels=options.max_pixels,
-        fast_scale=size if options.fast_decode else None,
-        jpeg_decoder=_tf_decoder(spec) if is_of_tensorflow(spec.resize_filter) else decode_jpeg_as_pillow,
-    )
-
-
-def _tf_decoder(spec: InputSpec) -> JpegDecoder:
-    # A worker may decode before it loads the model, and TensorFlow's threads are chosen once.
-    return partial(decode_jpeg, threads=share_cores(spec.pixels).threads)
 
 
 def _labels(job: Job, name: str) -> Array:

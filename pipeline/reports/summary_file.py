@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.reports.json_text import in_order, json_text
-from pipeline.reports.report_files import CLASS_COLUMNS, class_values
-from transforms.class_summary import ClassSummary, mean_confidence, summarize
-from transforms.class_table import ClassTable
-from transforms.statistics import PixelStatistics
+from maskbeam.pipeline.reports.report_files import CLASS_COLUMNS, class_values
+from maskbeam.pipeline.text.json_text import in_order, json_text
+from maskbeam.transforms.classes.class_table import ClassTable
+from maskbeam.transforms.measures.class_summary import ClassSummary, mean_confidence, summarize
+from maskbeam.transforms.measures.statistics import PixelStatistics
 
 _DEFINITIONS = {
     "share": "pixels of the class / labelled pixels; labelled are all pixels but those that no class owns",

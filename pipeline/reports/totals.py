@@ -8,14 +8,14 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.inputs.records import record_of
-from pipeline.output.outcome import Outcome
-from transforms.elements import Failure
-from transforms.statistics import PixelStatistics
+from maskbeam.pipeline.inputs.records import record_of
+from maskbeam.pipeline.output.outcome import Outcome
+from maskbeam.transforms.elements import Failure
+from maskbeam.transforms.errors import FREED
+from maskbeam.transforms.measures.statistics import PixelStatistics
 
 # A bucket of a hundred million images holds some 100,000 rows.
 BUCKETS = 1000
-FREED = "ID_FREED"
 _FREED_REASON = "what had this id before is no input any more: its mask gives way when the same command is run again"
 # How many finished images the report shows as overlays.
 SAMPLES = 16

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.reports.summary_file import InputCounts
+from maskbeam.pipeline.reports.summary_file import InputCounts
+from maskbeam.transforms.errors import UNREAD
 
 DONE, BROKEN, TOO_MANY = 0, 1, 3
-# The code of a shard, or of a range of one, that storage did not give to its end: one failure for nobody knows how
-# many records, so that no limit on failures can allow it.
-UNREAD = "SHARD_UNREAD"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from transforms.errors import RunError
+from maskbeam.transforms.errors import RunError
 
 # With one slash, too, which is what is left of a URI that somebody has tidied as a path.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
@@ -142,11 +142,11 @@ def open_storage(
         RunError: The URI's scheme is not supported.
     """
     if is_gcs(uri):
-        from pipeline.storage.gcs_storage import GcsStorage
+        from maskbeam.pipeline.storage.gcs_storage import GcsStorage
 
         return GcsStorage(guard=guard, named=named)
     _check_scheme(uri)
-    from pipeline.storage.local_storage import LocalStorage
+    from maskbeam.pipeline.storage.local_storage import LocalStorage
 
     return LocalStorage(staging, guard, named)
 

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from pipeline.storage import Denied
-from transforms.errors import RunError
+from maskbeam.pipeline.storage import Denied
+from maskbeam.transforms.errors import RunError
 
 # One connection for every thread that may be reading or writing; more than a worker's pools have threads.
 CONNECTIONS = 64
@@ -71,7 +71,7 @@ def _new_client(*, emulator: bool) -> Any:
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud.storage import Client
 
-    from pipeline.storage.gcs_connection import BoundedAdapter
+    from maskbeam.pipeline.storage.gcs_connection import BoundedAdapter
 
     # Else the client asks for every bucket's metadata in the background, which costs a request and needs a right.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")

@@ -16,7 +16,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from pipeline.storage.retry import Attempt, UnfitAnswerError
+from maskbeam.pipeline.storage.retry import Attempt, UnfitAnswerError
 
 # A page of 1,000 names with the longest metadata has a fifth of it. What is larger is asked for in parts, or by size.
 _MOST_BYTES = 64 << 20

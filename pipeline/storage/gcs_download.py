@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import google_crc32c
 from google.api_core.exceptions import from_http_status
 
-from pipeline.storage.gcs_client import blob_of, client
-from pipeline.storage.gcs_connection import expect_bytes
-from pipeline.storage.retry import Attempt, UnfitAnswerError
+from maskbeam.pipeline.storage.gcs_client import blob_of, client
+from maskbeam.pipeline.storage.gcs_connection import expect_bytes
+from maskbeam.pipeline.storage.retry import Attempt, UnfitAnswerError
 
 _PIECE = 1 << 20
 _ERROR_BYTES = 1 << 14

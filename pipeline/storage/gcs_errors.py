@@ -12,11 +12,11 @@ import urllib3
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError, TransportError
 
-from pipeline.storage import Conflict, Denied, NotFound
-from pipeline.storage.gcs_client import forget_client, is_anonymous
-from pipeline.storage.gcs_connection import bounded
-from pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError, retrying
-from transforms.errors import RunError
+from maskbeam.pipeline.storage import Conflict, Denied, NotFound
+from maskbeam.pipeline.storage.gcs_client import forget_client, is_anonymous
+from maskbeam.pipeline.storage.gcs_connection import bounded
+from maskbeam.pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError, retrying
+from maskbeam.transforms.errors import RunError
 
 T = TypeVar("T")
 

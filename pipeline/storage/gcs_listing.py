@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from pipeline.storage import Listed, NotFound, Unavailable
-from pipeline.storage.gcs_client import client, split_uri
-from pipeline.storage.gcs_errors import READ, call, no_bucket
-from pipeline.storage.patterns import EVERYTHING, Glob, split
-from pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
+from maskbeam.pipeline.storage import Listed, NotFound, Unavailable
+from maskbeam.pipeline.storage.gcs_client import client, split_uri
+from maskbeam.pipeline.storage.gcs_errors import READ, call, no_bucket
+from maskbeam.pipeline.storage.patterns import EVERYTHING, Glob, split
+from maskbeam.pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
 
 _PAGE = 1000
 _FIELDS = "kind,items(name,size,generation,metadata),nextPageToken"

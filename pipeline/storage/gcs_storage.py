@@ -10,13 +10,13 @@ import google_crc32c
 from google.api_core.exceptions import NotFound as GoogleNotFound
 from google.api_core.exceptions import PreconditionFailed
 
-from pipeline.storage import Conflict, Listed, NotFound, SourceChanged, Unavailable, folder_of, unguarded
-from pipeline.storage.gcs_client import blob_of, client, split_uri
-from pipeline.storage.gcs_download import Part, download, encoded
-from pipeline.storage.gcs_errors import READ, WRITE, call, no_bucket
-from pipeline.storage.gcs_listing import checked, find, listed, look_up
-from pipeline.storage.ranged import RangeStream
-from pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
+from maskbeam.pipeline.storage import Conflict, Listed, NotFound, SourceChanged, Unavailable, folder_of, unguarded
+from maskbeam.pipeline.storage.gcs_client import blob_of, client, split_uri
+from maskbeam.pipeline.storage.gcs_download import Part, download, encoded
+from maskbeam.pipeline.storage.gcs_errors import READ, WRITE, call, no_bucket
+from maskbeam.pipeline.storage.gcs_listing import checked, find, listed, look_up
+from maskbeam.pipeline.storage.ranged import RangeStream
+from maskbeam.pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
 
 _BUFFER = 8 << 20
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from pipeline.storage import Denied, NotFound, Unavailable, Unreadable
-from transforms.errors import ImageError, RunError
+from maskbeam.pipeline.storage import Denied, NotFound, Unavailable, Unreadable
+from maskbeam.transforms.errors import ImageError, RunError
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT)

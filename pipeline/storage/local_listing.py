@@ -6,9 +6,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from pipeline.storage import Listed, NotFound
-from pipeline.storage.local_errors import REFUSED, insist, listing, refused
-from pipeline.storage.patterns import Glob
+from maskbeam.pipeline.storage import Listed, NotFound
+from maskbeam.pipeline.storage.local_errors import REFUSED, insist, listing, refused
+from maskbeam.pipeline.storage.patterns import Glob
 
 _log = logging.getLogger(__name__)
 # Marks a pipe, a socket or a device, also one that a link leads to; no name holds it.

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
-from pipeline.storage import (
+from maskbeam.pipeline.storage import (
     Conflict,
     Denied,
     Listed,
@@ -23,10 +23,10 @@ from pipeline.storage import (
     folder_of,
     unguarded,
 )
-from pipeline.storage.local_errors import insist, reading, writing
-from pipeline.storage.local_listing import file_or_folder, listed, version_of, walk
-from pipeline.storage.patterns import split
-from pipeline.storage.ranged import RangeStream
+from maskbeam.pipeline.storage.local_errors import insist, reading, writing
+from maskbeam.pipeline.storage.local_listing import file_or_folder, listed, version_of, walk
+from maskbeam.pipeline.storage.patterns import split
+from maskbeam.pipeline.storage.ranged import RangeStream
 
 # A file's bytes reach the disk before its name appears, so that a power cut cannot leave a name on an empty file.
 # This costs 0.1 to 0.4 ms of CPU and 1 to 7 ms of waiting a file, which the pools hide. The folder itself is not

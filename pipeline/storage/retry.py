@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipeline.storage import Unavailable
+from maskbeam.pipeline.storage import Unavailable
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ The other one lies beside the first, with the extension `.other`.
 import sys
 from pathlib import Path
 
-from pipeline.job import Job
-from pipeline.main import run_options
-from pipeline.quiet import quiet
-from pipeline.run import engine_loader, run
-from transforms.predict import Loader
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.run import engine_loader, run
+from maskbeam.pipeline.terminal.logs import quiet
+from maskbeam.transforms.predict import Loader
 
 
 def changing_loader(job: Job) -> tuple[Loader, Job]:

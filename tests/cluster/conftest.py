@@ -6,7 +6,7 @@ from soak.inputs import draw_inputs
 from tests.cluster.flink import Cluster, Run, call
 
 #: Flags of every run here: some inputs are broken on purpose.
-FLAGS = ("--model", "pipeline/sample/sample_model/unet.keras", "--products", "all", "--max_failures", "100%")
+FLAGS = ("--model", "pipeline/commands/demo/sample_model/unet.keras", "--products", "all", "--max_failures", "100%")
 
 
 @pytest.fixture(scope="session")

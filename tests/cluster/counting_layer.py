@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import keras
 
-from pipeline.output.outcome import worker_name
+from maskbeam.pipeline.output.outcome import worker_name
 
 
 @keras.saving.register_keras_serializable(package="tests")

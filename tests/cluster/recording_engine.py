@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.job import Job
+from maskbeam.pipeline.job.job import Job
+from maskbeam.transforms.elements import Array, ModelInput
+from maskbeam.transforms.predict import Loader, Scores
 from tests.numpy_engine import NumpyEngine, main
-from transforms.elements import Array, ModelInput
-from transforms.predict import Loader, Scores
 
 #: What comes ahead of the model has come when nothing more did for so many seconds.
 STILL = 1.0

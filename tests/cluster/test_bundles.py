@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.output.verify import verify
+from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.lookahead import ELEMENTS_AHEAD
 from soak.inputs import shard
 from tests.cluster.conftest import FLAGS
 from tests.cluster.flink import Cluster, Run, last_run
 from tests.cluster.recording_engine import calls, peak_memory
 from tests.numpy_engine import BATCH
 from tests.trees import differing, draw, tree_of
-from transforms.lookahead import ELEMENTS_AHEAD
 
 IN_SHARD = 5
 #: In Flink's batch mode a bundle is all that a subtask gets; in its streaming mode it is as small as one asks for.

@@ -11,9 +11,9 @@ from pathlib import Path
 import keras
 import pytest
 
-from pipeline.output.lease_file import LEASE_SECONDS
-from pipeline.output.tree import LOCK
-from pipeline.output.verify import verify
+from maskbeam.pipeline.output.lease_file import LEASE_SECONDS
+from maskbeam.pipeline.output.tree import LOCK
+from maskbeam.pipeline.verify.verify import verify
 from soak.inputs import shard
 from tests.cluster.conftest import FLAGS
 from tests.cluster.counting_layer import Counting
@@ -196,7 +196,7 @@ def test_each_worker_process_loads_the_model_once(cluster: Cluster, tmp_path: Pa
     draw_folder(tmp_path / "in", 100, (32, 32))
     trusted = ["--trust_model", "--custom_objects", "tests.cluster.counting_layer", "--normalize", "0..1"]
     flags = ["run", "--input", str(tmp_path / "in"), "--model", str(model), *trusted]
-    run = Run.start([*flags, *cluster.flags], tmp_path / "out", module="pipeline.main")
+    run = Run.start([*flags, *cluster.flags], tmp_path / "out", module="maskbeam.pipeline.main")
     run.must_succeed()
     by_process = Counter(loads.read_text().splitlines())
     workers = last_run(tmp_path / "out")["workers"]

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from pipeline.output.verify import verify
+from maskbeam.pipeline.verify.verify import verify
 from tests.cluster.flink import Run, last_run
 from tests.trees import differing, tree_of
 

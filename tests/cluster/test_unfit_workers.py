@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from pipeline.check_worker import maskbeam_version
+from maskbeam.pipeline.workers.check_worker import maskbeam_version
 from tests.cluster.conftest import FLAGS
 from tests.cluster.flink import Cluster, Run, masks
 from tests.cluster.starter import workers_with
@@ -24,9 +24,11 @@ def images(tmp_path: Path) -> str:
     return str(draw_folder(tmp_path / "in", 3))
 
 
-def refused(argv: list[str], output: Path, *, module: str = "pipeline.main", folder: Path | None = None) -> str:
+def refused(
+    argv: list[str], output: Path, *, module: str = "maskbeam.pipeline.main", folder: Path | None = None
+) -> str:
     """What is said by a run that does nothing, without the two lines around it; with its exit code before it."""
-    words = ["run", *argv] if module == "pipeline.main" else argv
+    words = ["run", *argv] if module == "maskbeam.pipeline.main" else argv
     code, said = Run.start(words, output, module=module, folder=folder).end()
     assert "Traceback" not in said
     seen = output if folder is None else folder / output.name

@@ -1,0 +1,1 @@
+"""Batch semantic segmentation with Keras models on Apache Beam."""

@@ -1,0 +1,1 @@
+"""The command line: flags in, typed options out, and back."""

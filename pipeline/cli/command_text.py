@@ -1,0 +1,29 @@
+"""The command line that gives certain options."""
+
+import shlex
+from typing import Any
+
+from maskbeam.pipeline.cli.flags import FLAGS, Flag
+from maskbeam.pipeline.options import RunOptions
+
+
+def run_command(options: RunOptions) -> str:
+    """`maskbeam run` with the flags whose values are not their defaults, quoted for a shell."""
+    words = ["maskbeam", "run"]
+    for flag in (flag for group in FLAGS.values() for flag in group):
+        section, name = flag.target.split(".")
+        value = getattr(getattr(options, section, options), name)
+        if value != flag.default:
+            words += _words(flag, value)
+    return shlex.join([*words, *options.beam])
+
+
+def _words(flag: Flag, value: Any) -> list[str]:
+    if value is True:
+        return [f"--{flag.name}"]
+    if flag.many:
+        return [f"--{flag.name}", *map(str, value)]
+    parts = sorted(value) if isinstance(value, frozenset) else value if isinstance(value, tuple) else (value,)
+    text = ",".join(map(str, parts))
+    # A value such as -1..1 would be taken for a flag.
+    return [f"--{flag.name}={text}"] if text.startswith("-") else [f"--{flag.name}", text]

@@ -1,0 +1,243 @@
+"""`maskbeam clean`: removes the masks of inputs that are gone, and tells first which these are.
+
+An image whose input was removed keeps its mask: nobody said that it is no longer wanted. Here somebody does.
+"""
+
+import shlex
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.job.settings import stored_fingerprint
+from maskbeam.pipeline.options import PRODUCTS
+from maskbeam.pipeline.output.claim import Claim, Record
+from maskbeam.pipeline.output.holder import Holder
+from maskbeam.pipeline.output.lease import Lease
+from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of, is_behind_link, plain_files, record_of
+from maskbeam.pipeline.output.ours import check_layout, delete_staged, new_run, remove_empty
+from maskbeam.pipeline.output.parts import lock_of, rivals_of
+from maskbeam.pipeline.output.tree import RECORD, Tree
+from maskbeam.pipeline.process.ending import stopping_on_signals
+from maskbeam.pipeline.storage import Conflict, Listed, SourceChanged, absolute, join, open_storage
+from maskbeam.pipeline.text.wording import count, printable
+from maskbeam.pipeline.verify.verify_image import Made
+from maskbeam.pipeline.verify.verify_reports import failures, image_rows, read_json
+from maskbeam.transforms.errors import RunError
+
+# With these, records are missing that nobody has seen: their masks look as if their inputs were gone.
+_UNSEEN = ("SHARD_UNREAD", "DAMAGED_RECORD")
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A mask that no row of the report claims, and its record."""
+
+    path: str
+    listed: Listed
+    name: str
+    record: Record
+
+
+@dataclass
+class Output:
+    """A finished output, as its reports tell it.
+
+    Attributes:
+        tree: The output.
+        inputs: Digest of the last command's `--input`.
+        all_inputs: Whether what other commands' `--input` made is removed, too.
+        images: Those that have a row.
+        failed: Places of inputs that failed.
+        kept: How many files that no row claims are kept, by reason.
+    """
+
+    tree: Tree
+    inputs: str
+    all_inputs: bool
+    images: Images
+    failed: frozenset[str]
+    kept: Counter[str] = field(default_factory=Counter)
+
+    def orphans(self) -> Iterator[Orphan]:
+        """The masks that are to go; counts those that are kept."""
+        self.kept.clear()
+        tree = self.tree
+        folder, _, ending = tree.record.partition("/{}")
+        for listed in plain_files(tree.storage, tree.root, folder):
+            path = listed.uri[len(tree.root) + 1 :]
+            name = path[len(folder) + 1 :].removesuffix(ending)
+            if self.images.text(name) is not None:
+                continue
+            record = None if name == path[len(folder) + 1 :] else _record(tree, listed)
+            if record is None:
+                self.kept["without a record of maskbeam's"] += 1
+            elif record.claim.place in self.failed:
+                self.kept["of inputs that are there and failed"] += 1
+            elif record.claim.inputs != self.inputs and not self.all_inputs:
+                self.kept["of other commands' --input; --all_inputs takes them, too"] += 1
+            else:
+                yield Orphan(path, listed, name, record)
+
+
+def _record(tree: Tree, listed: Listed) -> Record | None:
+    with suppress(SourceChanged):
+        return record_of(tree.storage, listed)
+    return None
+
+
+def clean(output: str, *, yes: bool = False, all_inputs: bool = False, ask: Callable[[], bool] | None = None) -> int:
+    """Lists the masks that no row of the reports claims, and removes them with their products.
+
+    Removed are those that the last command made of inputs that it no longer finds; of other commands' inputs only
+    with `all_inputs`. What carries no record, or lies behind a link, stays.
+
+    Args:
+        output: The output folder, local or on GCS.
+        yes: Removes without asking.
+        all_inputs: Takes masks of other commands' inputs for gone, too.
+        ask: Asks a person, after the list; None where there is nobody to ask.
+
+    Returns:
+        The command's exit code, 0.
+
+    Raises:
+        RunError: No run has finished there, or it cannot tell which inputs are gone, or another run is at work.
+    """
+    root = absolute(output).rstrip("/")
+    check_layout(root)
+    if not yes and ask is None:
+        found = _list(_open(root, all_inputs), "GONE     ")
+        _say(f"Nothing was removed; maskbeam clean {shlex.quote(output)} --yes removes these." if found else "")
+        return 0
+    with _holding(root) as hold:
+        opened = _open(root, all_inputs, hold)
+        if yes or (_list(opened, "GONE     ") and ask is not None and ask()):
+            _remove(opened)
+        else:
+            _say("Nothing was removed.")
+    return 0
+
+
+def _open(root: str, all_inputs: bool, hold: Holder | None = None) -> Output:
+    storage = open_storage(root, named=root)
+    record = read_json(storage, root, RECORD)
+    if not isinstance(record.get("inputs"), str):
+        raise RunError(
+            f"the last command in {root} did a sample (--limit), or was an older maskbeam's, so it does not tell "
+            "which inputs are gone; run it again without --limit: what is done is not done again"
+        )
+    made = Made(record["settings"], stored_fingerprint(record))
+    tree = Tree(root, hold.staging if hold else "", made.record, made.fingerprint, record["inputs"], hold=hold)
+    folder = made.record.partition("/{}")[0]
+    if is_behind_link(root, folder):
+        raise RunError(f"{root}/{folder} is a link, and maskbeam deletes nothing through links; remove them there")
+    failed = list(failures(storage, root))
+    unseen = sorted({each.code for each in failed if each.code in _UNSEEN})
+    if unseen:
+        raise RunError(
+            f"the last run in {root} has not seen all records ({', '.join(unseen)} in reports/failures.jsonl), so it "
+            "does not tell which inputs are gone; mend that, and run the same command again"
+        )
+    images = _images(tree, read_json(storage, root, "reports/summary.json"))
+    return Output(tree, record["inputs"], all_inputs, images, frozenset(each.place for each in failed))
+
+
+def _images(tree: Tree, summary: dict[str, Any]) -> Images:
+    names = array("Q", (digest_of(encode_id(row.image_id)) for row in image_rows(tree.storage, tree.root)))
+    if summary.get("done") != len(names) or not summary.get("reconciles"):
+        raise RunError(f"the reports in {tree.root} are not whole; run the same command again")
+    if not summary.get("inputs"):
+        raise RunError(
+            f"the last run in {tree.root} found no input at all; if they are really all gone, remove that folder"
+        )
+    return Images(names, names)
+
+
+def _list(output: Output, word: str) -> int:
+    found = products = 0
+    for orphan in output.orphans():
+        found, products = found + 1, products + len(_products(orphan))
+        _say(f"{word} {orphan.path}")
+    _say(f"{count(found, 'mask')} of inputs that are gone, with {count(products, 'other file')}.")
+    _say_kept(output)
+    return found
+
+
+def _remove(output: Output) -> None:
+    found = products = 0
+    for orphan in output.orphans():
+        products += sum(_delete(output.tree, path, orphan.record.claim) for path in _products(orphan))
+        # The record last: as long as it is there, the rest is found again.
+        with suppress(Conflict):
+            output.tree.storage.delete(orphan.listed.uri, version=orphan.listed.version)
+            _remove_folders(output.tree, orphan.path)
+            found += 1
+            _say(f"REMOVED   {orphan.path}")
+    _say(f"Removed {count(found, 'mask')} of inputs that are gone, and {count(products, 'other file')}.")
+    _say_kept(output)
+
+
+def _products(orphan: Orphan) -> list[str]:
+    """The other files of an image; a record is data, and may name no others."""
+    return [path for path in orphan.record.files(orphan.name) if _is_product(path, orphan.name)]
+
+
+def _is_product(path: str, name: str) -> bool:
+    folder, _, below = path.partition("/")
+    stem, _, ending = below.rpartition(".")
+    if folder not in PRODUCTS or ending not in ("png", "jpg") or ".." in path.split("/"):
+        return False
+    return stem == name or (folder in ("binary", "confidence") and stem.partition("/")[2] == name)
+
+
+def _delete(tree: Tree, path: str, claim: Claim) -> bool:
+    uri = join(tree.root, path)
+    if is_behind_link(tree.root, path) or claim_of(tree.storage, uri) != claim:
+        return False
+    tree.storage.delete(uri)
+    _remove_folders(tree, path)
+    return True
+
+
+def _remove_folders(tree: Tree, path: str) -> None:
+    while "/" in (path := path.rpartition("/")[0]):
+        remove_empty(tree.root, path)
+
+
+@contextmanager
+def _holding(root: str) -> Iterator[Holder]:
+    """Keeps runs away meanwhile: one of them may find an input again whose mask is about to go."""
+    run = new_run()
+    staging, lock = f"{root}/.tmp/{run}", f"{root}/{lock_of(None)}"
+    storage = open_storage(root, staging=staging)
+    # Where nothing was made nothing is left behind.
+    read_json(storage, root, RECORD)
+    try:
+        lease = Lease(storage, lock, run, rivals=rivals_of(storage, root, None))
+        with stopping_on_signals(lease.release), lease:
+            yield Holder(lock, run, staging)
+    finally:
+        delete_staged(Tree(root, staging, "", "", ""), run)
+        remove_empty(root, ".tmp")
+
+
+def _say_kept(output: Output) -> None:
+    for why, number in sorted(output.kept.items()):
+        _say(f"{count(number, 'file')} {why}: kept.")
+
+
+def ask_at_terminal() -> Callable[[], bool] | None:
+    """Asks whether to remove what was listed; None without a terminal."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
+        return None
+    return lambda: input("Remove them? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _say(text: str) -> None:
+    if text:
+        print(printable(text))  # noqa: T201

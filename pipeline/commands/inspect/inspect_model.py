@@ -1,0 +1,263 @@
+"""`maskbeam inspect`: what a model is, how it reads images fed in different ways, and the command that fits it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from maskbeam.pipeline.classes.class_files import load_class_table, read_class_table, read_file
+from maskbeam.pipeline.cli.command_text import run_command
+from maskbeam.pipeline.commands.inspect.contact_sheet import draw_contact_sheet, largest
+from maskbeam.pipeline.commands.inspect.variants import (
+    Finding,
+    Variant,
+    Variants,
+    compare_variants,
+    decode_as_trained,
+    worth_drawing,
+)
+from maskbeam.pipeline.inputs.check_manifests import check_manifests
+from maskbeam.pipeline.inputs.fetch import fetch
+from maskbeam.pipeline.inputs.read import read_chunk
+from maskbeam.pipeline.inputs.sampling import sample
+from maskbeam.pipeline.models.engines.loader import loaded_model
+from maskbeam.pipeline.models.files.model_file import ModelFile
+from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, open_model
+from maskbeam.pipeline.models.probing.find_input import scales_itself
+from maskbeam.pipeline.models.probing.probe import Probe, probe_model
+from maskbeam.pipeline.options import ModelOptions, RunOptions
+from maskbeam.pipeline.storage import absolute, is_gcs
+from maskbeam.pipeline.text.wording import count, percent, printable
+from maskbeam.transforms.argmax import Labeling
+from maskbeam.transforms.classes.class_table import ClassTable, generated_table
+from maskbeam.transforms.elements import Array, EncodedImage, Failure
+from maskbeam.transforms.emitted import emits_ids
+from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.head import BINARY
+from maskbeam.transforms.resampling.prepare import drawable, prepare
+
+IMAGES = 4
+# Ids that a model without a class table may give; a table is made for all of them.
+ASSUMED_IDS = 256
+SHEET = "inspect.png"
+MOST_SHOWN = 20
+
+# What to do about images that cannot be used, where a flag helps.
+_HELPS = {
+    "BAD_SHAPE": "add --resize stretch or --resize letterbox",
+    "BAD_VALUE_RANGE": "add --input_range",
+    "TOO_LARGE": "raise --max_pixels",
+    "MISSING_KEY": "name the key with --image_key",
+}
+
+Say = Callable[[str], None]
+
+
+def say(text: str) -> None:
+    """Tells the person at the terminal."""
+    print(printable(text), flush=True)  # noqa: T201 - what the command is for
+
+
+def inspect(options: RunOptions, *, say: Say = say) -> int:
+    """Looks at a model and, where there are images, at how it wants them.
+
+    Args:
+        options: Of which `model` is needed; of `read` and `label` what there is. The contact sheet goes to `output`.
+        say: Takes what there is to tell.
+
+    Returns:
+        The command's exit code.
+
+    Raises:
+        RunError: The model, the input or the class table cannot be used.
+    """
+    if is_gcs(options.output.path):
+        raise RunError("maskbeam inspect writes one picture: --output must be a folder on this machine.")
+    file = open_model(options.model)
+    say(_describe(file))
+    loaded = loaded_model(options.model, file.digest)
+    open_scaling = options.model.normalize is None and not scales_itself(loaded)
+    assumed = replace(options.model, normalize="0..1") if open_scaling else options.model
+    probe = probe_model(loaded, assumed, digest=file.digest)
+    for line in _evidence(probe, loaded, open_scaling=open_scaling):
+        say(f"  {line}")
+    table = _class_table(options, probe)
+    if not options.read.patterns:
+        _say_without_images(options, probe, table, open_scaling=open_scaling, say=say)
+        return 0
+    return _compare(options, loaded, probe, table, _images(options, probe, say), say, open_scaling=open_scaling)
+
+
+def _describe(file: ModelFile) -> str:
+    saved = f"saved by Keras {file.keras_version}" if file.keras_version else "a SavedModel folder"
+    return f"{file.uri}: {saved}, {file.size / 1e6:.1f} MB, loaded by {file.framework}, sha256 {file.digest}"
+
+
+def _evidence(probe: Probe, loaded: LoadedModel, *, open_scaling: bool) -> Iterator[str]:
+    own = "the model's own shows no training on 0..255" if loaded.scales_input else "the model has none of its own"
+    for line in probe.evidence:
+        is_assumed = open_scaling and line.startswith("scaling")
+        yield f"scaling: {own}, so --normalize must be given" if is_assumed else line
+
+
+def _class_table(options: RunOptions, probe: Probe) -> ClassTable:
+    spec, classes = options.label.classes, probe.head.classes
+    if classes is not None:
+        return load_class_table(spec, channels=classes, read=read_file, sigmoid=probe.head.kind in BINARY)
+    return read_class_table(spec, read=read_file) if spec else generated_table(ASSUMED_IDS)
+
+
+def _say_without_images(
+    options: RunOptions, probe: Probe, table: ClassTable, *, open_scaling: bool, say: Say
+) -> None:
+    say("Classes: " + ", ".join(f"{info.channel} {info.name}" for info in table.classes[:MOST_SHOWN]))
+    if open_scaling:
+        say("With --input and a few images, this command shows which scaling fits.")
+    else:
+        _say_command(options, probe, options.model, say)
+
+
+def _images(options: RunOptions, probe: Probe, say: Say) -> list[EncodedImage]:
+    """A few images that can be used; says why others cannot.
+
+    Raises:
+        RunError: None can be used; says what helps where a flag does. A manifest lists what are no files.
+    """
+    check_manifests(map(absolute, options.read.patterns))
+    limited = replace(options.read, limit=options.read.limit or IMAGES)
+    usable, codes = [], Counter[str]()
+    for found in (found for chunk in sample(limited) for found in read_chunk(chunk, limited)):
+        try:
+            usable.append(_usable(found, options, probe))
+        except ImageError as error:
+            codes[error.code] += 1
+            say(f"  left out: {error}")
+    if not usable:
+        helps = ", ".join(_HELPS[code] for code in codes if code in _HELPS) or "name other images with --input"
+        raise RunError(
+            f"none of the {count(codes.total(), 'image')} that were tried can be used, for the reasons above; "
+            f"{helps}, and inspect again"
+        )
+    return usable
+
+
+def _usable(found: EncodedImage | Failure, options: RunOptions, probe: Probe) -> EncodedImage:
+    if isinstance(found, Failure):
+        raise ImageError(found.code, found.reason)
+    image = fetch(found)
+    prepare(decode_as_trained(image, options.decode, probe.spec.resize_filter), probe.spec)
+    return image
+
+
+def _compare(
+    options: RunOptions,
+    loaded: LoadedModel,
+    probe: Probe,
+    table: ClassTable,
+    images: Sequence[EncodedImage],
+    say: Say,
+    *,
+    open_scaling: bool,
+) -> int:
+    labeling = Labeling(
+        probe.head.kind,
+        table.ids,
+        upsample="none",
+        threshold=options.label.threshold,
+        multilabel="argmax",
+        nonfinite="ignore",
+        emits_ids=emits_ids(table.ids, probe.seen_ids),
+    )
+    variants = Variants(loaded, probe, labeling=labeling, images=images, decode_options=options.decode)
+    base = Variant(
+        options.model.normalize or ("0..1" if open_scaling else "none"),
+        options.model.channel_order,
+        options.model.resize_filter,
+    )
+    findings, best = compare_variants(
+        variants, base=base, open_scaling=open_scaling, colored=probe.spec.channels == 3
+    )
+    told = not open_scaling or best.mismatch is not None
+    pictures = [drawable(image) for image in variants.images(base.resize_filter)]
+    say(f"{count(len(images), 'image')}, fed in {count(len(findings), 'way')}:")
+    for line in _table_lines(findings, best if told else None, table):
+        say(f"  {line}")
+    _say_channels(best, table, say)
+    _write_sheet(options, pictures, worth_drawing(findings, best), best if told else None, table, say)
+    _say_how_to_go_on(options, probe, best if told else None, open_scaling=open_scaling, say=say)
+    return 0
+
+
+def _table_lines(findings: Sequence[Finding], marked: Finding | None, table: ClassTable) -> Iterator[str]:
+    yield f"  {'scaling':<10} {'order':<5} {'filter':<15} {'mismatch':<8} {'confidence':<10} largest classes"
+    for finding in findings:
+        variant, mark = finding.variant, "*" if finding is marked else " "
+        shares = ", ".join(f"{table.names[i]} {percent(finding.shares[i])}" for i in largest(finding.shares))
+        ways = f"{variant.normalize:<10} {variant.channel_order:<5} {variant.resize_filter:<15}"
+        yield f"{mark} {ways} {_number(finding.mismatch):<8} {_number(finding.confidence):<10} {shares}"
+    if any(finding.mismatch is not None for finding in findings):
+        yield "mismatch: how far the images are from what the model's batch normalisation remembers; lowest is right"
+    else:
+        yield "the model keeps no statistics of its training to compare with: look at the pictures"
+    yield "confidence: mean probability of the winning class; wrong scaling can raise it"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _say_channels(finding: Finding, table: ClassTable, say: Say) -> None:
+    say(f"Predicted share of each channel, fed as {finding.variant}:")
+    shown = [info for info in table.classes if finding.shares[info.channel] > 0 or len(table) <= MOST_SHOWN]
+    for info in shown:
+        say(f"  {info.channel:>3} {info.name:<24} {percent(finding.shares[info.channel])}")
+    if len(shown) < len(table):
+        say(f"  and {len(table) - len(shown)} that were never predicted")
+
+
+def _write_sheet(
+    options: RunOptions,
+    pictures: Sequence[Array],
+    findings: Sequence[Finding],
+    marked: Finding | None,
+    table: ClassTable,
+    say: Say,
+) -> None:
+    path = Path(options.output.path or ".") / SHEET
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw_contact_sheet(pictures, findings, table, marked=marked).save(path)
+    say(f"Look at {path}: a row for each image, a column for each way, or for those that tell most.")
+
+
+def _say_how_to_go_on(
+    options: RunOptions, probe: Probe, best: Finding | None, *, open_scaling: bool, say: Say
+) -> None:
+    if best is None:
+        say(
+            "Nothing in the model tells which way is right. Choose the scaling and the order whose masks are right, "
+            "and add them to this command, as in --normalize none --channel_order bgr: it shows the filters then, "
+            "and ends with the command to run it."
+        )
+        return
+    variant = best.variant
+    model = replace(
+        options.model,
+        normalize=variant.normalize if open_scaling else options.model.normalize,
+        channel_order=variant.channel_order,
+        resize_filter=variant.resize_filter,
+    )
+    _say_command(options, probe, model, say)
+
+
+def _say_command(options: RunOptions, probe: Probe, model: ModelOptions, say: Say) -> None:
+    label = options.label
+    if probe.head.classes is None and label.classes is None:
+        label = replace(label, classes="CLASSES")
+        say(
+            "The model gives class ids, which do not tell how many classes there are: write a table with a row for "
+            f"each and name it in place of CLASSES. Ids seen so far: "
+            f"{', '.join(map(str, probe.seen_ids[:MOST_SHOWN]))}."
+        )
+    read = replace(options.read, patterns=options.read.patterns or ("INPUT",), limit=None)
+    output = replace(options.output, path="OUTPUT")
+    say(f"To run it: {run_command(replace(options, read=read, model=model, label=label, output=output))}")

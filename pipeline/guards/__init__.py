@@ -1,0 +1,1 @@
+"""Guards of calls that may hang or crash."""

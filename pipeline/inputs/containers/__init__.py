@@ -1,0 +1,1 @@
+"""What bytes are: kinds of files, TFRecord shards, gzip, `tf.train.Example`."""

@@ -1,0 +1,1 @@
+"""What a run is, resolved and checked before work starts."""

@@ -1,0 +1,166 @@
+"""What a run is, resolved before work starts: plain values that every worker gets, and a fingerprint of them."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from maskbeam.pipeline.inputs.anonymous import PLAIN, Names, naming
+from maskbeam.pipeline.job.settings import drawing_of, fingerprint, mending_of, of_images, settings_of
+from maskbeam.pipeline.job.without_effect import check_effects
+from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.options import PRODUCTS, RunOptions
+from maskbeam.pipeline.output.holder import Holder
+from maskbeam.pipeline.output.parts import lock_of
+from maskbeam.pipeline.output.tree import Tree
+from maskbeam.pipeline.storage import is_gcs
+from maskbeam.transforms.argmax import Labeling
+from maskbeam.transforms.classes.class_table import ClassTable
+from maskbeam.transforms.emitted import assumed_note, emits_ids
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.head import Head
+from maskbeam.transforms.products.render import Rendering
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a worker needs to know.
+
+    Attributes:
+        options: As the user gave them, patterns and paths absolute.
+        run: This run's name; differs from run to run.
+        probe: How the model is fed and read.
+        table: The model's classes.
+        labeling: How scores become labels.
+        rendering: Which products are made.
+        settings: All that decides about an image's files, by the name under which a person knows it.
+        fingerprint: What masks carry of that: a digest of what their pixels depend on, or what the output's masks
+            carry already for the same.
+        drawn_before: How products were drawn, as digests, in an output that an older version began.
+        names: What stands in the output for names of images and for their sources.
+    """
+
+    options: RunOptions
+    run: str
+    probe: Probe
+    table: ClassTable
+    labeling: Labeling
+    rendering: Rendering
+    settings: dict[str, Any]
+    fingerprint: str
+    drawn_before: tuple[tuple[str, str], ...] = ()
+    names: Names = PLAIN
+
+    @property
+    def tree(self) -> Tree:
+        """The output folder, as this job writes to it."""
+        root = self.options.output.path
+        lock, staging = f"{root}/{lock_of(self.options.read.part)}", f"{root}/.tmp/{self.run}"
+        return Tree(
+            root,
+            staging=staging,
+            record=self._record,
+            fingerprint=self.fingerprint,
+            inputs=self.names.digest(json.dumps(sorted(self.options.read.patterns)).encode(), of="inputs"),
+            overwrite=self.options.output.overwrite,
+            hold=Holder(lock, self.run, staging),
+            mending=mending_of(self.options, self.probe.spec),
+            drawing=tuple(drawing_of(self.settings).items()),
+            drawn_before=self.drawn_before,
+            of_images=tuple(of_images(self.settings).items()),
+            names=self.names,
+        )
+
+    @property
+    def writes_far(self) -> bool:
+        """Whether workers wait for storage far away when they ask for masks or write them."""
+        return is_gcs(self.options.output.path)
+
+    @property
+    def mask_folder(self) -> tuple[str, ...]:
+        """`masks`, or nothing for models whose classes overlap."""
+        return () if self.labeling.has_planes else ("masks",)
+
+    @property
+    def _record(self) -> str:
+        if self.labeling.has_planes:
+            return f"binary/{self.rendering.folders[0][2]}/{{}}.png"
+        return "masks/{}.png"
+
+    @property
+    def end(self) -> str:
+        """Where the argmax is taken: in the model's own graph (`labels`) unless something needs its scores."""
+        smooth = self.labeling.upsample == "logits" and self.probe.head.kind != "ids"
+        needs_scores = smooth or self.labeling.needs_confidence or self.labeling.has_planes
+        return "logits" if needs_scores or self.labeling.nonfinite == "ignore" else "labels"
+
+
+def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> Job:
+    """Resolves a run.
+
+    Raises:
+        RunError: Options do not fit each other, the model or the class table.
+    """
+    if options.decode.fast_decode and probe.spec.resize == "native":
+        raise RunError(
+            "--fast_decode decodes near the model's size, but this model's is free: it takes images as they are"
+        )
+    ignore = table.check_ignore(options.label.ignore_label)
+    products = possible_products(options.output.products, probe.head, options.label.multilabel)
+    options = replace(options, output=replace(options.output, products=products))
+    label, seen = options.label, probe.seen_ids
+    if probe.head.kind == "ids" and (note := assumed_note(table.ids, seen)) and note not in table.notes:
+        table = replace(table, notes=(*table.notes, note))
+    labeling = Labeling(
+        kind=probe.head.kind,
+        channel_ids=table.ids,
+        upsample=label.upsample,
+        threshold=label.threshold,
+        ignore_label=ignore,
+        measure=label.confidence,
+        min_confidence=label.min_confidence,
+        keep_confidence="confidence" in options.output.products,
+        multilabel=label.multilabel,
+        nonfinite=label.nonfinite,
+        emits_ids=probe.head.kind == "ids" and emits_ids(table.ids, seen),
+    )
+    check_effects(options, probe.spec, labeling)
+    rendering = make_rendering(options, table, labeling)
+    settings = settings_of(options, probe, table, labeling)
+    names = naming(anonymous=options.output.anonymous_ids)
+    return Job(options, run, probe, table, labeling, rendering, settings, fingerprint(settings), names=names)
+
+
+def possible_products(products: frozenset[str], head: Head, multilabel: str) -> frozenset[str]:
+    """The products that are made: `all` means all that this model can give; what is named alone must be possible."""
+    if products != frozenset(PRODUCTS):
+        return products
+    if head.is_multilabel and multilabel == "planes":
+        return products - {"color", "overlay"}
+    return products - {"confidence"} if head.kind == "ids" else products
+
+
+def make_rendering(options: RunOptions, table: ClassTable, labeling: Labeling) -> Rendering:
+    """Which products are made.
+
+    Raises:
+        RunError: A product is asked for that this model or these options cannot give.
+    """
+    output, products = options.output, options.output.products
+    if labeling.has_planes:
+        if products & {"color", "overlay"}:
+            raise RunError(
+                "the model's classes are independent of each other, so a pixel has no single colour: leave color and "
+                "overlay out of --products, or say --multilabel argmax to take the likeliest class"
+            )
+        products |= {"binary"}
+    if output.binary_classes and "binary" not in products:
+        raise RunError("--binary_classes chooses among binary masks; add binary to --products")
+    named = {table.named(name) for name in output.binary_classes}
+    chosen = [c for c in table.classes if not named or c in named]
+    return Rendering(
+        products=products,
+        colors=table.colors,
+        binary=tuple((c.id, c.name) for c in chosen),
+        opacity=output.overlay_opacity,
+        ignore_label=labeling.ignore,
+    )

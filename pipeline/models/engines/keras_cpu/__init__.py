@@ -1,0 +1,1 @@
+"""Keras layers traced with less work for a CPU."""

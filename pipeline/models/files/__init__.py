@@ -1,0 +1,1 @@
+"""Model files, recognised and searched for code; nothing is loaded."""

@@ -1,0 +1,1 @@
+"""Models brought into memory."""

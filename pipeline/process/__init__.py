@@ -1,0 +1,1 @@
+"""This process: its streams, its memory, its end."""

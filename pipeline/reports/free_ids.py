@@ -1,0 +1,41 @@
+"""Frees ids from masks whose sources are no inputs any more, so that the next run gives them to those that are."""
+
+import json
+import logging
+
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.output.orphans import is_behind_link
+from maskbeam.pipeline.output.ours import report_files
+from maskbeam.transforms.errors import FREED
+
+_log = logging.getLogger(__name__)
+
+
+def free_ids(job: Job) -> None:
+    """Removes all files under the ids that the failures report lists as `ID_FREED`.
+
+    Only a run that has seen all inputs may do so: a sample, or one that could not read a shard to its end, cannot
+    know that a source is gone.
+    """
+    storage = job.tree.storage
+    for uri in list(report_files(storage, job.tree.root, "failures.jsonl")):
+        for line in storage.read(uri).splitlines():
+            failure = json.loads(line)
+            if failure["code"] == FREED:
+                _free(job, failure["id"])
+
+
+def _free(job: Job, image_id: str) -> None:
+    tree, name = job.tree, encode_id(image_id)
+    classes = [folder for _, _, folder in job.rendering.folders]
+    of_classes = [f"{kind}/{folder}/{name}.png" for kind in ("binary", "confidence") for folder in classes]
+    record = tree.record.format(name)
+    products = {f"color/{name}.png", f"overlay/{name}.jpg", f"confidence/{name}.png", *of_classes} - {record}
+    # The record last: as long as it is there, all of this is done again.
+    paths = (*sorted(products), record)
+    if any(is_behind_link(tree.root, path) for path in paths):
+        _log.warning("files of an id that was freed lie behind a link, and stay there; remove them, and run again")
+        return
+    for path in paths:
+        tree.storage.delete(tree.uri(path))

@@ -1,0 +1,1 @@
+"""Beam's runners: what each needs, and how each fails."""

@@ -1,0 +1,1 @@
+"""Logs and progress on a terminal."""

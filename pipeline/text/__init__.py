@@ -1,0 +1,1 @@
+"""Numbers, CSV and JSON as people and programs read them."""

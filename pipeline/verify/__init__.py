@@ -1,0 +1,1 @@
+"""A finished output held against its own records."""

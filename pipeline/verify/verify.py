@@ -1,0 +1,142 @@
+"""`maskbeam verify`: checks a whole output against its own records, pixel by pixel."""
+
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+
+from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.job.settings import stored_fingerprint
+from maskbeam.pipeline.output.claim import TEXT_KEY
+from maskbeam.pipeline.output.orphans import FOLDERS, Images, claim_of, digest_of
+from maskbeam.pipeline.output.tree import RECORD, SUCCESS
+from maskbeam.pipeline.storage import Listed, Storage, absolute, join, open_storage
+from maskbeam.pipeline.text.wording import count, printable
+from maskbeam.pipeline.verify.verify_image import Checked, Made, check_image
+from maskbeam.pipeline.verify.verify_reports import Row, compare_reports, image_rows, read_json, row_differs
+from maskbeam.transforms.measures.statistics import PixelStatistics
+
+_SHOWN = 100
+_THREADS = 8
+_BATCH = 512
+
+
+class _Findings:
+    """Differences and orphans: the first ones in words, all of them counted."""
+
+    def __init__(self) -> None:
+        self.differences = self.orphans = 0
+
+    def difference(self, text: str) -> None:
+        self.differences += 1
+        _say(f"DIFFERENT {text}", self.differences)
+
+    def orphan(self, path: str) -> None:
+        self.orphans += 1
+        _say(f"ORPHAN    {path}", self.orphans)
+
+
+def verify(output: str) -> int:
+    """Decodes every mask of an output, recounts its pixels and compares them with everything that was said of them.
+
+    Prints each difference, and the orphans: files of the same model and options that no row of the report claims,
+    such as those of inputs that the last command did not name. Memory holds 16 bytes an image.
+
+    Args:
+        output: The output folder, local or on GCS.
+
+    Returns:
+        0 when nothing differs, else 1.
+
+    Raises:
+        RunError: No run has finished there.
+    """
+    root = absolute(output).rstrip("/")
+    storage = open_storage(root, named=root)
+    success = read_json(storage, root, SUCCESS) if storage.stat(join(root, SUCCESS)) else None
+    if success is None:
+        read_json(storage, root, "reports/summary.json")
+        _say("there is no _SUCCESS: the last run ended with too many failures, or was stopped", 0)
+    record = read_json(storage, root, RECORD)
+    made, findings = Made(record["settings"], stored_fingerprint(record)), _Findings()
+    statistics, images = _check_rows(storage, root, made, findings)
+    for text in compare_reports(storage, root, made, success, statistics, len(images)):
+        findings.difference(text)
+    _check_files(storage, root, made, images, findings)
+    _conclude(root, len(images), findings)
+    return 1 if findings.differences else 0
+
+
+def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[PixelStatistics, Images]:
+    total, names, texts = PixelStatistics.zero(made.table.ids), array("Q"), array("Q")
+    rows = image_rows(storage, root)
+    check = partial(_check_row, storage, root, made)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        while batch := list(islice(rows, _BATCH)):
+            names.extend(digest_of(encode_id(row.image_id)) for row in batch)
+            for checked in pool.map(check, batch):
+                texts.append(digest_of(checked.text))
+                total += checked.statistics or PixelStatistics.zero()
+                for text in checked.differences:
+                    findings.difference(text)
+    return total, Images(names, texts)
+
+
+def _check_row(storage: Storage, root: str, made: Made, row: Row) -> Checked:
+    checked = check_image(storage, root, made, row.image_id, row.place)
+    if checked.statistics is not None and row_differs(row, checked, made):
+        checked.differences.append(
+            f"reports/images.csv says something else of {encode_id(row.image_id)} than its mask"
+        )
+    return checked
+
+
+def _check_files(storage: Storage, root: str, made: Made, images: Images, findings: _Findings) -> None:
+    """Tells files that no row claims from those of another model or other options, and looks at masks' metadata."""
+    for listed in _files(storage, root):
+        path = listed.uri[len(root) + 1 :]
+        name = _name(path, made)
+        text = None if name is None else images.text(name)
+        if name is not None and text is not None:
+            shown = (listed.metadata or {}).get(TEXT_KEY)
+            if shown is not None and path == made.record.format(name) and digest_of(shown) != text:
+                findings.difference(f"{path} says something else in its metadata than inside")
+            continue
+        claim = claim_of(storage, join(root, path))
+        if claim is None or claim.fingerprint != made.fingerprint:
+            findings.difference(f"{path} is not of this model and these options, and no row of the report claims it")
+        else:
+            findings.orphan(path)
+
+
+def _files(storage: Storage, root: str) -> Iterator[Listed]:
+    for folder in FOLDERS:
+        yield from storage.list(f"{root}/{folder}/")
+
+
+def _name(path: str, made: Made) -> str | None:
+    """The encoded id that a file is named after; None where these settings make no such file."""
+    folder, _, below = path.partition("/")
+    if folder not in made.products | {made.record.partition("/")[0]}:
+        return None
+    if folder == "binary" or (folder == "confidence" and made.planes):
+        named, _, below = below.partition("/")
+        if named not in made.binary:
+            return None
+    return below.rpartition(".")[0]
+
+
+def _conclude(root: str, images: int, findings: _Findings) -> None:
+    if findings.orphans:
+        orphans = count(findings.orphans, "orphan")
+        print(f"{orphans}: of inputs that the last command did not name, or that failed in it")  # noqa: T201
+    found = count(findings.differences, "difference") if findings.differences else "no difference"
+    print(f"Verified {count(images, 'image')} in {printable(root)}: {found}.")  # noqa: T201
+
+
+def _say(text: str, number: int) -> None:
+    if number <= _SHOWN:
+        print(printable(text))  # noqa: T201
+    elif number == _SHOWN + 1:
+        print("... and more of these")  # noqa: T201

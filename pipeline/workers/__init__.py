@@ -1,0 +1,1 @@
+"""What workers check, count and report."""

@@ -1,0 +1,1 @@
+"""Ids, names and colours of classes."""

@@ -1,0 +1,138 @@
+"""The bytes of every image file that a run writes: PNG for what machines read, JPEG for overlays.
+
+Masks are grey and not palette PNGs, because readers that ask for one channel turn a palette into luminance and the
+ids are lost.
+"""
+
+import struct
+from collections.abc import Mapping
+from io import BytesIO
+from types import MappingProxyType
+
+import numpy as np
+from PIL import Image as Pillow
+
+from maskbeam.transforms.codecs.png import INDEXED, PNG_END, RGB, decode_png, encode_png, png_text
+from maskbeam.transforms.confidence import UNIT
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import ImageError
+
+__all__ = [
+    "PNG_END", "decode_mask", "encode_binary", "encode_confidence", "encode_jpeg", "encode_mask", "encode_palette",
+    "encode_rgb", "read_text",
+]  # fmt: skip
+
+NO_TEXT: Mapping[str, str] = MappingProxyType({})
+JPEG_QUALITY = 90
+_JPEG_MAX_SIDE = 65535
+# The nearest 8-bit value of each 16-bit one: 65535 / 255 is 257.
+_EIGHT_BITS = ((np.arange(UNIT + 1) + 128) // 257).astype(np.uint8)
+
+
+def encode_mask(labels: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
+    """Writes class ids as a grey PNG whose pixel is the id in every reader.
+
+    Args:
+        labels: `[H, W]` uint8, or uint16 for a PNG of 16 bits.
+        text: Latin-1 text that is put in front of the pixels.
+
+    Raises:
+        ValueError: Another type or shape; nothing is converted silently.
+    """
+    _check(labels, 2, (np.uint8, np.uint16))
+    return encode_png(labels, text=text)
+
+
+def decode_mask(data: bytes) -> Array:
+    """Class ids `[H, W]`, uint8 or uint16, of a mask that `encode_mask` wrote; ValueError when it is damaged."""
+    return decode_png(data)
+
+
+def encode_binary(mask: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
+    """Writes a mask `[H, W]` as a grey PNG of 0 and 255: bool, or uint8 that holds these two already."""
+    _check(mask, 2, (np.bool_, np.uint8))
+    pixels = mask.view(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
+    return encode_png(pixels, text=text)
+
+
+def encode_palette(labels: Array, palette: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
+    """Writes class ids as a palette PNG: the index is the id, viewers show its colour.
+
+    Args:
+        labels: `[H, W]` uint8; wider ids need `colorize` and `encode_rgb`.
+        palette: Uint8 `[256, 3]`, red, green and blue by id.
+        text: Latin-1 text that is put in front of the pixels.
+
+    Raises:
+        ValueError: A palette cannot hold this.
+    """
+    _check(labels, 2, (np.uint8,))
+    if palette.shape != (256, 3) or palette.dtype != np.uint8:
+        raise ValueError(f"expected a palette uint8 [256, 3], got {palette.dtype} {palette.shape}")
+    return encode_png(labels, color_type=INDEXED, palette=palette.tobytes(), text=text)
+
+
+def encode_rgb(pixels: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
+    """Writes uint8 `[H, W, 3]` as an RGB PNG."""
+    _check(pixels, 3, (np.uint8,))
+    return encode_png(pixels, color_type=RGB, text=text)
+
+
+def encode_confidence(confidence: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
+    """Writes confidence as a grey PNG of 8 bits, 255 for certainty, so that every viewer shows it.
+
+    A step is 0.4%, finer than any model is calibrated; 16 bits would take three times the room of 8.
+
+    Args:
+        confidence: Uint16 `[H, W]` in units of 1/65535.
+        text: Latin-1 text that is put in front of the pixels.
+    """
+    _check(confidence, 2, (np.uint16,))
+    return encode_png(_EIGHT_BITS.take(confidence), text=text)
+
+
+def encode_jpeg(pixels: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
+    """Writes uint8 `[H, W, 3]` as a JPEG; text becomes its comment.
+
+    Raises:
+        ImageError: `TOO_LARGE` for more than 65535 pixels a side, which JPEG cannot hold.
+    """
+    _check(pixels, 3, (np.uint8,))
+    if max(pixels.shape) > _JPEG_MAX_SIDE:
+        raise ImageError("TOO_LARGE", f"a JPEG overlay holds at most {_JPEG_MAX_SIDE} pixels a side")
+    comment = "\n".join(f"{key}={value}" for key, value in text.items())
+    file = BytesIO()
+    Pillow.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY, comment=comment.encode("latin-1"))
+    return file.getvalue()
+
+
+def read_text(data: bytes) -> dict[str, str]:
+    """The text of a PNG or JPEG that one of these functions wrote.
+
+    Args:
+        data: The file, or as many of its first bytes as come before its pixels.
+
+    Returns:
+        Text by key; empty when there is none, or the file is damaged in front of its pixels or something else.
+    """
+    try:
+        return _jpeg_text(data) if data.startswith(b"\xff\xd8") else png_text(data)
+    except (ValueError, IndexError, struct.error):
+        return {}
+
+
+def _jpeg_text(data: bytes) -> dict[str, str]:
+    at, start_of_scan, comment = 2, 0xDA, 0xFE
+    while (kind := data[at + 1]) != start_of_scan:
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if kind == comment:
+            lines = data[at + 4 : at + 2 + length].decode("latin-1").split("\n")
+            return dict(line.split("=", 1) for line in lines)
+        at += 2 + length
+    return {}
+
+
+def _check(pixels: Array, rank: int, dtypes: tuple[type, ...]) -> None:
+    if pixels.ndim != rank or pixels.dtype not in dtypes:
+        names = " or ".join(np.dtype(each).name for each in dtypes)
+        raise ValueError(f"expected {names} of rank {rank}, got {pixels.dtype} {pixels.shape}")

@@ -1,0 +1,1 @@
+"""From the image's grid to the model's and back."""
