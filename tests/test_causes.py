@@ -34,14 +34,14 @@ def test_our_own_error_comes_out_of_an_engines_pages_as_it_was_said(line: str) -
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("ModuleNotFoundError: No module named 'pipeline'", "the workers do not have maskbeam"),
-        ("ModuleNotFoundError: No module named 'pipeline.output'", "the workers do not have maskbeam"),
+        ("ModuleNotFoundError: No module named 'maskbeam'", "the workers do not have maskbeam"),
+        ("ModuleNotFoundError: No module named 'maskbeam.pipeline.output'", "the workers do not have maskbeam"),
         ("ModuleNotFoundError: No module named 'keras'", "the Python package keras"),
         (
-            "AttributeError: Can't get attribute 'CheckWorker' on <module 'pipeline.workers.check_worker' from 'x'>",
+            "AttributeError: Can't get attribute 'CheckWorker' on <module 'maskbeam.pipeline.workers' from 'x'>",
             "another version than this one \\(CheckWorker is missing",
         ),
-        ("ImportError: cannot import name 'Head' from 'transforms.head' (x.py)", "another version"),
+        ("ImportError: cannot import name 'Head' from 'maskbeam.transforms.head' (x.py)", "another version"),
         ('java.io.IOException: Cannot run program "docker": error=2, No such file', "no Docker"),
         (
             "java.net.ConnectException: java.net.ConnectException: finishConnect(..) failed: Connection refused",

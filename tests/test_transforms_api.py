@@ -36,7 +36,7 @@ def imported(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.Import):
             roots |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            roots.add((node.module or "").split(".")[0])
+            roots.add((node.module or "").removeprefix("maskbeam.").split(".")[0])
     return roots
 
 

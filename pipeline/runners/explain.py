@@ -12,7 +12,7 @@ _OURS = re.compile(
 # The first that is found counts: causes of causes come first.
 _KNOWN = (
     (
-        r"No module named '(?:pipeline|transforms)\b",
+        r"No module named 'maskbeam\b",
         "the workers do not have maskbeam: install it in their image or environment, the same version as here",
     ),
     (
@@ -20,7 +20,7 @@ _KNOWN = (
         "the workers do not have the Python package {}: install there what requirements.txt lists",
     ),
     (
-        r"(?:Can't get attribute|cannot import name) '(\w+)'.*(?:pipeline|transforms)\b",
+        r"(?:Can't get attribute|cannot import name) '(\w+)'.*\bmaskbeam\.",
         "the workers' maskbeam is another version than this one ({} is missing there): install the same on both",
     ),
     (
