@@ -9,7 +9,7 @@ from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-from tests.numpy_engine import main
+from tests.support.numpy_engine import main
 
 # Longer than any run here takes on a busy machine; a run that is still there has hung.
 PATIENCE = 300.0
@@ -18,7 +18,7 @@ PATIENCE = 300.0
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.numpy_engine"])
+    context.set_forkserver_preload(["tests.support.numpy_engine"])
     return context
 
 

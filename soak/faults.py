@@ -7,9 +7,9 @@ from typing import Any
 from soak.children import run_child
 from soak.inputs import draw_inputs
 from soak.kills import FLAGS, emulator, objects, upload
-from tests.fake_faults import TRANSIENT
-from tests.numpy_engine import command
-from tests.trees import differing
+from tests.support.fake_faults import TRANSIENT
+from tests.support.numpy_engine import command
+from tests.support.trees import differing
 
 RATE = 0.2
 # A stall takes a quarter of a minute to be noticed, so that stalls are left to the tests of the client.

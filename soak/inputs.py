@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maskbeam.pipeline.inputs.containers.example import make_example
 from maskbeam.pipeline.inputs.containers.tfrecord import write_records
-from tests.trees import draw
+from tests.support.trees import draw
 
 
 def draw_inputs(folder: Path, *, images: int = 24, records: int = 12) -> list[str]:

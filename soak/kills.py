@@ -16,8 +16,8 @@ from maskbeam.pipeline.storage.gcs_client import forget_client
 from maskbeam.pipeline.storage.gcs_storage import GcsStorage
 from soak.children import run_child, timed_child
 from soak.inputs import draw_inputs
-from tests.numpy_engine import command
-from tests.trees import differing, tree_of
+from tests.support.numpy_engine import command
+from tests.support.trees import differing, tree_of
 
 FLAGS = ("--products", "all", "--max_failures", "100%")
 
@@ -82,7 +82,17 @@ def emulator(*, rate: float = 0.0, seed: int = 0, kinds: Sequence[str] = ()) -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    argv = [sys.executable, "-m", "tests.fake_gcs", "--port", str(port), "--rate", str(rate), "--seed", str(seed)]
+    argv = [
+        sys.executable,
+        "-m",
+        "tests.support.fake_gcs",
+        "--port",
+        str(port),
+        "--rate",
+        str(rate),
+        "--seed",
+        str(seed),
+    ]
     argv += ["--kinds", *kinds] if kinds else []
     process = subprocess.Popen(argv)
     url = f"http://127.0.0.1:{port}"

@@ -14,9 +14,9 @@ from maskbeam.pipeline.inputs.containers.example import make_example
 from maskbeam.pipeline.verify.verify import verify
 from soak.children import run_child
 from soak.inputs import mutate
-from tests.numpy_engine import command
-from tests.shard_files import write_shard
-from tests.trees import draw, pixels
+from tests.support.numpy_engine import command
+from tests.support.shard_files import write_shard
+from tests.support.trees import draw, pixels
 
 ROUND = 500
 RECORDS = 8

@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.numpy_engine import command
-from tests.trees import draw
+from tests.support.numpy_engine import command
+from tests.support.trees import draw
 
 
 def make_done(folder: Path, count: int) -> list[str]:
@@ -27,7 +27,7 @@ def make_done(folder: Path, count: int) -> list[str]:
 def _run(argv: list[str]) -> tuple[int, float, str]:
     start = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "tests.numpy_engine", *argv], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.support.numpy_engine", *argv], capture_output=True, text=True, check=False
     )
     return done.returncode, time.monotonic() - start, done.stdout + done.stderr
 

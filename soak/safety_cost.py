@@ -24,8 +24,8 @@ from maskbeam.pipeline.inputs import anonymous
 from maskbeam.pipeline.run import run as run_command
 from maskbeam.pipeline.storage import local_storage
 from maskbeam.transforms.predict import UNGUARDED
-from tests.numpy_engine import command
-from tests.trees import pixels
+from tests.support.numpy_engine import command
+from tests.support.trees import pixels
 
 
 @contextmanager

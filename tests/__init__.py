@@ -1,1 +1,1 @@
-"""Tests, one module for each module of the product, and end-to-end tests."""
+"""Tests: `unit/` mirrors the trees, `runs/` holds whole runs, `cluster/` those on clusters, `support/` serves all."""

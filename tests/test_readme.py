@@ -13,7 +13,7 @@ from maskbeam.pipeline.cli.flags import FLAGS
 from maskbeam.pipeline.cli.parser import check_beam_flags, run_options
 from maskbeam.pipeline.main import main
 from maskbeam.transforms.errors import RunError
-from tests.documents import PAGES, README, ROOT, Block, Run, blocks, prose, tiny_run
+from tests.support.documents import PAGES, README, ROOT, Block, Run, blocks, prose, tiny_run
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:

@@ -15,4 +15,4 @@ if [ -z "$server" ]; then
 fi
 python=.venv/bin/python
 [ -x "$python" ] || python=python3
-FAKE_GCS_SERVER=$server exec "$python" -m pytest tests/test_gcs_real_emulator.py "$@"
+FAKE_GCS_SERVER=$server exec "$python" -m pytest tests/unit/pipeline/storage/test_gcs_real_emulator.py "$@"

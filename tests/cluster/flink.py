@@ -55,7 +55,12 @@ class Run:
 
     @classmethod
     def start(
-        cls, argv: Sequence[str], output: Path, *, module: str = "tests.numpy_engine", folder: Path | None = None
+        cls,
+        argv: Sequence[str],
+        output: Path,
+        *,
+        module: str = "tests.support.numpy_engine",
+        folder: Path | None = None,
     ) -> "Run":
         """Starts it in `folder`, here unless told."""
         words = [sys.executable, "-m", module, *argv, "--output", str(output)]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from maskbeam.pipeline.job.job import Job
 from maskbeam.transforms.elements import Array, ModelInput
 from maskbeam.transforms.predict import Loader, Scores
-from tests.numpy_engine import NumpyEngine, main
+from tests.support.numpy_engine import NumpyEngine, main
 
 #: What comes ahead of the model has come when nothing more did for so many seconds.
 STILL = 1.0

@@ -10,8 +10,8 @@ from soak.inputs import shard
 from tests.cluster.conftest import FLAGS
 from tests.cluster.flink import Cluster, Run, last_run
 from tests.cluster.recording_engine import calls, peak_memory
-from tests.numpy_engine import BATCH
-from tests.trees import differing, draw, tree_of
+from tests.support.numpy_engine import BATCH
+from tests.support.trees import differing, draw, tree_of
 
 IN_SHARD = 5
 #: In Flink's batch mode a bundle is all that a subtask gets; in its streaming mode it is as small as one asks for.

@@ -19,8 +19,8 @@ from tests.cluster.conftest import FLAGS
 from tests.cluster.counting_layer import Counting
 from tests.cluster.flink import Cluster, Run, call, last_run, masks, wait_until
 from tests.cluster.starter import workers_with
-from tests.trees import differing, draw, draw_folder, tree_of
-from tests.waiting_engine import go_file
+from tests.support.trees import differing, draw, draw_folder, tree_of
+from tests.support.waiting_engine import go_file
 
 
 def assert_same(local: Path, output: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_command_that_is_killed_leaves_a_job_that_ends_or_is_completed(
 def waiting_run(cluster: Cluster, folder: Path) -> Run:
     """A run that has shown its first images and waits."""
     flags = ["--input", str(draw_folder(folder / "in", 60)), *FLAGS[:2], *cluster.flags]
-    run = Run.start(flags, folder / "out", module="tests.waiting_engine")
+    run = Run.start(flags, folder / "out", module="tests.support.waiting_engine")
     assert run.process.stdout is not None
     for line in run.process.stdout:
         if re.match(r"[1-9]\d* images?, ", line):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from maskbeam.pipeline.verify.verify import verify
 from tests.cluster.flink import Run, last_run
-from tests.trees import differing, tree_of
+from tests.support.trees import differing, tree_of
 
 
 def test_the_tree_is_the_local_runner_s(prism: tuple[str, ...], argv: list[str], local: Path, tmp_path: Path) -> None:

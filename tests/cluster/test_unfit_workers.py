@@ -10,8 +10,8 @@ from maskbeam.pipeline.workers.check_worker import maskbeam_version
 from tests.cluster.conftest import FLAGS
 from tests.cluster.flink import Cluster, Run, masks
 from tests.cluster.starter import workers_with
-from tests.models import save, unet
-from tests.trees import draw_folder
+from tests.support.models import save, unet
+from tests.support.trees import draw_folder
 
 #: What is wrong stays wrong: Flink need not try again. In its batch mode Beam's job server does not hand that on.
 ONCE = ("--streaming", "--number_of_execution_retries=0")
