@@ -16,7 +16,7 @@ from maskbeam.pipeline.cli.parser import (
     to_options,
 )
 from maskbeam.pipeline.cli.stored_options import TYPED
-from maskbeam.pipeline.cli.values import filled
+from maskbeam.pipeline.options.values import filled
 from maskbeam.pipeline.process.ending import run_as_process, stopping_on_signals
 from maskbeam.pipeline.process.own_end import only_our_end
 from maskbeam.pipeline.terminal.logs import quiet

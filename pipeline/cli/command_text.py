@@ -3,16 +3,16 @@
 import shlex
 from typing import Any
 
-from maskbeam.pipeline.cli.flags import FLAGS, Flag
+from maskbeam.pipeline.cli.flags import FLAGS, value_of
 from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.options.flag import Flag
 
 
 def run_command(options: RunOptions) -> str:
     """`maskbeam run` with the flags whose values are not their defaults, quoted for a shell."""
     words = ["maskbeam", "run"]
     for flag in (flag for group in FLAGS.values() for flag in group):
-        section, name = flag.target.split(".")
-        value = getattr(getattr(options, section, options), name)
+        value = value_of(options, flag)
         if value != flag.default:
             words += _words(flag, value)
     return shlex.join([*words, *options.beam])

@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from maskbeam.pipeline.cli.flags import FLAGS, SECTIONS, Flag
+from maskbeam.pipeline.cli.flags import FLAGS, SECTIONS
 from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.options.flag import Flag
 from maskbeam.transforms.errors import RunError
 
 EXAMPLE = """example:

@@ -9,14 +9,14 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
-from maskbeam.pipeline.cli.flags import FLAGS, Flag
+from maskbeam.pipeline.cli.flags import FLAGS, value_of
 from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.options.flag import Flag
 from maskbeam.transforms.errors import RunError
 
 #: Flags of a run that a merge takes, too, beside those of Beam.
 TYPED = ("model", "trust_model", "custom_objects")
-_NOT_KEPT = {"output", "part", "overwrite", "retry_failed", "dry_run", "trust_model", "custom_objects"}
-_KEPT = {flag.name: flag for group in FLAGS.values() for flag in group if flag.name not in _NOT_KEPT}
+_KEPT = {flag.name: flag for group in FLAGS.values() for flag in group if flag.kept}
 
 Stored = dict[str, Any]
 
@@ -26,7 +26,7 @@ def to_stored(options: RunOptions) -> Stored:
 
     Of a model that was trusted the path is left out, and `trusted` says so: it is to be named by who trusts it.
     """
-    values = {name: _value(options, flag) for name, flag in _KEPT.items()}
+    values = {name: value_of(options, flag) for name, flag in _KEPT.items()}
     flags = {name: _plain(_KEPT[name], value) for name, value in values.items() if value != _KEPT[name].default}
     if options.model.trust:
         del flags["model"]
@@ -74,11 +74,6 @@ def options_of_merge(stored: Stored, typed: RunOptions, output: str) -> RunOptio
         custom_objects=model.custom_objects,
     )
     return replace(options, model=kept, output=replace(options.output, path=output), beam=typed.beam)
-
-
-def _value(options: RunOptions, flag: Flag) -> Any:
-    section, field = flag.target.split(".")
-    return getattr(getattr(options, section), field)
 
 
 def _plain(flag: Flag, value: Any) -> Any:

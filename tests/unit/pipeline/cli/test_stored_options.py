@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from maskbeam.pipeline.cli.flags import FLAGS, Flag
+from maskbeam.pipeline.cli.flags import ALL
 from maskbeam.pipeline.cli.parser import run_options
-from maskbeam.pipeline.cli.stored_options import _NOT_KEPT, from_stored, options_of_merge, to_stored
+from maskbeam.pipeline.cli.stored_options import from_stored, options_of_merge, to_stored
 from maskbeam.pipeline.commands import merge as merge_module
 from maskbeam.pipeline.commands.merge import merge
 from maskbeam.pipeline.main import main
 from maskbeam.pipeline.options import ModelOptions, Part, RunOptions
+from maskbeam.pipeline.options.flag import Flag
 from maskbeam.pipeline.output.parts import write_ended
 from maskbeam.pipeline.output.tree import Tree
 from maskbeam.transforms.errors import RunError
 
 WORDS = ("7", "opencv-area", "0.25", "1,2", "1,2,3", "5%", "-1..1", "color,overlay", "two words, a comma")
-ALL = [flag for group in FLAGS.values() for flag in group]
 
 
 def another(flag: Flag) -> list[str]:
@@ -36,7 +36,7 @@ def another(flag: Flag) -> list[str]:
     raise AssertionError(f"no word for --{flag.name}: add one to WORDS")
 
 
-@pytest.mark.parametrize("flag", [flag for flag in ALL if flag.name not in _NOT_KEPT], ids=lambda flag: flag.name)
+@pytest.mark.parametrize("flag", [flag for flag in ALL if flag.kept], ids=lambda flag: flag.name)
 def test_every_flag_comes_back_as_it_was(flag: Flag) -> None:
     words = another(flag) if flag.name not in ("input", "model") else []
     options = run_options(["--input", "in", "a b/*.png", "--model", "m", "--output", "out", *words])

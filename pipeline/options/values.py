@@ -1,9 +1,13 @@
-"""What the words after a flag may be; each raises argparse's error with the value and the fix."""
+"""Words to values, a function for each kind; each raises argparse's error with the value and the fix.
+
+Lists: `,` within a group, `/` between groups, `=` between key and value.
+"""
 
 import argparse
 import math
+from collections.abc import Callable, Collection, Mapping
 
-from maskbeam.pipeline.options import PRODUCTS, RESIZE_FILTERS, SAME_FILTERS, Part
+from maskbeam.pipeline.options.part import Part
 
 _LARGEST_ID = 65535
 
@@ -21,21 +25,29 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def product_names(text: str) -> frozenset[str]:
-    """`color,overlay` or `all` as a set; raises argparse's error for a word that is no product."""
-    chosen = frozenset(PRODUCTS if text.strip() == "all" else names(text))
-    for name in sorted(chosen.difference(PRODUCTS)):
-        raise argparse.ArgumentTypeError(f"{name!r} is no product; choose from {', '.join(PRODUCTS)} or all")
+def some_of(known: Collection[str], noun: str) -> Callable[[str], frozenset[str]]:
+    """A parser of `a,b`, or `all`, as a set of known words; `noun` is what an error calls one."""
+
+    def chosen(text: str) -> frozenset[str]:
+        found = frozenset(known if text.strip() == "all" else names(text))
+        for name in sorted(found.difference(known)):
+            raise argparse.ArgumentTypeError(f"{name!r} is no {noun}; choose from {', '.join(known)} or all")
+        return found
+
     return chosen
 
 
-def resize_filter(text: str) -> str:
-    """A filter by the one name under which it is kept."""
-    if text not in RESIZE_FILTERS and text not in SAME_FILTERS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no filter; choose from {', '.join(sorted({*RESIZE_FILTERS, *SAME_FILTERS}))}"
-        )
-    return SAME_FILTERS.get(text, text)
+def with_synonyms(known: Collection[str], same: Mapping[str, str], noun: str) -> Callable[[str], str]:
+    """A parser of a known word, or of another name for one in `same`; gives the one under which it is kept."""
+
+    def chosen(text: str) -> str:
+        if text not in known and text not in same:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no {noun}; choose from {', '.join(sorted({*known, *same}))}"
+            )
+        return same.get(text, text)
+
+    return chosen
 
 
 def number_pair(text: str) -> tuple[float, float]:

@@ -1,0 +1,48 @@
+"""The options of a run, parsed once: everything after this takes plain values.
+
+Each field says its flag, its help, the values that it may have, and what depends on it. A new flag is a field here.
+"""
+
+from dataclasses import dataclass, field
+
+from maskbeam.pipeline.options.decode import DecodeOptions
+from maskbeam.pipeline.options.flag import Decides, option
+from maskbeam.pipeline.options.label import LabelOptions
+from maskbeam.pipeline.options.model import RESIZE_FILTERS, SAME_FILTERS, ModelOptions
+from maskbeam.pipeline.options.output import PRODUCTS, OutputOptions
+from maskbeam.pipeline.options.part import Part
+from maskbeam.pipeline.options.read import RAW_TYPES, ReadOptions
+
+__all__ = [
+    "PRODUCTS",
+    "RAW_TYPES",
+    "RESIZE_FILTERS",
+    "SAME_FILTERS",
+    "DecodeOptions",
+    "LabelOptions",
+    "ModelOptions",
+    "OutputOptions",
+    "Part",
+    "ReadOptions",
+    "RunOptions",
+]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """All options of `maskbeam run`; `beam` holds the flags that are Beam's own, untouched."""
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    label: LabelOptions = field(default_factory=LabelOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    beam: tuple[str, ...] = option((), decides=Decides.NOTHING)
+    dry_run: bool = option(
+        False,
+        "say what would be done, and do nothing",
+        group="to try first",
+        first=True,
+        decides=Decides.NOTHING,
+        kept=False,
+    )

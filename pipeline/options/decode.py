@@ -1,0 +1,58 @@
+"""How bytes become pixels on a scale of 0..255."""
+
+from dataclasses import dataclass
+
+from maskbeam.pipeline.options.flag import Decides, option
+from maskbeam.pipeline.options.values import color, count, number_pair
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How bytes become pixels on a scale of 0..255."""
+
+    input_range: tuple[float, float] | None = option(
+        None,
+        "values that mean 0 and 255 in images that are not 8-bit, as in 0,4095 [16-bit: 0,65535; float: none]",
+        metavar="LO,HI",
+        parse=number_pair,
+        group="input",
+        also=("inspect",),
+        decides=Decides.SOME_MASKS,
+    )
+    background: tuple[int, int, int] | None = option(
+        None,
+        "lay transparent pixels over this colour [transparency is dropped]",
+        metavar="R,G,B",
+        parse=color,
+        group="input",
+        also=("inspect",),
+        decides=Decides.SOME_MASKS,
+    )
+    orientation: str = option(
+        "stored",
+        "pixels as they are stored, or turned upright as their EXIF orientation says",
+        metavar="WORD",
+        choices=("stored", "upright"),
+        group="input",
+        also=("inspect",),
+        decides=Decides.SOME_MASKS,
+    )
+    max_pixels: int = option(
+        150_000_000,
+        "images of more pixels fail, before they fill the memory",
+        metavar="N",
+        parse=count,
+        group="input",
+        also=("inspect",),
+        decides=Decides.PRODUCTS,
+    )
+    fast_decode: bool = option(
+        False, "decode large JPEGs at a reduced scale; the model sees other pixels", group="input"
+    )
+    isolate: bool = option(
+        False,
+        "decode in child processes: a decoder that crashes costs one image",
+        name="isolate_decoding",
+        group="input",
+        decides=Decides.NOTHING,
+    )

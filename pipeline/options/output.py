@@ -1,0 +1,93 @@
+"""What is written, where, and what counts as success."""
+
+from dataclasses import dataclass
+
+from maskbeam.pipeline.options.flag import Decides, option
+from maskbeam.pipeline.options.values import allowance, count, fraction, names, some_of
+
+PRODUCTS = ("color", "binary", "overlay", "confidence")
+_AGAIN = "when a run is repeated or goes wrong"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is written, where, and what counts as success."""
+
+    path: str = option(
+        "",
+        "folder for masks and reports; local or gs://",
+        name="output",
+        metavar="DIR",
+        group="needed",
+        first=True,
+        also=("inspect",),
+        decides=Decides.NOTHING,
+        place=True,
+        kept=False,
+    )
+    products: frozenset[str] = option(
+        frozenset(),
+        "beside masks: color,binary,overlay,confidence or all [none]",
+        metavar="LIST",
+        parse=some_of(PRODUCTS, "product"),
+        group="output",
+        first=True,
+        decides=Decides.PRODUCTS,
+    )
+    binary_classes: tuple[str, ...] = option(
+        (),
+        "classes that get binary masks [all]",
+        metavar="LIST",
+        parse=names,
+        group="output",
+        decides=Decides.PRODUCTS,
+    )
+    overlay_opacity: float = option(
+        0.5,
+        "how much of the image the colours hide",
+        metavar="P",
+        parse=fraction,
+        group="output",
+        decides=Decides.PRODUCTS,
+    )
+    anonymous_ids: bool = option(False, "files and reports carry hashes instead of ids", group="output")
+    parquet: bool = option(
+        False,
+        "write images.parquet beside images.csv (needs pyarrow)",
+        group="output",
+        decides=Decides.NOTHING,
+    )
+    overwrite: bool = option(
+        False,
+        "replace what another model, other options or other input left",
+        group=_AGAIN,
+        first=True,
+        decides=Decides.NOTHING,
+        kept=False,
+    )
+    retry_failed: bool = option(
+        False, "try images again that failed before", group=_AGAIN, first=True, decides=Decides.NOTHING, kept=False
+    )
+    max_failures: str = option(
+        "0.1%",
+        "more failed images than this, a count or a share, is exit code 3",
+        metavar="N|P%",
+        parse=allowance,
+        group=_AGAIN,
+        first=True,
+        decides=Decides.NOTHING,
+    )
+    stop_after_failures: int = option(
+        500,
+        "stop when so many of a worker's first 1,000 images failed",
+        metavar="N",
+        parse=count,
+        group=_AGAIN,
+        decides=Decides.NOTHING,
+    )
+    fail_on_degenerate: bool = option(
+        False,
+        "a model that looks dead is exit code 3, not a warning",
+        group=_AGAIN,
+        decides=Decides.NOTHING,
+    )

@@ -1,0 +1,104 @@
+"""How inputs are found and named."""
+
+from dataclasses import dataclass
+
+from maskbeam.pipeline.options.flag import Decides, option
+from maskbeam.pipeline.options.part import Part
+from maskbeam.pipeline.options.values import count, part, whole
+
+# Types of raw tensors, with the bytes of a value.
+RAW_TYPES = {
+    "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "float16": 2, "uint32": 4, "int32": 4, "float32": 4, "float64": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How inputs are found and named."""
+
+    patterns: tuple[str, ...] = option(
+        (),
+        "folders, globs, TFRecord shards or manifests; local or gs://",
+        name="input",
+        metavar="PATTERN",
+        many=True,
+        group="needed",
+        first=True,
+        also=("inspect",),
+        decides=Decides.NOTHING,
+        place=True,
+    )
+    id_root: str | None = option(
+        None,
+        "folder below which image ids start [what all matches share]",
+        metavar="DIR",
+        group="input",
+        also=("inspect",),
+        decides=Decides.NOTHING,
+        place=True,
+    )
+    keep_extension: bool = option(False, "a.jpg gives a.jpg.png instead of a.png", group="input", also=("inspect",))
+    image_key: str = option(
+        "image/encoded",
+        "key of the image, encoded or raw, in a tf.train.Example",
+        metavar="KEY",
+        group="input",
+        also=("inspect",),
+    )
+    name_key: str = option(
+        "image/filename",
+        "key of the image's name",
+        metavar="KEY",
+        group="input",
+        also=("inspect",),
+        decides=Decides.NOTHING,
+    )
+    height_key: str = option(
+        "image/height", "key of a raw tensor's height", metavar="KEY", group="input", also=("inspect",)
+    )
+    width_key: str = option(
+        "image/width", "key of a raw tensor's width", metavar="KEY", group="input", also=("inspect",)
+    )
+    channels_key: str = option(
+        "image/channels", "key of a raw tensor's channels", metavar="KEY", group="input", also=("inspect",)
+    )
+    raw_type: str | None = option(
+        None,
+        "type of a raw tensor's values, little-endian [uint8 where they have one byte]",
+        metavar="TYPE",
+        choices=tuple(RAW_TYPES),
+        group="input",
+        also=("inspect",),
+        decides=Decides.NOTHING,
+    )
+    allow_empty: bool = option(
+        False, "no input at all is a success of 0 images", group="input", decides=Decides.NOTHING
+    )
+    limit: int | None = option(
+        None,
+        "do only a sample of N images",
+        metavar="N",
+        parse=count,
+        group="to try first",
+        first=True,
+        also=("inspect",),
+        decides=Decides.NOTHING,
+    )
+    seed: int = option(
+        0,
+        "which sample",
+        metavar="N",
+        parse=whole,
+        group="to try first",
+        also=("inspect",),
+        decides=Decides.NOTHING,
+    )
+    part: Part | None = option(
+        None,
+        "do the I-th of N parts of the images; after the last one: maskbeam merge DIR",
+        metavar="I/N",
+        parse=part,
+        group="output",
+        decides=Decides.NOTHING,
+        kept=False,
+    )
