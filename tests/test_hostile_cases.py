@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 CASES: dict[int, str] = {
-    1: "pillow_formats:what_is_not_one_of_the_formats_is_never_opened",
-    2: "pillow_formats:whole_files_load_and_files_cut_anywhere_fail "
+    1: "pillow_codec:what_is_not_one_of_the_formats_is_never_opened",
+    2: "pillow_codec:whole_files_load_and_files_cut_anywhere_fail "
     "decode:half_images_stay_refused_when_another_library_allows_them",
-    3: "pillow_formats:every_flipped_bit_of_a_png_is_noticed "
-    "pillow_formats:a_flip_that_the_compression_does_not_notice_is_noticed_by_the_checksum",
+    3: "pillow_codec:every_flipped_bit_of_a_png_is_noticed "
+    "pillow_codec:a_flip_that_the_compression_does_not_notice_is_noticed_by_the_checksum",
     4: "read_shard:real_damage_is_reported_and_not_fetched_for_ever",
-    5: "pillow_formats:bombs_are_refused_before_they_are_decoded",
-    6: "pillow_formats:what_is_not_one_of_the_formats_is_never_opened",
+    5: "pillow_codec:bombs_are_refused_before_they_are_decoded",
+    6: "pillow_codec:what_is_not_one_of_the_formats_is_never_opened",
     7: "decode:sixteen_bit_files_come_out_at_full_depth",
     8: "pillow_samples:signed_and_float_tiffs_keep_their_values",
     9: "pillow_samples:inks_become_colours",

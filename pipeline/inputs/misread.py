@@ -6,7 +6,9 @@ import zlib
 
 from maskbeam.pipeline.inputs.containers.example import fields_of
 from maskbeam.pipeline.inputs.containers.tfrecord import HEADER_BYTES, find_headers
-from maskbeam.transforms.codecs.signatures import FETCH_IT, HEAD_BYTES, LFS_POINTER, format_of, is_image
+from maskbeam.transforms.codecs.codec import HEAD_BYTES
+from maskbeam.transforms.codecs.registry import format_of, is_image
+from maskbeam.transforms.codecs.signatures import FETCH_IT, LFS_POINTER
 
 # Four characters of base64 are three bytes.
 _ENCODED_HEAD = 4 * (HEAD_BYTES // 3)

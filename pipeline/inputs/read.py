@@ -25,7 +25,7 @@ from maskbeam.pipeline.inputs.sampling import sample
 from maskbeam.pipeline.options import Part, ReadOptions
 from maskbeam.pipeline.storage import LOST, SourceChanged, find_file, open_input
 from maskbeam.pipeline.tally import tally
-from maskbeam.transforms.codecs.signatures import HEAD_BYTES
+from maskbeam.transforms.codecs.codec import HEAD_BYTES
 from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Failure, Found, Source, size_of
 from maskbeam.transforms.errors import UNREAD, ImageError
 

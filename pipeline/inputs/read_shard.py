@@ -9,7 +9,7 @@ from maskbeam.pipeline.inputs.containers.kinds import is_gzip_shard
 from maskbeam.pipeline.inputs.containers.tfrecord import Damage, Readable, Record, read_records
 from maskbeam.pipeline.inputs.misread import misread_shard
 from maskbeam.pipeline.storage import is_gcs, open_input
-from maskbeam.transforms.codecs.signatures import HEAD_BYTES
+from maskbeam.transforms.codecs.codec import HEAD_BYTES
 from maskbeam.transforms.elements import Chunk, Entry
 
 # A byte of a range may be altered on its way from remote storage: what looks damaged is fetched again before it is

@@ -9,7 +9,7 @@ from maskbeam.pipeline.inputs.containers.tfrecord import Record
 from maskbeam.pipeline.inputs.ids import check_id, image_id_of
 from maskbeam.pipeline.inputs.misread import misread_image, misread_record
 from maskbeam.pipeline.options import RAW_TYPES, ReadOptions
-from maskbeam.transforms.codecs.signatures import is_image
+from maskbeam.transforms.codecs.registry import is_image
 from maskbeam.transforms.elements import EncodedImage, Entry, Failure, Source
 from maskbeam.transforms.errors import ImageError
 

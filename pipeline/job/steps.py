@@ -6,7 +6,8 @@ from functools import partial
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.models.loading.cores import share_cores
 from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
-from maskbeam.transforms.codecs.decode import JpegDecoder, decode
+from maskbeam.transforms.codecs.codec import JpegDecoder
+from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.elements import EncodedImage, Image
 from maskbeam.transforms.resampling.prepare import InputSpec
 from maskbeam.transforms.resampling.resize import is_of_tensorflow

@@ -14,7 +14,7 @@ from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_record
 from maskbeam.pipeline.output.tree import Tree, reading_output
 from maskbeam.pipeline.storage import Listed, NotFound, is_gcs
-from maskbeam.transforms.codecs.encode import PNG_END, read_text
+from maskbeam.transforms.codecs.encode import is_whole, read_text
 from maskbeam.transforms.elements import EncodedImage
 from maskbeam.transforms.lookahead import LookAhead
 
@@ -100,7 +100,7 @@ def held_record(tree: Tree, image: EncodedImage) -> Record | None:
             data = tree.storage.read(_record_uri(tree, image.image_id))
     except NotFound:
         return None
-    return parse_record(read_text(data).get(TEXT_KEY)) if data.endswith(PNG_END) else None
+    return parse_record(read_text(data).get(TEXT_KEY)) if is_whole(data) else None
 
 
 def product_size(tree: Tree, image: EncodedImage, path: str) -> int | None:

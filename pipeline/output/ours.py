@@ -17,6 +17,7 @@ from maskbeam.pipeline.output.claim import TEXT_KEY, parse_claim
 from maskbeam.pipeline.output.tree import LOCK, RECORD, SUCCESS, Tree
 from maskbeam.pipeline.storage import NotFound, Storage, is_gcs
 from maskbeam.pipeline.storage.local_errors import insist, listing
+from maskbeam.transforms.codecs.codec import TEXT_BYTES
 from maskbeam.transforms.codecs.encode import read_text
 from maskbeam.transforms.errors import RunError
 
@@ -31,8 +32,6 @@ NAMES = {
     r"|images-\d{5}-of-\d{5}\.(csv|parquet)|failures-\d{5}-of-\d{5}\.jsonl",
 }
 _PART = re.compile(r"(\d+)-of-(\d+)(\.lock)?\.json")
-# More than stands before the pixels of a JPEG that we wrote.
-_HEAD_BYTES = 64 << 10
 #: Carried by each file below `reports/samples`, whose name is an image's and tells nothing.
 SAMPLE_TEXT = {TEXT_KEY: '{"sample":true}'}
 
@@ -127,7 +126,7 @@ def _maker(storage: Storage, uri: str, below: str, made: Mapping[str | None, str
     if below.startswith("reports/"):
         return next(iter(made), None) if is_own("reports", below.removeprefix("reports/")) else None
     with suppress(NotFound):
-        claim = parse_claim(read_text(storage.read(uri, limit=_HEAD_BYTES)).get(TEXT_KEY))
+        claim = parse_claim(read_text(storage.read(uri, limit=TEXT_BYTES)).get(TEXT_KEY))
         return claim.fingerprint if claim else None
     return None
 
@@ -209,7 +208,7 @@ def _is_ours(storage: Storage, folder: str, uri: str, start: int) -> bool:
     if not is_own(folder, below):
         return False
     with suppress(NotFound):
-        return not _needs_mark(below) or _is_marked(below, storage.read(uri, limit=_HEAD_BYTES))
+        return not _needs_mark(below) or _is_marked(below, storage.read(uri, limit=TEXT_BYTES))
     return True  # gone meanwhile
 
 
@@ -248,4 +247,4 @@ def _read_plain(name: str, folder: int) -> bytes:
     except OSError:
         return b"?"
     with open(descriptor, "rb") as file:
-        return file.read(_HEAD_BYTES)
+        return file.read(TEXT_BYTES)

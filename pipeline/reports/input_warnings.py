@@ -2,6 +2,7 @@
 
 from maskbeam.pipeline.options import DecodeOptions
 from maskbeam.pipeline.text.wording import by_kind, count
+from maskbeam.transforms.codecs.registry import names_of_formats
 from maskbeam.transforms.elements import Found
 from maskbeam.transforms.measures.statistics import PixelStatistics
 
@@ -35,7 +36,7 @@ def left_out_warnings(found: Found) -> list[str]:
         return []
     listed = count(number + found.files, "file")
     return [
-        f"{number:,} of {listed} of --input left out: {by_kind(found.left_out)}. JPEG, PNG, TIFF, WebP, BMP and GIF "
+        f"{number:,} of {listed} of --input left out: {by_kind(found.left_out)}. {names_of_formats('and')} "
         "are read, and TFRecord shards; convert the others if they belong to the input"
     ]
 

@@ -1,20 +1,17 @@
 """Checks one image of a finished output: its mask against its record, its products against its mask."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image as Pillow
 
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_claim, parse_record
 from maskbeam.pipeline.storage import LOST, NotFound, Storage, join
 from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
-from maskbeam.transforms.codecs.encode import decode_mask, read_text
-from maskbeam.transforms.codecs.png import PNG_END
+from maskbeam.transforms.codecs.encode import decode_mask, decode_written, read_text
 from maskbeam.transforms.elements import Array, LabelMap, Source
 from maskbeam.transforms.head import MULTILABEL
 from maskbeam.transforms.measures.statistics import PixelStatistics
@@ -149,8 +146,8 @@ def _products(storage: Storage, root: str, made: Made, record: Record, name: str
 def _wrong_pixels(path: str, data: bytes, labels: Array, record: Record, made: Made) -> str:
     kind, _, below = path.partition("/")
     try:
-        pixels = _decoded(data)
-    except (ValueError, OSError):
+        pixels = decode_written(data)
+    except ValueError:
         return "is damaged"
     if pixels.shape[:2] != labels.shape:
         return f"has {pixels.shape[:2]} pixels, its mask has {labels.shape}"
@@ -161,10 +158,3 @@ def _wrong_pixels(path: str, data: bytes, labels: Array, record: Record, made: M
         return "" if same else "differs from its mask"
     drawn = kind == "color" and pixels.ndim == 2
     return "differs from its mask" if drawn and not np.array_equal(pixels, labels) else ""
-
-
-def _decoded(data: bytes) -> Array:
-    if data.endswith(PNG_END):
-        return decode_mask(data)
-    with Pillow.open(io.BytesIO(data), formats=("JPEG",)) as image:
-        return np.asarray(image)

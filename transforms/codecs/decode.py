@@ -1,40 +1,28 @@
 """Bytes become pixels."""
 
-from collections.abc import Callable
 from functools import partial
 from math import prod
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from PIL import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
 
 from maskbeam.transforms.budget import admit
-from maskbeam.transforms.codecs.jpeg_ends import check_length, check_pixels, take_end_away
-from maskbeam.transforms.codecs.jpeg_scans import check_scans
-from maskbeam.transforms.codecs.pillow_formats import decoder_errors, opener, too_large
-from maskbeam.transforms.codecs.pillow_samples import Samples, orientation, read_samples, turned_upright
+from maskbeam.transforms.codecs.codec import JpegDecoder, Request, Samples, Size, too_large
+from maskbeam.transforms.codecs.pillow_samples import turned_upright
+from maskbeam.transforms.codecs.registry import codec_for
 from maskbeam.transforms.codecs.value_range import is_opaque, on_background, to_byte_scale
 from maskbeam.transforms.elements import Array, EncodedImage, Image
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.lookahead import LookAhead
 
 MAX_PIXELS = 150_000_000
-# What decoding one pixel takes at its peak, all copies counted, until it is fitted to the model: the most that was
-# measured of any format with 8 bits (WebP) and with more (PNG with alpha); of a value of a raw tensor. Twice as much
-# with a background.
-_BYTES, _DEEP_BYTES, _RAW_BYTES = 18, 28, 12
+# What decoding one value of a raw tensor takes, all copies counted, until it is fitted to the model.
+_RAW_BYTES = 12
 _CUT = (
     "its colours are CMYK or premultiplied, of whose 16 bits only the upper 8 are read, so that --input_range cannot "
     "apply: convert it to RGB"
 )
-Size = tuple[int, int]
-# Decodes grey and RGB JPEGs in Pillow's place, to `[H, W, C]` uint8 from the file's bytes and C. Decoders differ:
-# the result of Pillow is `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")`, every pixel; `tf.io.decode_jpeg` as it
-# is uses a faster transform, which is one level off on average and up to eight. That changes about 1% of a trained
-# model's labels, so where training read its images so, a job does too. One that gives None leaves it to Pillow.
-JpegDecoder = Callable[[bytes, int], Array | None]
 
 
 def decode(
@@ -47,9 +35,9 @@ def decode(
     fast_scale: Size | None = None,
     jpeg_decoder: JpegDecoder | None = None,
 ) -> Image:
-    """Decodes a JPEG, PNG, TIFF, WebP, BMP or GIF file, or a raw tensor.
+    """Decodes an image file of a format of the registry, or a raw tensor.
 
-    The rules, apart from those of `to_byte_scale`, `on_background` and `read_samples`: a damaged or truncated file
+    The rules, apart from those of `to_byte_scale`, `on_background` and the formats: a damaged or truncated file
     fails, but formats without checksums (all but PNG) may decode to other pixels after a flipped bit. A decoder that
     crashes or hangs takes its process with it. `keep` tells an EXIF orientation other than 1, what became of
     transparency, and of which type samples were that have a range.
@@ -80,8 +68,8 @@ def decode(
         if encoded.raw_shape is not None:
             samples = _raw_samples(encoded.data, encoded.raw_shape, encoded.raw_dtype, max_pixels)
         else:
-            ask = partial(_admit, background is not None)
-            samples, keep, full_size = _file_samples(encoded.data, max_pixels, fast_scale, jpeg_decoder, upright, ask)
+            request = Request(max_pixels, fast_scale, upright, jpeg_decoder)
+            samples, keep, full_size = _file_samples(encoded.data, request, 1 if background is None else 2)
         if samples.is_cut and input_range is not None:
             raise ImageError("BAD_VALUE_RANGE", _CUT)
         pixels = to_byte_scale(samples.values, input_range)
@@ -113,46 +101,21 @@ def _without_alpha(
     return on_background(pixels, samples.alpha, background), {**keep, "transparency": "on background"}
 
 
-def _file_samples(
-    data: bytes,
-    max_pixels: int,
-    fast_scale: Size | None,
-    jpeg_decoder: JpegDecoder | None,
-    upright: bool,
-    admit_image: Callable[[ImageFile.ImageFile], None],
-) -> tuple[Samples, dict[str, str], Size | None]:
-    # Anyone in this process may have allowed half-decoded images, with grey where the rest should be.
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    open_image = opener(data, max_pixels=max_pixels)
-    image = open_image()
-    if isinstance(image, JpegImageFile):
-        check_scans(data, image)
-    turned = orientation(image)
-    keep = {} if turned == 1 else {"orientation": str(turned)}
-    if not isinstance(image, JpegImageFile):
-        admit_image(image)
-        return read_samples(image, open_image), keep, None
-    check_length(data, image)
-    width, height = image.size
-    on_its_side = upright and turned >= 5
-    if fast_scale is not None:
-        image.draft(None, fast_scale if on_its_side else fast_scale[::-1])
-    full_size = None if image.size == (width, height) else (width, height) if on_its_side else (height, width)
-    admit_image(image)
-    if jpeg_decoder is not None and not full_size and image.mode in ("L", "RGB"):
-        with decoder_errors():
-            values = jpeg_decoder(data, len(image.getbands()))
-        if values is not None:
-            return Samples(values), keep, None
-    return _by_pillow(data, image, open_image), keep, full_size
+def _file_samples(data: bytes, request: Request, times: int) -> tuple[Samples, dict[str, str], Size | None]:
+    """Samples, what is kept of the header, and the full size where it is not that of the samples.
 
-
-def _by_pillow(data: bytes, image: JpegImageFile, open_image: Callable[[], ImageFile.ImageFile]) -> Samples:
-    without_end = take_end_away(data, image)
-    samples = read_samples(image, open_image)
-    with decoder_errors():
-        check_pixels(data, samples.values, without_end=without_end)
-    return samples
+    Args:
+        data: The file's bytes.
+        request: How its pixels are wanted.
+        times: How many times the memory of plain decoding they take, as a background does.
+    """
+    reader = codec_for(data).open(data, request)
+    full_size = None if reader.read_size == reader.size else reader.size
+    if full_size and request.upright and reader.orientation >= 5:
+        full_size = full_size[::-1]
+    admit(prod(reader.read_size) * reader.pixel_bytes * times)
+    keep = {} if reader.orientation == 1 else {"orientation": str(reader.orientation)}
+    return reader.read(), keep, full_size
 
 
 def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixels: int) -> Samples:
@@ -163,14 +126,6 @@ def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixel
         raise ImageError("UNREADABLE", f"its {len(data)} bytes are not a tensor of {shape} {kind.name}")
     admit(_RAW_BYTES * prod(shape))
     return Samples(np.frombuffer(data, kind).reshape(shape))
-
-
-def _admit(on_background: bool, image: ImageFile.ImageFile) -> None:
-    """Asks for the memory that decoding and fitting an opened image takes, before its pixels are decoded."""
-    tiles = [tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args for tile in image.tile]
-    deep = image.mode in ("I", "F") or "16" in image.mode or any("16" in str(tile) for tile in tiles)
-    each = _DEEP_BYTES if deep else _BYTES
-    admit(image.width * image.height * each * (2 if on_background else 1))
 
 
 class Decode(beam.PTransform[Any, Any]):

@@ -4,27 +4,20 @@ Masks are grey and not palette PNGs, because readers that ask for one channel tu
 ids are lost.
 """
 
-import struct
 from collections.abc import Mapping
-from io import BytesIO
 from types import MappingProxyType
 
 import numpy as np
-from PIL import Image as Pillow
 
-from maskbeam.transforms.codecs.png import INDEXED, PNG_END, RGB, decode_png, encode_png, png_text
+from maskbeam.transforms.codecs import registry
+from maskbeam.transforms.codecs.codec import HEAD_BYTES
+from maskbeam.transforms.codecs.jpeg import JPEG, MAX_SIDE
+from maskbeam.transforms.codecs.plain_png import INDEXED, RGB, encode_png
 from maskbeam.transforms.confidence import UNIT
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import ImageError
 
-__all__ = [
-    "PNG_END", "decode_mask", "encode_binary", "encode_confidence", "encode_jpeg", "encode_mask", "encode_palette",
-    "encode_rgb", "read_text",
-]  # fmt: skip
-
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
-JPEG_QUALITY = 90
-_JPEG_MAX_SIDE = 65535
 # The nearest 8-bit value of each 16-bit one: 65535 / 255 is 257.
 _EIGHT_BITS = ((np.arange(UNIT + 1) + 128) // 257).astype(np.uint8)
 
@@ -40,12 +33,12 @@ def encode_mask(labels: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
         ValueError: Another type or shape; nothing is converted silently.
     """
     _check(labels, 2, (np.uint8, np.uint16))
-    return encode_png(labels, text=text)
+    return registry.MASKS.encode(labels, text=text)
 
 
 def decode_mask(data: bytes) -> Array:
     """Class ids `[H, W]`, uint8 or uint16, of a mask that `encode_mask` wrote; ValueError when it is damaged."""
-    return decode_png(data)
+    return registry.MASKS.decode(data)
 
 
 def encode_binary(mask: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
@@ -98,38 +91,38 @@ def encode_jpeg(pixels: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
         ImageError: `TOO_LARGE` for more than 65535 pixels a side, which JPEG cannot hold.
     """
     _check(pixels, 3, (np.uint8,))
-    if max(pixels.shape) > _JPEG_MAX_SIDE:
-        raise ImageError("TOO_LARGE", f"a JPEG overlay holds at most {_JPEG_MAX_SIDE} pixels a side")
-    comment = "\n".join(f"{key}={value}" for key, value in text.items())
-    file = BytesIO()
-    Pillow.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY, comment=comment.encode("latin-1"))
-    return file.getvalue()
+    if max(pixels.shape) > MAX_SIDE:
+        raise ImageError("TOO_LARGE", f"a JPEG overlay holds at most {MAX_SIDE} pixels a side")
+    return JPEG.encode(pixels, text=text)
 
 
 def read_text(data: bytes) -> dict[str, str]:
-    """The text of a PNG or JPEG that one of these functions wrote.
+    """The text of a file that one of these functions wrote.
 
     Args:
-        data: The file, or as many of its first bytes as come before its pixels.
+        data: The file, or as many of its first bytes as come before its pixels: `TEXT_BYTES` are enough.
 
     Returns:
         Text by key; empty when there is none, or the file is damaged in front of its pixels or something else.
     """
-    try:
-        return _jpeg_text(data) if data.startswith(b"\xff\xd8") else png_text(data)
-    except (ValueError, IndexError, struct.error):
-        return {}
+    return next((text for codec in registry.writable_codecs() if (text := codec.read_text(data))), {})
 
 
-def _jpeg_text(data: bytes) -> dict[str, str]:
-    at, start_of_scan, comment = 2, 0xDA, 0xFE
-    while (kind := data[at + 1]) != start_of_scan:
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        if kind == comment:
-            lines = data[at + 4 : at + 2 + length].decode("latin-1").split("\n")
-            return dict(line.split("=", 1) for line in lines)
-        at += 2 + length
-    return {}
+def is_whole(data: bytes) -> bool:
+    """Whether the bytes of a file that one of these functions wrote are all there, and not cut off at their end."""
+    return any(codec.is_whole(data) for codec in registry.writable_codecs() if codec.recognises(data[:HEAD_BYTES]))
+
+
+def decode_written(data: bytes) -> Array:
+    """The pixels `[H, W]` or `[H, W, 3]` of a file that one of these functions wrote, whatever its format.
+
+    Raises:
+        ValueError: It is damaged, or none of these functions wrote it.
+    """
+    codec = next((codec for codec in registry.writable_codecs() if codec.recognises(data[:HEAD_BYTES])), None)
+    if codec is None:
+        raise ValueError("it is of no format that is written")
+    return codec.decode(data)
 
 
 def _check(pixels: Array, rank: int, dtypes: tuple[type, ...]) -> None:

@@ -13,11 +13,9 @@ from typing import Final
 
 from maskbeam.pipeline.inputs.containers.gunzip import Gunzip, is_gzip
 from maskbeam.pipeline.inputs.containers.tfrecord import HEADER_BYTES, find_headers
-from maskbeam.transforms.codecs.signatures import HEAD_BYTES, format_of, is_image
+from maskbeam.transforms.codecs.codec import HEAD_BYTES
+from maskbeam.transforms.codecs.registry import format_of, image_extension, is_image
 
-IMAGE_EXTENSIONS: Final = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif")
-)
 MANIFEST_EXTENSIONS: Final = frozenset((".txt", ".csv", ".jsonl", ".json-lines", ".jsonlines", ".ndjson"))
 # Whole images that belong to another one: overviews and masks of GDAL, thumbnails of cameras. Only the name tells.
 COMPANION_EXTENSIONS: Final = frozenset((".ovr", ".msk", ".rrd", ".thm"))
@@ -31,10 +29,10 @@ _OTHER_EXTENSIONS: Final = (
     | {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"}
     | {".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
 )
-# Extensions that may be shown: behind the last dot of other names may stand whatever people are called by.
+# Extensions that may be shown, beside those of images: behind the last dot of other names may stand whatever people
+# are called by.
 _SHOWN_EXTENSIONS: Final = (
-    IMAGE_EXTENSIONS
-    | _OTHER_EXTENSIONS
+    _OTHER_EXTENSIONS
     | {".7z", ".bak", ".bin", ".csh", ".dat", ".doc", ".docx", ".gz", ".htm", ".ini", ".odt", ".pdf", ".pkl", ".ppt"}
     | {".pptx", ".pt", ".pth", ".rar", ".rtf", ".sh", ".sqlite", ".tar", ".tgz", ".tmp", ".xls", ".xlsx", ".zip"}
     | {".ai", ".avif", ".dcm", ".dds", ".eps", ".exr", ".fits", ".h5", ".hdf", ".hdf5", ".hdr", ".heic", ".heif"}
@@ -65,6 +63,11 @@ def extension_of(uri: str) -> str:
     return f"{dot}{extension}".lower() if stem else ""
 
 
+def has_image_extension(uri: str) -> bool:
+    """Whether a file's name ends like those of images of a format that is read."""
+    return image_extension(uri.rpartition("/")[2]) != ""
+
+
 def left_out_as(uri: str, head: bytes = b"") -> str:
     """What a file that is left out is counted as: its format, or its extension; nothing that names it.
 
@@ -73,7 +76,7 @@ def left_out_as(uri: str, head: bytes = b"") -> str:
         head: Its first bytes, as far as they were read.
     """
     extension = extension_of(uri)
-    if extension not in _SHOWN_EXTENSIONS:
+    if extension not in _SHOWN_EXTENSIONS and not has_image_extension(uri):
         extension = "with another extension" if extension else "without extension"
     return format_of(head) or extension
 
@@ -85,10 +88,9 @@ def kind_by_extension(uri: str, *, named: bool) -> Kind | None:
         uri: The file.
         named: Whether the user named this very file.
     """
-    extension = extension_of(uri)
-    if extension in IMAGE_EXTENSIONS:
+    if has_image_extension(uri):
         return Kind.IMAGE
-    return Kind.OTHER if extension in _OTHER_EXTENSIONS and not named else None
+    return Kind.OTHER if extension_of(uri) in _OTHER_EXTENSIONS and not named else None
 
 
 def kind_by_content(uri: str, read_head: Callable[[int], bytes], *, named: bool) -> Kind:

@@ -10,7 +10,8 @@ from PIL import Image as PilImage
 
 from maskbeam.pipeline.models.loading import tf_jpeg
 from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
-from maskbeam.transforms.codecs.decode import JpegDecoder, decode
+from maskbeam.transforms.codecs.codec import JpegDecoder
+from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.errors import ImageError
 from tests.support.pictures import as_file, encoded, scene
 from tests.unit.transforms.codecs.test_decode import promising

@@ -14,9 +14,9 @@ import tensorflow as tf
 from PIL import Image as PilImage
 from rasterio.io import MemoryFile
 
+from maskbeam.transforms.codecs.codec import Request, Samples
 from maskbeam.transforms.codecs.decode import decode
-from maskbeam.transforms.codecs.pillow_formats import opener
-from maskbeam.transforms.codecs.pillow_samples import Samples, read_samples
+from maskbeam.transforms.codecs.registry import codec_for
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import ImageError
 from tests.support.pictures import as_file, encoded, scene
@@ -26,8 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 
 def samples_of(data: bytes) -> Samples:
-    open_image = opener(data, max_pixels=10**6)
-    return read_samples(open_image(), open_image)
+    return codec_for(data).open(data, Request(max_pixels=10**6)).read()
 
 
 def deep(channels: int, dtype: str = "uint16") -> Array:

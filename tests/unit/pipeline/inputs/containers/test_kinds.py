@@ -15,7 +15,7 @@ from maskbeam.pipeline.inputs.containers.kinds import (
     left_out_as,
 )
 from maskbeam.pipeline.inputs.containers.tfrecord import frame
-from maskbeam.transforms.codecs.signatures import is_image
+from maskbeam.transforms.codecs.registry import is_image
 from tests.support.shard_files import png
 
 SHARD = frame(b"x" * 500) * 3

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from maskbeam.transforms.codecs.png import INDEXED, PNG_END, RGB, decode_png, encode_png, png_text
+from maskbeam.transforms.codecs.plain_png import INDEXED, PNG_END, RGB, decode_png, encode_png, png_text
 from maskbeam.transforms.elements import Array
 
 shapes = array_shapes(min_dims=2, max_dims=2, max_side=12)

@@ -1,0 +1,180 @@
+"""The image format as code sees it: how a file is told by its first bytes, and how its pixels are read and written.
+
+Each format is one object in a file of its own; `registry.py` lists them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
+
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import ImageError
+
+# So many bytes tell all formats apart.
+HEAD_BYTES: Final = 256
+# What a file says of itself in text, as masks and products of a run do, stands within so many bytes.
+TEXT_BYTES: Final = 64 << 10
+# What decoding one pixel takes at its peak, all copies counted, until it is fitted to the model: the most that was
+# measured of any format with 8 bits (WebP) and with more (PNG with alpha).
+PIXEL_BYTES: Final = 18
+DEEP_PIXEL_BYTES: Final = 28
+
+Size = tuple[int, int]
+# Decodes grey and RGB JPEGs in Pillow's place, to `[H, W, C]` uint8 from the file's bytes and C. Decoders differ:
+# the result of Pillow is `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")`, every pixel; `tf.io.decode_jpeg` as it
+# is uses a faster transform, which is one level off on average and up to eight. That changes about 1% of a trained
+# model's labels, so where training read its images so, a job does too. One that gives None leaves it to Pillow.
+JpegDecoder = Callable[[bytes, int], Array | None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """How pixels are wanted; a format heeds what it can.
+
+    Attributes:
+        max_pixels: The cap on height times width, checked before decoding.
+        fast_scale: Height and width of the model's input, which a reduced size must cover; None: the full size.
+        upright: Whether pixels will be turned as the orientation says.
+        jpeg_decoder: See `JpegDecoder`; not for those decoded at reduced scale.
+    """
+
+    max_pixels: int
+    fast_scale: Size | None = None
+    upright: bool = False
+    jpeg_decoder: JpegDecoder | None = None
+
+
+class Part(Protocol):
+    """A rectangle of an image's pixels as they are stored."""
+
+    @property
+    def top(self) -> int: ...
+    @property
+    def left(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+
+class Samples(NamedTuple):
+    """What a file holds: `values` `[H, W, C]` of any real type, and `alpha` `[H, W, 1]` or None.
+
+    Alpha is uint8 (255 = opaque) beside uint8 values and float32 (1 = opaque) beside others. `is_alpha` is False
+    where it may be another band: GDAL calls the fourth band of 8-bit pictures alpha, near infrared too, unless it is
+    told otherwise. `is_cut` is True where `values` are the upper halves of the file's.
+    """
+
+    values: Array
+    alpha: Array | None = None
+    is_alpha: bool = True
+    is_cut: bool = False
+
+    def within(self, region: Part) -> "Samples":
+        """The same of one part: views, no copies."""
+        rows = slice(region.top, region.top + region.height)
+        columns = slice(region.left, region.left + region.width)
+        alpha = None if self.alpha is None else self.alpha[rows, columns]
+        return self._replace(values=self.values[rows, columns], alpha=alpha)
+
+
+class Reader(ABC):
+    """An opened image, whose pixels are not decoded yet.
+
+    Attributes:
+        grid: Where on Earth its pixels lie; None for plain pictures.
+        orientation: That of EXIF, 1 to 8; 1: as stored.
+        pixel_bytes: What decoding one pixel takes at its peak, all copies counted.
+    """
+
+    grid: object | None = None
+    orientation: int = 1
+    pixel_bytes: int = PIXEL_BYTES
+
+    @property
+    @abstractmethod
+    def size(self) -> Size:
+        """Height and width of the image as it is stored."""
+
+    @property
+    @abstractmethod
+    def bands(self) -> int:
+        """The number of bands that are stored, transparency included; a palette is one."""
+
+    @property
+    def read_size(self) -> Size:
+        """Height and width of what is read; `size` but where a reduced one was asked for."""
+        return self.size
+
+    @abstractmethod
+    def read(self, region: Part | None = None) -> Samples:
+        """Decodes a part, or all of the image; of one that is read at a reduced size there are no parts.
+
+        Raises:
+            ImageError: UNREADABLE, or UNSUPPORTED_FORMAT for a colour space without a rule.
+        """
+
+
+@dataclass(frozen=True)
+class Codec(ABC):
+    """A format that is read.
+
+    Attributes:
+        name: As people call it; no other format has it.
+        extensions: In lower case, each with its first dot: `.tif`, `.nii.gz`.
+        channels: How many a decoded image may have.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    channels: frozenset[int] = field(default=frozenset((1, 3)), kw_only=True)
+
+    @abstractmethod
+    def recognises(self, head: bytes) -> bool:
+        """Whether a file is of this format by its first `HEAD_BYTES` bytes, or all of them."""
+
+    @abstractmethod
+    def open(self, data: bytes, request: Request) -> Reader:
+        """Opens a file that was recognised, from its bytes.
+
+        Raises:
+            ImageError: UNREADABLE, UNSUPPORTED_FORMAT or TOO_LARGE.
+        """
+
+
+class WritableCodec(Codec):
+    """A format that a run's files may have: they carry text in front of their pixels, their claim."""
+
+    @abstractmethod
+    def encode(self, pixels: Array, *, text: Mapping[str, str]) -> bytes:
+        """Writes pixels, class ids `[H, W]` or colours `[H, W, 3]`, with Latin-1 text.
+
+        Raises:
+            ValueError: The format does not hold this.
+        """
+
+    @abstractmethod
+    def read_text(self, head: bytes) -> dict[str, str]:
+        """The text that `encode` put into a file; empty where there is none, or it is damaged or something else.
+
+        Args:
+            head: The file, or its first `TEXT_BYTES`.
+        """
+
+    @abstractmethod
+    def is_whole(self, data: bytes) -> bool:
+        """Whether a file, or any of its last bytes, ends as this format does: one that does not was cut off."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> Array:
+        """The pixels that `encode` was given: `[H, W]` or `[H, W, 3]`, of a format that loses nothing the very same.
+
+        Raises:
+            ValueError: It is damaged, cut off, or was not written by `encode`.
+        """
+
+
+def too_large(pixels: int, max_pixels: int) -> ImageError:
+    """The error that an image of so many pixels is refused with."""
+    return ImageError("TOO_LARGE", f"it has {pixels} pixels and --max_pixels is {max_pixels}")

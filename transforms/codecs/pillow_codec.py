@@ -1,0 +1,98 @@
+"""Formats that Pillow reads: from a file's bytes to an opened image, with a cap, and on to its samples.
+
+A format's Pillow class is called directly: `PIL.Image.open` would offer the bytes to every plugin that is installed,
+and complains of large images through process-wide warnings.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from io import BytesIO
+from typing import Generic
+
+import PIL.Image
+from PIL import ImageFile
+
+from maskbeam.transforms.codecs.codec import (
+    DEEP_PIXEL_BYTES,
+    PIXEL_BYTES,
+    Codec,
+    Part,
+    Reader,
+    Request,
+    Samples,
+    Size,
+    too_large,
+)
+from maskbeam.transforms.codecs.pillow_errors import decoder_errors
+from maskbeam.transforms.codecs.pillow_samples import Opened, T, orientation, read_samples
+
+# Our cap is read from the header before anything is decoded. Pillow's own would warn, or refuse, on top of it.
+PIL.Image.MAX_IMAGE_PIXELS = None
+
+
+class PillowReader(Reader, Generic[T]):
+    """An image that Pillow has opened."""
+
+    def __init__(self, opened: Opened[T]) -> None:
+        self._opened = opened
+        self._image = opened.image
+        self.orientation = orientation(opened.image)
+
+    @property
+    def size(self) -> Size:
+        return self._image.height, self._image.width
+
+    @property
+    def bands(self) -> int:
+        return len(self._image.getbands())
+
+    @cached_property
+    def pixel_bytes(self) -> int:  # type: ignore[override]
+        image = self._image
+        tiles = [tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args for tile in image.tile]
+        deep = image.mode in ("I", "F") or "16" in image.mode or any("16" in str(tile) for tile in tiles)
+        return DEEP_PIXEL_BYTES if deep else PIXEL_BYTES
+
+    def read(self, region: Part | None = None) -> Samples:
+        whole = self._samples()
+        return whole if region is None else whole.within(region)
+
+    def _samples(self) -> Samples:
+        return read_samples(self._opened)
+
+
+@dataclass(frozen=True)
+class PillowCodec(Codec, Generic[T]):
+    """A format whose pixels Pillow decodes.
+
+    Attributes:
+        image_class: Pillow's class for it.
+        begins: Whether a file that begins so is of it.
+    """
+
+    image_class: type[T]
+    begins: Callable[[bytes], bool]
+
+    def recognises(self, head: bytes) -> bool:
+        return self.begins(head)
+
+    def open(self, data: bytes, request: Request) -> Reader:
+        open_image = self.opener(data, request.max_pixels)
+        return PillowReader(Opened(open_image(), open_image))
+
+    def opener(self, data: bytes, max_pixels: int) -> Callable[[], T]:
+        """A function that opens the image in `data`; each call gives a new one whose pixels are not decoded yet."""
+        # Anyone in this process may have allowed half-decoded images, with grey where the rest should be.
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        return partial(self._opened, data, max_pixels)
+
+    def _opened(self, data: bytes, max_pixels: int) -> T:
+        image = self._image(data)
+        if image.width * image.height > max_pixels:
+            raise too_large(image.width * image.height, max_pixels)
+        return image
+
+    def _image(self, data: bytes) -> T:
+        with decoder_errors():
+            return self.image_class(BytesIO(data))
