@@ -68,7 +68,7 @@ bench-cluster: .venv/.installed-dev cluster-up
 	    + sys.version.split()[0] + "; name another with PYTHON=/path/to/python")'
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/.installed: requirements.txt setup.py pyproject.toml | .venv/bin/python
+.venv/.installed: requirements.txt setup.py pyproject.toml maskbeam/__init__.py | .venv/bin/python
 	@echo 'Installing into .venv: once, one to three minutes ...'
 	@$(PIP) install -r requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .

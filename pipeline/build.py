@@ -5,6 +5,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from maskbeam import __version__
 from maskbeam.pipeline.guards.decoder import safe_decoder
 from maskbeam.pipeline.guards.model_guard import ModelGuard
 from maskbeam.pipeline.inputs.fetch import fetch_content, is_far
@@ -18,7 +19,7 @@ from maskbeam.pipeline.output.write import SkipDone, Write
 from maskbeam.pipeline.process.memory import WithinMemory, WrittenWithinMemory
 from maskbeam.pipeline.reports.report import Report
 from maskbeam.pipeline.reports.report_writer import ReportWriter
-from maskbeam.pipeline.workers.check_worker import CheckWorker, maskbeam_version
+from maskbeam.pipeline.workers.check_worker import CheckWorker
 from maskbeam.pipeline.workers.count_results import count_failure, count_outcome
 from maskbeam.pipeline.workers.heartbeat import Heartbeat
 from maskbeam.transforms.argmax import label_map
@@ -73,7 +74,7 @@ def skip_done(job: Job) -> SkipDone:
 
 def _skip_done(job: Job) -> LookAhead:
     return LookAhead(
-        CheckWorker(job.tree, maskbeam_version()),
+        CheckWorker(job.tree, __version__),
         Heartbeat.of(job),
         skip_done(job),
         output_type=EncodedImage,

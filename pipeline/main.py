@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from maskbeam import __version__
 from maskbeam.pipeline.cli.parser import (
     EXAMPLE,
     Parser,
@@ -90,9 +91,7 @@ def _command(argv: list[str]) -> int:
         print(HELP, end="")  # noqa: T201
         return 0
     if word == "--version":
-        from importlib.metadata import version
-
-        print(f"maskbeam {version('maskbeam')}")  # noqa: T201
+        print(f"maskbeam {__version__}")  # noqa: T201
         return 0
     if word not in commands:
         raise RunError(f"{word!r} is no command{did_you_mean(word, list(commands))} (see maskbeam --help)")

@@ -103,7 +103,16 @@ def test_images_are_of_the_beam_and_hold_the_files_that_maskbeam_is_tested_with(
     lines = (DEPLOY / "docker" / name).read_text().splitlines()
     assert f"FROM apache/beam_python3.11_sdk:{BEAM}" in lines
     copied = [path for line in lines if line.startswith("COPY ") for path in line.split()[1:-1]]
-    assert set(copied) == {"requirements.txt", "setup.py", "pyproject.toml", "maskbeam", "pipeline", "transforms"}
+    assert set(copied) == {
+        "requirements.txt",
+        "setup.py",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "maskbeam",
+        "pipeline",
+        "transforms",
+    }
     assert all(Path(path).exists() for path in copied)
     assert "ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1" in lines
     assert not any(line.startswith(("ENTRYPOINT", "CMD")) for line in lines)

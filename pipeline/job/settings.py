@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
+from maskbeam import __version__
 from maskbeam.pipeline.digests import digest
 from maskbeam.pipeline.inputs.anonymous import KEY_VARIABLE, is_keyed, naming, setting_of
 from maskbeam.pipeline.models.probing.probe import Probe
@@ -112,8 +113,8 @@ def mending_of(options: RunOptions, spec: InputSpec) -> tuple[tuple[str, str], .
 
 @cache
 def _decoders() -> str:
-    found = []
-    for package in ("maskbeam", "pillow", "simplejpeg"):
+    found = [f"maskbeam {__version__}"]
+    for package in ("pillow", "simplejpeg"):
         # simplejpeg may not be there.
         with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")

@@ -53,7 +53,7 @@ class OutputOptions:
     anonymous_ids: bool = option(False, "files and reports carry hashes instead of ids", group="output")
     parquet: bool = option(
         False,
-        "write images.parquet beside images.csv (needs pyarrow)",
+        "write images.parquet beside images.csv",
         group="output",
         decides=Decides.NOTHING,
     )

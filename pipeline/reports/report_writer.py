@@ -4,10 +4,9 @@ import io
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
+from maskbeam import __version__
 from maskbeam.pipeline.cli.stored_options import to_stored
 from maskbeam.pipeline.job.end_output import check_output
 from maskbeam.pipeline.job.job import Job
@@ -107,7 +106,7 @@ class ReportWriter:
 
     @property
     def _versions(self) -> dict[str, str]:
-        return {"maskbeam": package_version(), **dict(self.job.probe.versions)}
+        return {"maskbeam": __version__, **dict(self.job.probe.versions)}
 
     def _write(self, name: str, text: str) -> None:
         overwrite(self.job.tree, f"reports/{name}", text.encode())
@@ -170,12 +169,6 @@ class ReportWriter:
             "versions": self._versions,
         }
         return (json_text(content, indent=2) + "\n").encode()
-
-
-@cache
-def package_version() -> str:
-    """Of maskbeam itself."""
-    return version("maskbeam")
 
 
 def shard_name(name: str, shard: int, shards: int) -> str:

@@ -3,22 +3,14 @@
 import socket
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
+from maskbeam import __version__
 from maskbeam.pipeline.output.tree import RECORD, Tree
 from maskbeam.pipeline.storage import Storage
 from maskbeam.transforms.errors import RunError
 
 T = TypeVar("T")
-
-
-def maskbeam_version() -> str:
-    """The version of maskbeam in this process, or `unknown` where its code lies about without being installed."""
-    try:
-        return version("maskbeam")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @dataclass(frozen=True)
@@ -49,9 +41,9 @@ def _check(expected: CheckWorker) -> None:
 
 def check_version(expected: str) -> None:
     """Raises RunError where this process has another maskbeam than the command."""
-    if maskbeam_version() != expected:
+    if __version__ != expected:
         raise RunError(
-            f"the worker on {socket.gethostname()} runs maskbeam {maskbeam_version()} and the command maskbeam "
+            f"the worker on {socket.gethostname()} runs maskbeam {__version__} and the command maskbeam "
             f"{expected}: install the same version on both"
         )
 

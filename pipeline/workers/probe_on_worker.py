@@ -14,6 +14,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from maskbeam import __version__
 from maskbeam.pipeline.job.plan import engine_asked
 from maskbeam.pipeline.models.engines.loader import loaded_model
 from maskbeam.pipeline.models.files.model_file import ModelFile
@@ -21,7 +22,7 @@ from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.pipeline.runners.execute import ExecutionError, execute
 from maskbeam.pipeline.storage import Conflict, open_storage
-from maskbeam.pipeline.workers.check_worker import check_sees, check_version, maskbeam_version
+from maskbeam.pipeline.workers.check_worker import check_sees, check_version
 from maskbeam.transforms.errors import RunError
 
 # With more subtasks the engine would start a worker for each. One that is kept would hold its memory while those that
@@ -48,7 +49,7 @@ def probe_on_worker(
     Raises:
         RunError: As of `probe_model`; or the workers do not see the output or the model, or are not fit for it.
     """
-    ask = AskWorker(options, model.digest, maskbeam_version(), output, sign, answer)
+    ask = AskWorker(options, model.digest, __version__, output, sign, answer)
     try:
         execute([*flags, *_ONE_WORKER], partial(_graph, ask=ask))
     except ExecutionError as error:

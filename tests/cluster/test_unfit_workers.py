@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from maskbeam.pipeline.workers.check_worker import maskbeam_version
+from maskbeam import __version__
 from tests.cluster.conftest import FLAGS
 from tests.cluster.flink import Cluster, Run, masks
 from tests.cluster.starter import workers_with
@@ -83,10 +83,12 @@ def test_workers_without_maskbeam(cluster: Cluster, images: str, tmp_path: Path)
 
 
 def test_workers_with_another_maskbeam(cluster: Cluster, images: str, tmp_path: Path) -> None:
-    about = tmp_path / "maskbeam-0.0.9.dist-info/METADATA"
-    about.parent.mkdir()
-    about.write_text("Metadata-Version: 2.1\nName: maskbeam\nVersion: 0.0.9\n")
+    other = tmp_path / "maskbeam"
+    other.mkdir()
+    (other / "__init__.py").write_text('__version__ = "0.0.9"\n')
+    for name in ("pipeline", "transforms"):
+        (other / name).symlink_to(Path(name).absolute())
     older = workers_with([tmp_path, Path.cwd()], tmp_path / "start")
     said = refused(["--input", images, *FLAGS[:2], *cluster.flags, *older], tmp_path / "out")
-    here = f"the worker on {socket.gethostname()} runs maskbeam 0.0.9 and the command maskbeam {maskbeam_version()}"
+    here = f"the worker on {socket.gethostname()} runs maskbeam 0.0.9 and the command maskbeam {__version__}"
     assert said.startswith(f"2 {here}: install the same")

@@ -7,13 +7,13 @@ from pathlib import Path
 import keras
 import pytest
 
+from maskbeam import __version__
 from maskbeam.pipeline.cli.parser import run_options
 from maskbeam.pipeline.job.plan import check_command, make_plan
 from maskbeam.pipeline.models.loading.loaded_model import open_model
 from maskbeam.pipeline.models.probing.probe import Probe
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.pipeline.run import engine_loader
-from maskbeam.pipeline.workers.check_worker import maskbeam_version
 from maskbeam.pipeline.workers.probe_on_worker import AskWorker, probe_on_worker
 from maskbeam.transforms.errors import RunError
 from tests.support.models import save, unet
@@ -26,7 +26,7 @@ FLAGS = ("--normalize", "0..1", "--engine", "tensorflow")
 def asking(model: Path, output: Path, *, version: str = "", digest: str = "", normalize: str = "0..1") -> AskWorker:
     options = ModelOptions(path=str(model), normalize=normalize)
     answer = output / ".tmp/probe.json"
-    version = version or maskbeam_version()
+    version = version or __version__
     digest = digest or open_model(options).digest
     return AskWorker(options, digest, version, str(output), str(output / "sign"), str(answer))
 
@@ -75,7 +75,7 @@ def test_what_a_worker_finds_wrong_is_an_answer_and_no_failure_that_an_engine_tr
     Path(ask.answer).unlink()
     assert f"on {here} is not the file that this run began with" in answer_to(asking(model, out, digest="x"))
     Path(ask.answer).unlink()
-    assert f"{here} runs maskbeam {maskbeam_version()} and the command maskbeam 99.0" in answer_to(
+    assert f"{here} runs maskbeam {__version__} and the command maskbeam 99.0" in answer_to(
         asking(model, out, version="99.0")
     )
     # An engine may begin again what has ended.
