@@ -15,9 +15,9 @@ from maskbeam.pipeline.classes.class_text import (
     read_names,
 )
 from maskbeam.pipeline.classes.class_yaml import is_yaml, read_yaml
+from maskbeam.pipeline.classes.known_classes import known_names, known_table
 from maskbeam.pipeline.storage import NotFound, NotPlain, SourceChanged, absolute, open_storage
 from maskbeam.transforms.classes.class_table import ClassTable, generated_table
-from maskbeam.transforms.classes.known_classes import KNOWN_TABLES, known_table
 from maskbeam.transforms.errors import RunError
 
 Read = Callable[[str], bytes]
@@ -27,7 +27,7 @@ def load_class_table(spec: str | None, *, channels: int, read: Read, sigmoid: bo
     """The class table of a model.
 
     Args:
-        spec: A file, the name of a public table (`KNOWN_TABLES`), or None for generated names and colours.
+        spec: A file, the name of a public table (`known_names()`), or None for generated names and colours.
         channels: The model's number of classes; 2 for a model with one channel of probability.
         read: Gives a file's content.
         sigmoid: Whether the model has one channel, which says foreground or background.
@@ -55,8 +55,8 @@ def _content(spec: str, read: Read) -> str:
     try:
         data = read(spec)
     except (NotFound, OSError) as error:
-        close = difflib.get_close_matches(spec, KNOWN_TABLES, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"tables known by name: {', '.join(KNOWN_TABLES)}"
+        close = difflib.get_close_matches(spec, known_names(), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"tables known by name: {', '.join(known_names())}"
         raise RunError(f"--classes {spec}: there is no such file; {hint}") from error
     try:
         return data.decode("utf-8-sig")

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from maskbeam.pipeline.classes.class_files import load_class_table, read_class_table, read_file
+from maskbeam.pipeline.classes.known_classes import known_names
 from maskbeam.pipeline.inputs.anonymous import is_keyed
 from maskbeam.pipeline.inputs.survey import Survey, survey
 from maskbeam.pipeline.job.check_channels import check_channels
@@ -30,7 +31,6 @@ from maskbeam.pipeline.runners.local import is_local
 from maskbeam.pipeline.storage import absolute, open_storage
 from maskbeam.pipeline.text.wording import printable
 from maskbeam.transforms.classes.class_table import ClassTable
-from maskbeam.transforms.classes.known_classes import KNOWN_TABLES
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import BINARY
 
@@ -173,7 +173,7 @@ def absolute_options(options: RunOptions) -> RunOptions:
     read, output = options.read, options.output
     root = read.id_root and absolute(read.id_root)
     table = options.label.classes
-    table = absolute(table) if table and table not in KNOWN_TABLES else table
+    table = absolute(table) if table and table not in known_names() else table
     return replace(
         options,
         read=replace(read, patterns=tuple(map(absolute, read.patterns)), id_root=root),

@@ -1,9 +1,13 @@
 """The built-in tables hold the public definitions: checked where an algorithm or a well-known value gives them."""
 
+from dataclasses import astuple
+from pathlib import Path
+
 import pytest
 
+from maskbeam.pipeline.classes.class_csv import read_csv
+from maskbeam.pipeline.classes.known_classes import known_names, known_table
 from maskbeam.transforms.classes.class_table import ClassTable
-from maskbeam.transforms.classes.known_classes import KNOWN_TABLES, known_table
 
 
 def known(name: str, channels: int | None = None) -> ClassTable:
@@ -54,9 +58,16 @@ def test_ade20k_with_the_rest_as_channel_0() -> None:
     assert (table.names[:2], table.ids) == (("other", "wall"), tuple(range(151)))
 
 
-@pytest.mark.parametrize("name", KNOWN_TABLES)
-def test_names_are_clean(name: str) -> None:
-    assert all(n == n.strip() and "*" not in n and "," not in n for n in known(name).names)
+def test_tables_are_known_by_the_names_of_their_files() -> None:
+    assert known_names() == ("ade20k", "ade20k_ids", "cityscapes", "cityscapes_ids", "voc")
+
+
+@pytest.mark.parametrize("file", sorted(Path("pipeline/classes/known").iterdir()), ids=lambda file: file.stem)
+def test_each_file_is_a_class_table_that_users_may_take_as_their_own(file: Path) -> None:
+    name, _, channels = file.stem.partition(".")
+    rows = read_csv(file.read_text(), file.name).rows
+    held = [(row.channel, row.id, row.name, row.color) for row in rows]
+    assert held == [astuple(c) for c in known(name, int(channels or 0)).classes]
 
 
 def test_an_unknown_name_is_no_table() -> None:
