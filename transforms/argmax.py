@@ -12,7 +12,7 @@ from maskbeam.transforms import head
 from maskbeam.transforms.confidence import MEASURES, UNIT, overwriting, sigmoid
 from maskbeam.transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
 from maskbeam.transforms.emitted import lookup
-from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.head import BINARY, EXCLUSIVE, KINDS, MULTILABEL
 from maskbeam.transforms.lookahead import LookAhead
 from maskbeam.transforms.resampling import upsample as restore
@@ -193,7 +193,7 @@ def label_map(batch: LogitsBatch, labeling: Labeling) -> LabelMap | LabelPlanes:
 def _check_finite(nonfinite: int, scores: Array, labeling: Labeling) -> None:
     if nonfinite and (labeling.nonfinite == "fail" or scores.ndim == 2):
         h, w = scores.shape[:2]
-        raise ImageError("NONFINITE", f"{nonfinite} of {h * w} model pixels have a NaN among their scores")
+        raise ImageError(Code.NONFINITE, f"{nonfinite} of {h * w} model pixels have a NaN among their scores")
 
 
 def _labels(
@@ -245,7 +245,7 @@ def _looked_up(channels: Array, labeling: Labeling) -> Array:
     ids = labeling.emitted.take(channels, mode="clip")
     if lowest < 0 or highest >= len(labeling.emitted) or ids.min() < 0:
         wrong = lowest if lowest < 0 else highest if highest >= len(labeling.emitted) else channels[ids < 0].max()
-        raise ImageError("MODEL_FAILED", f"the model emitted class {wrong}, which its class table does not have")
+        raise ImageError(Code.MODEL_FAILED, f"the model emitted class {wrong}, which its class table does not have")
     return ids.astype(labeling.dtype)
 
 

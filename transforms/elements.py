@@ -233,7 +233,10 @@ class LabelPlanes:
 
 @dataclass(frozen=True)
 class Failure:
-    """One input that could not be done. `where` as in `Source`; `image_id` is empty where it never got one."""
+    """One input that could not be done; `image_id` is empty where it never got one.
+
+    `code` is one of `errors.Code`, or of another version's; `reason` as in `ImageError`.
+    """
 
     image_id: str
     source: Source

@@ -11,7 +11,7 @@ import apache_beam as beam
 import numpy as np
 
 from maskbeam.transforms.elements import Array, Failure, LogitsBatch, ModelInput
-from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.garbage import started
 from maskbeam.transforms.lookahead import InFlight, emit
 
@@ -117,13 +117,11 @@ def _failure(image: ModelInput, error: BaseException) -> Failure:
     if isinstance(error, ImageError):
         code, reason = error.code, error.reason
     elif isinstance(error, MemoryError):
-        code, reason = (
-            "OUT_OF_MEMORY",
-            "the model ran out of memory on this image alone; a smaller model input is needed",
-        )
+        code = Code.OUT_OF_MEMORY
+        reason = "the model ran out of memory on this image alone; a smaller model input is needed"
     else:
         # An engine's message can hold values of the image, so only its kind is told.
-        code, reason = "MODEL_FAILED", f"the model raised {type(error).__name__} on this image alone"
+        code, reason = Code.MODEL_FAILED, f"the model raised {type(error).__name__} on this image alone"
     return Failure(image.image_id, image.source, code, reason)
 
 

@@ -27,10 +27,10 @@ from maskbeam.pipeline.storage import Conflict, Listed, SourceChanged, absolute,
 from maskbeam.pipeline.text.wording import count, printable
 from maskbeam.pipeline.verify.verify_image import Made
 from maskbeam.pipeline.verify.verify_reports import failures, image_rows, read_json
-from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.errors import Code, RunError
 
 # With these, records are missing that nobody has seen: their masks look as if their inputs were gone.
-_UNSEEN = ("SHARD_UNREAD", "DAMAGED_RECORD")
+_UNSEEN = (Code.SHARD_UNREAD, Code.DAMAGED_RECORD)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 from typing import Any
 
+from maskbeam.pipeline.guards.silence_child import silence, starting_silently
 from maskbeam.pipeline.process.patience import DECODE_SECONDS, Patience, of_process, queue_of
 from maskbeam.pipeline.process.watchdog import TICK_SECONDS
 from maskbeam.transforms.budget import admit, asking
 from maskbeam.transforms.elements import EncodedImage, Image
-from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import Code, ImageError, MaskbeamError, RunError
 
 Decode = Callable[[EncodedImage], Image]
 _TRIES = 3
@@ -53,7 +55,7 @@ class IsolatedDecoder:
         raise RunError("another program keeps ending the processes that decode (SIGTERM); run the same command again")
 
 
-class _TerminatedError(Exception):
+class _TerminatedError(MaskbeamError):
     """A child was told to end, as a service manager tells all processes of a service; the image has no part in it."""
 
 
@@ -68,6 +70,9 @@ class _Child:
     """One child process, which does one call at a time."""
 
     def __init__(self, context: ForkServerContext) -> None:
+        with starting_silently():
+            # Their server imports decoders, also when it has died and is started again.
+            ensure_running()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True, name="decoder")
         self._process.start()
@@ -105,7 +110,7 @@ class _Child:
         patience = Patience(DECODE_SECONDS, of_process(child), queue_of(child))
         while not answers(self._pipe.poll, seconds):
             if patience.is_over():
-                raise ImageError("HANG", f"the decoder did not come to an end within {DECODE_SECONDS:.0f} s")
+                raise ImageError(Code.HANG, f"the decoder did not come to an end within {DECODE_SECONDS:.0f} s")
             seconds = patience.again
         return self._pipe.recv()
 
@@ -124,9 +129,11 @@ class _Child:
         if code == -signal.SIGTERM:
             return _TerminatedError()
         if code == -signal.SIGKILL:
-            return ImageError("OUT_OF_MEMORY", "the system ended the process that decoded the image, for its memory")
+            return ImageError(
+                Code.OUT_OF_MEMORY, "the system ended the process that decoded the image, for its memory"
+            )
         ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return ImageError("CRASH", f"the decoder crashed ({ended})")
+        return ImageError(Code.CRASH, f"the decoder crashed ({ended})")
 
 
 def answers(poll: Callable[[float], bool], seconds: float, clock: Callable[[], float] = time.monotonic) -> bool:
@@ -146,7 +153,6 @@ class _Children:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
             [
-                "maskbeam.pipeline.guards.silence_child",
                 "maskbeam.pipeline.guards.child_decoder",
                 "maskbeam.transforms.codecs.decode",
                 *modules,
@@ -191,6 +197,7 @@ def _children(modules: tuple[str, ...]) -> _Children:
 def _serve(pipe: Connection) -> None:
     # A core dump would hold the image. Signals from the terminal are the parent's business.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    silence()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe.send("ready")
     while True:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from maskbeam.pipeline.inputs.anonymous import Names
 from maskbeam.pipeline.storage import LOST, SourceChanged, find_file, is_gcs, open_input
 from maskbeam.transforms.elements import EncodedImage
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 
 def fetch_content(image: EncodedImage, names: Names) -> EncodedImage:
@@ -53,7 +53,7 @@ def _fetch_again(image: EncodedImage) -> EncodedImage:
     except LOST:
         raise source_missing() from None
     except SourceChanged:
-        raise ImageError("SOURCE_CHANGED", "the file was altered again and again while it was read") from None
+        raise ImageError(Code.SOURCE_CHANGED, "the file was altered again and again while it was read") from None
     return replace(image, data=data, source=replace(image.source, version=listed.version))
 
 
@@ -65,9 +65,9 @@ def _most(size: int) -> int | None:
 def check_size(size: int) -> None:
     """Raises ImageError (`TOO_LARGE`) for a file that is not read whole."""
     if size > MAX_FILE_BYTES:
-        raise ImageError("TOO_LARGE", f"the file has {size >> 20} MiB, over {MAX_FILE_BYTES >> 20}")
+        raise ImageError(Code.TOO_LARGE, f"the file has {size >> 20} MiB, over {MAX_FILE_BYTES >> 20}")
 
 
 def source_missing() -> ImageError:
     """The error of a file that cannot be had."""
-    return ImageError("SOURCE_MISSING", "the file is not there any more, or cannot be read")
+    return ImageError(Code.SOURCE_MISSING, "the file is not there any more, or cannot be read")

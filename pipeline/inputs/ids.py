@@ -9,7 +9,7 @@ writer reports as `DUPLICATE_ID` and never overwrites.
 
 import re
 
-from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import Code, ImageError, RunError
 
 MAX_COMPONENT_BYTES = 200  # file systems allow 255, and an output adds its extension
 MAX_ENCODED_BYTES = 800  # an object's name on GCS has at most 1024, and the output's folder comes before
@@ -54,14 +54,14 @@ def check_id(image_id: str) -> str:
         ImageError: `BAD_ID`, when it is empty or its encoded form is too long for storage.
     """
     if not image_id:
-        raise ImageError("BAD_ID", "the image's name is empty")
+        raise ImageError(Code.BAD_ID, "the image's name is empty")
     # Encoded it has no less: one of a hundred million letters is not encoded to find out by how much.
     size = len(image_id)
     if size <= MAX_ENCODED_BYTES:
         size = len(encode_id(image_id).encode())
     if size > MAX_ENCODED_BYTES:
         reason = f"the image's name needs {size} bytes as a path, storage takes {MAX_ENCODED_BYTES}; set --id_root"
-        raise ImageError("BAD_ID", reason)
+        raise ImageError(Code.BAD_ID, reason)
     return image_id
 
 

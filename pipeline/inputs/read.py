@@ -27,7 +27,7 @@ from maskbeam.pipeline.storage import LOST, SourceChanged, find_file, open_input
 from maskbeam.pipeline.tally import tally
 from maskbeam.transforms.codecs.codec import HEAD_BYTES
 from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Failure, Found, Source, size_of
-from maskbeam.transforms.errors import UNREAD, ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 _THREADS = 16
 
@@ -67,9 +67,9 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
     except LOST:
         raise source_missing() from None
     if found is None or found.source.version != source.version:
-        raise ImageError("SOURCE_CHANGED", "the record is another one now")
+        raise ImageError(Code.SOURCE_CHANGED, "the record is another one now")
     if isinstance(found, Failure):
-        raise ImageError(found.code, found.reason)
+        raise ImageError(Code[found.code], found.reason)
     return replace(found, image_id=image_id or found.image_id, source=source)
 
 
@@ -126,7 +126,7 @@ class _Read(beam.DoFn):
 
 def _belongs(found: EncodedImage | Failure, part: Part) -> bool:
     # Records of every part are among those that nobody has seen.
-    unread = isinstance(found, Failure) and found.code == UNREAD
+    unread = isinstance(found, Failure) and found.code == Code.SHARD_UNREAD
     return unread or part.holds(found.image_id or found.source.where)
 
 
@@ -160,17 +160,17 @@ def _records(chunk: Chunk, shard: Entry, options: ReadOptions) -> Iterator[Encod
     try:
         for item in read_chunk_records(chunk):
             if isinstance(item, Damage):
-                yield _lost(shard, item.offset, "DAMAGED_RECORD", item.reason)
+                yield _lost(shard, item.offset, Code.DAMAGED_RECORD, item.reason)
             else:
                 yield image_of(item, shard, options)
                 position = item.end
     except LOST:
-        yield _lost(shard, position, "SHARD_UNREAD", "the shard cannot be read on: it is gone or unreadable")
+        yield _lost(shard, position, Code.SHARD_UNREAD, "the shard cannot be read on: it is gone or unreadable")
     except SourceChanged:
-        yield _lost(shard, position, "SHARD_UNREAD", "the shard cannot be read on: it was altered meanwhile")
+        yield _lost(shard, position, Code.SHARD_UNREAD, "the shard cannot be read on: it was altered meanwhile")
 
 
-def _lost(shard: Entry, offset: int, code: str, reason: str) -> Failure:
+def _lost(shard: Entry, offset: int, code: Code, reason: str) -> Failure:
     return Failure("", Source(f"{shard.uri}#{offset}", shard.version), code, reason)
 
 
@@ -178,4 +178,4 @@ def _check_companion(uri: str) -> None:
     extension = extension_of(uri)
     if extension in COMPANION_EXTENSIONS:
         what = f"its extension, {extension}, is that of overviews, masks and thumbnails of another image"
-        raise ImageError("UNSUPPORTED_FORMAT", f"{what}; rename it if it is an image of its own")
+        raise ImageError(Code.UNSUPPORTED_FORMAT, f"{what}; rename it if it is an image of its own")

@@ -11,7 +11,7 @@ from maskbeam.pipeline.inputs.misread import misread_image, misread_record
 from maskbeam.pipeline.options import RAW_TYPES, ReadOptions
 from maskbeam.transforms.codecs.registry import is_image
 from maskbeam.transforms.elements import EncodedImage, Entry, Failure, Source
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 _PLACE = re.compile(r"(.*)#(\d+)", re.DOTALL)
 _VERSION = re.compile(rf"[0-9a-f]{{8}}(:({'|'.join(RAW_TYPES)}))?")
@@ -62,7 +62,7 @@ def _image_bytes(features: Features, key: str, record: Record) -> bytes:
         return features.bytes_of(key)
     except ImageError:
         if reason := misread_record(record.payload):
-            raise ImageError("BAD_EXAMPLE", reason) from None
+            raise ImageError(Code.BAD_EXAMPLE, reason) from None
         raise
 
 
@@ -70,7 +70,7 @@ def _no_file(image_id: str, source: Source, data: bytes, features: Features, opt
     """A raw tensor; what is neither that nor known is left to the decoder to refuse."""
     # Asked first: a tensor in an envelope may have as many bytes as one of another type.
     if reason := misread_image(data):
-        raise ImageError("UNREADABLE", reason)
+        raise ImageError(Code.UNREADABLE, reason)
     keys = (options.height_key, options.width_key, options.channels_key)
     if not all(key in features for key in keys):
         return EncodedImage(image_id, source, data)
@@ -79,7 +79,7 @@ def _no_file(image_id: str, source: Source, data: bytes, features: Features, opt
     values = prod(shape)
     if min(shape) < 1 or not data or len(data) % values:
         reason = "its bytes are no image file, and not height x width x channels values of equal size"
-        raise ImageError("UNREADABLE", reason)
+        raise ImageError(Code.UNREADABLE, reason)
     dtype = _raw_type(len(data) // values, options.raw_type)
     return EncodedImage(image_id, _read_as(source, dtype), data, shape, dtype)
 
@@ -95,14 +95,14 @@ def _raw_type(size: int, named: str | None) -> str:
         return _ONE_BYTE
     of_that_size = ", ".join(name for name, bytes_each in RAW_TYPES.items() if bytes_each == size)
     if not of_that_size:
-        raise ImageError("UNREADABLE", f"its values have {size} bytes each, and no type of --raw_type has as many")
+        raise ImageError(Code.UNREADABLE, f"its values have {size} bytes each, and no type of --raw_type has as many")
     if named is None:
         raise ImageError(
-            "RAW_TYPE", f"its values have {size} bytes each: say with --raw_type which they are of {of_that_size}"
+            Code.RAW_TYPE, f"its values have {size} bytes each: say with --raw_type which they are of {of_that_size}"
         )
     if RAW_TYPES[named] != size:
         raise ImageError(
-            "RAW_TYPE",
+            Code.RAW_TYPE,
             f"its values have {size} bytes each, so they are {of_that_size} and not --raw_type {named}",
         )
     return named

@@ -14,35 +14,9 @@ from maskbeam.pipeline.output.stored_json import parse_stored
 from maskbeam.pipeline.output.tree import Tree
 from maskbeam.pipeline.storage import LOST, Conflict
 from maskbeam.transforms.elements import EncodedImage, Failure, Source
+from maskbeam.transforms.errors import Code
 
-# Failures that another try, or another set of inputs, may mend.
-PASSING = {
-    "DUPLICATE_ID",
-    "SOURCE_MISSING",
-    "SOURCE_CHANGED",
-    "SHARD_UNREAD",
-    "ID_FREED",
-    "OUT_OF_MEMORY",
-    "OUTPUT_BLOCKED",
-    "RAW_TYPE",
-    "OTHER_OPTIONS",
-}
 FOLDER = "failed"
-# Of each code what may mend it, besides all that masks depend on: names in `settings.mending_of`.
-MENDS = {
-    "UNREADABLE": ("decoder",),
-    "UNSUPPORTED_FORMAT": ("decoder",),
-    "BAD_EXAMPLE": ("decoder",),
-    "DAMAGED_RECORD": ("decoder",),
-    "TOO_LARGE": ("decoder", "--max_pixels", "--products"),
-    "BAD_CHANNELS": ("decoder", "--background"),
-    "BAD_VALUE_RANGE": ("decoder", "--input_range"),
-    "NONFINITE": ("--nonfinite",),
-    "BAD_SHAPE": ("--resize",),
-    "BAD_ID": ("--name_key", "--id_root"),
-    "HANG": ("decoder", "--isolate_decoding"),
-    "CRASH": ("decoder", "--isolate_decoding"),
-}
 # No failure yet: the image was in a batch that the model hung on, and goes to it alone next time.
 SUSPECT = "SUSPECT"
 
@@ -54,7 +28,8 @@ class RememberFailure:
     tree: Tree
 
     def __call__(self, failure: Failure) -> Failure:
-        if failure.code not in PASSING:
+        code = _known(failure.code)
+        if code is None or not code.passing:
             leave_note(self.tree, failure)
         return failure
 
@@ -70,8 +45,14 @@ class Note(NamedTuple):
 
 def note_of(tree: Tree, failure: Failure) -> Note:
     """What to remember of a failure."""
-    options = {name: value for name, value in tree.mending if name in MENDS.get(failure.code, ())}
+    code = _known(failure.code)
+    options = {name: value for name, value in tree.mending if code and name in code.options}
     return Note(tree.claim(failure.source), failure.code, failure.reason, options)
+
+
+def _known(word: str) -> Code | None:
+    """A code; None for `SUSPECT`, and for one of another version."""
+    return Code.__members__.get(word)
 
 
 def leave_note(tree: Tree, failure: Failure) -> None:

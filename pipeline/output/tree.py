@@ -18,7 +18,7 @@ from maskbeam.pipeline.storage import (
     unguarded,
 )
 from maskbeam.transforms.elements import Source
-from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import Code, ImageError, RunError
 
 RECORD = ".job.json"
 LOCK = ".lock.json"
@@ -94,7 +94,7 @@ def reading_output() -> Iterator[None]:
     try:
         yield
     except Unreadable:
-        raise ImageError("OUTPUT_BLOCKED", BLOCKED) from None
+        raise ImageError(Code.OUTPUT_BLOCKED, BLOCKED) from None
 
 
 def overwrite(tree: Tree, path: str, data: bytes) -> None:

@@ -31,7 +31,7 @@ from maskbeam.pipeline.process.memory import at_work
 from maskbeam.pipeline.storage import Conflict, NotFound, Storage
 from maskbeam.transforms.codecs.encode import encode_binary, encode_mask, read_text
 from maskbeam.transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
-from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.measures.statistics import Counted, PixelStatistics, count
 from maskbeam.transforms.products.render import Rendering, bytes_to_draw, render
 
@@ -94,7 +94,7 @@ class SkipDone:
                     return False
                 say = f"leave out {flag}" if was == NO_VALUE else f"say {flag} {was}"
                 raise ImageError(
-                    "OTHER_OPTIONS",
+                    Code.OTHER_OPTIONS,
                     f"its mask was made with {flag} {was}, and now it is {now}: {say} to keep such masks; "
                     "--overwrite makes these again and keeps all others",
                 )
@@ -240,7 +240,7 @@ def put(tree: Tree, file: File, claim: Claim) -> Placed:
             tree.look()
         replaced = held
     if expected is None:
-        raise ImageError("OUTPUT_BLOCKED", BLOCKED)
+        raise ImageError(Code.OUTPUT_BLOCKED, BLOCKED)
     raise RunError(f"another program keeps changing files in {tree.root}; let only maskbeam write there")
 
 
@@ -250,6 +250,6 @@ def _found(storage: Storage, uri: str) -> tuple[str | None, bytes]:
             data, version = storage.read_versioned(uri)
     except NotFound:
         if storage.stat(uri):
-            raise ImageError("OUTPUT_BLOCKED", BLOCKED) from None
+            raise ImageError(Code.OUTPUT_BLOCKED, BLOCKED) from None
         return None, b""
     return version, data

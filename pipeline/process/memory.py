@@ -11,7 +11,7 @@ from typing import Any
 
 from maskbeam.transforms.budget import Budget, asking
 from maskbeam.transforms.elements import EncodedImage, LogitsBatch, ModelInput
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import bytes_ahead
 
 _GROUPS = Path("/sys/fs/cgroup")
@@ -85,7 +85,7 @@ def ask_for(count: int, *, wait: bool = True) -> bool:
     """
     if count > 2 * decoding_budget().total:
         have, needs = 2 * decoding_budget().total / 1e9, count / 1e9
-        raise ImageError("OUT_OF_MEMORY", f"it needs about {needs:.1f} GB to be decoded, and there are {have:.1f}")
+        raise ImageError(Code.OUT_OF_MEMORY, f"it needs about {needs:.1f} GB to be decoded, and there are {have:.1f}")
     return decoding_budget().take(count, wait=wait)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskbeam.pipeline.process.shared_board import Board
+from maskbeam.transforms.errors import Code
 
 # How long notes may take when storage hangs, too.
 NOTES_SECONDS = 30.0
@@ -37,8 +38,8 @@ class Fault(NamedTuple):
     reason: str
 
 
-HANG = Fault("HANG", "hangs", "the {} did not come to an end; the process was ended for it")
-CRASH = Fault("CRASH", "crashes", "the {} crashed, and its process with it")
+HANG = Fault(Code.HANG, "hangs", "the {} did not come to an end; the process was ended for it")
+CRASH = Fault(Code.CRASH, "crashes", "the {} crashed, and its process with it")
 
 
 @dataclass

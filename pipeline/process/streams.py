@@ -7,7 +7,13 @@ import io
 import os
 import select
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
+
+#: Held while number 2 is, for a moment, another stream than this process's own.
+errors_lock = threading.Lock()
 
 
 class _Tolerant(io.FileIO):
@@ -28,6 +34,25 @@ def open_streams() -> None:
     _fill_gaps()
     sys.stdin = sys.stdin or io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
     sys.stdout, sys.stderr = _tolerant(1, sys.stdout), _tolerant(2, sys.stderr)
+
+
+@contextmanager
+def errors_discarded() -> Iterator[None]:
+    """Lets processes that are started meanwhile inherit an error stream that nobody reads."""
+    with errors_lock:
+        try:
+            real = os.dup(2)
+        except OSError:
+            yield  # There is none.
+            return
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
 
 
 def _fill_gaps() -> None:

@@ -9,15 +9,15 @@ from itertools import accumulate
 
 from maskbeam.pipeline.reports.summary_file import InputCounts
 from maskbeam.pipeline.text.wording import by_kind, count, duration, percent, printable, rate
-from maskbeam.transforms.errors import UNREAD
+from maskbeam.transforms.errors import Code
 from maskbeam.transforms.measures.class_summary import ClassSummary
 
 _CLASSES = 10
 _CODES = 3
 _REASONS = 3
 # Codes that another try may mend: those that every run tries again, and those that --retry_failed does.
-_TRIED_AGAIN = ("SOURCE_MISSING", "SOURCE_CHANGED", "ID_FREED", "OUT_OF_MEMORY", "OUTPUT_BLOCKED")
-_RETRIED = ("MODEL_FAILED", "HANG", "CRASH")
+_TRIED_AGAIN = (Code.SOURCE_MISSING, Code.SOURCE_CHANGED, Code.ID_FREED, Code.OUT_OF_MEMORY, Code.OUTPUT_BLOCKED)
+_RETRIED = (Code.MODEL_FAILED, Code.HANG, Code.CRASH)
 _NAME_WIDTH = 24
 _REASON_WIDTH = 160
 _INDENT = " " * 9
@@ -183,7 +183,7 @@ def _verdict(ending: Ending) -> str:
     again = "; ".join([_see("failures.jsonl", ending), *_second_tries(ending)])
     if not counts.reconciles:
         return "NOT DONE: some inputs came to no end, so there is no _SUCCESS; run the same command again"
-    if unread := ending.failures.get(UNREAD, 0):
+    if unread := ending.failures.get(Code.SHARD_UNREAD, 0):
         parts = f"{count(unread, 'part')} of shards could not be read to the end"
         missing = f"an unknown number of records is missing: no _SUCCESS; {_see('failures.jsonl', ending)}"
         return f"NOT DONE: {parts}, so {missing}; mend that, and run the same command again"

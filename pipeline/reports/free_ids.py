@@ -7,7 +7,7 @@ from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.output.orphans import is_behind_link
 from maskbeam.pipeline.output.ours import report_files
-from maskbeam.transforms.errors import FREED
+from maskbeam.transforms.errors import Code
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def free_ids(job: Job) -> None:
     for uri in list(report_files(storage, job.tree.root, "failures.jsonl")):
         for line in storage.read(uri).splitlines():
             failure = json.loads(line)
-            if failure["code"] == FREED:
+            if failure["code"] == Code.ID_FREED:
                 _free(job, failure["id"])
 
 

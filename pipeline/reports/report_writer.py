@@ -25,7 +25,7 @@ from maskbeam.pipeline.reports.verdict import Verdict, judge_run
 from maskbeam.pipeline.storage import NotFound
 from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.transforms.elements import Found
-from maskbeam.transforms.errors import FREED, UNREAD
+from maskbeam.transforms.errors import Code
 from maskbeam.transforms.head import BINARY
 from maskbeam.transforms.measures.warnings import find_warnings
 from maskbeam.transforms.products.render import patterns
@@ -90,7 +90,11 @@ class ReportWriter:
         self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
         self._write("summary.json", self._summary(totals, counts, found, warnings, of_inputs))
         warnings += of_inputs + draw_samples(self.job, [outcome for _, outcome in totals.samples])
-        if FREED in totals.failed and UNREAD not in totals.failed and self.job.options.read.limit is None:
+        if (
+            Code.ID_FREED in totals.failed
+            and Code.SHARD_UNREAD not in totals.failed
+            and self.job.options.read.limit is None
+        ):
             free_ids(self.job)
         if options.overwrite:
             remove_leftovers(tree, patterns(self.job.rendering, planes=self.job.labeling.has_planes))

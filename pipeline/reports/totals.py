@@ -11,7 +11,7 @@ import apache_beam as beam
 from maskbeam.pipeline.inputs.records import record_of
 from maskbeam.pipeline.output.outcome import Outcome
 from maskbeam.transforms.elements import Failure
-from maskbeam.transforms.errors import FREED
+from maskbeam.transforms.errors import Code
 from maskbeam.transforms.measures.statistics import PixelStatistics
 
 # A bucket of a hundred million images holds some 100,000 rows.
@@ -149,7 +149,7 @@ def resolve(bucket: int, outcomes: Iterable[Outcome], failures: Iterable[Failure
         elif outcome.source.content == held_by:
             duplicates.append(outcome)
         elif held_by is None and outcome.rival and (outcome.image_id, outcome.rival) not in present:
-            failed.append(Failure(outcome.image_id, outcome.source, FREED, _FREED_REASON))
+            failed.append(Failure(outcome.image_id, outcome.source, Code.ID_FREED, _FREED_REASON))
         else:
             failed.append(_contested(outcome))
     failed.sort(key=lambda f: (f.image_id, f.source.where, f.source.version, f.code))
@@ -168,7 +168,7 @@ def _contested(outcome: Outcome) -> Failure:
         )
     else:
         reason += "--keep_extension (same name, other extension) or --id_root (same name, other folder)"
-    return Failure(outcome.image_id, outcome.source, "DUPLICATE_ID", reason)
+    return Failure(outcome.image_id, outcome.source, Code.DUPLICATE_ID, reason)
 
 
 def _digest(text: str) -> str:

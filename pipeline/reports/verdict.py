@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from maskbeam.pipeline.reports.summary_file import InputCounts
-from maskbeam.transforms.errors import UNREAD
+from maskbeam.transforms.errors import Code
 
 DONE, BROKEN, TOO_MANY = 0, 1, 3
 
@@ -38,7 +38,7 @@ def judge_run(
     if not counts.reconciles:
         return Verdict(BROKEN)
     too_many = counts.failed > allowed_failures(max_failures, counts.inputs)
-    unread = failures.get(UNREAD, 0) > 0
+    unread = failures.get(Code.SHARD_UNREAD, 0) > 0
     refused = bool(warnings) and fail_on_degenerate
     return Verdict(TOO_MANY if too_many or refused or unread else DONE, too_many, refused)
 

@@ -10,11 +10,11 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from maskbeam.pipeline.runners.explain import cause_of
 from maskbeam.pipeline.runners.flink import runner_of, with_defaults
 from maskbeam.pipeline.runners.local import LOCAL_RUNNER
-from maskbeam.transforms.errors import TooManyFailuresError
+from maskbeam.transforms.errors import MaskbeamError, TooManyFailuresError
 from maskbeam.transforms.garbage import started
 
 
-class ExecutionError(Exception):
+class ExecutionError(MaskbeamError):
     """The run ended early, after work had started; `exit_code` is the command's."""
 
     def __init__(self, message: str, *, exit_code: int = 1) -> None:

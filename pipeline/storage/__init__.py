@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.errors import MaskbeamError, RunError
 
 # With one slash, too, which is what is left of a URI that somebody has tidied as a path.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _UNSAFE_PART = re.compile(r"\A\.{0,2}\Z|[\\\x00]")
 
 
-class NotFound(Exception):
+class NotFound(MaskbeamError):
     """There is no such file or object, or it is not a plain file."""
 
 
@@ -26,11 +26,11 @@ class NotPlain(NotFound):
     """It is there, and is a folder, a pipe, a socket or a device."""
 
 
-class Conflict(Exception):
+class Conflict(MaskbeamError):
     """The file is not in the state that the writer expected; nothing was changed."""
 
 
-class SourceChanged(Exception):
+class SourceChanged(MaskbeamError):
     """The file was replaced or altered since it was listed."""
 
 

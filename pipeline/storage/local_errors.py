@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from maskbeam.pipeline.storage import Denied, NotFound, Unavailable, Unreadable
-from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import Code, ImageError, RunError
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -99,10 +99,10 @@ def writing(place: str) -> Iterator[None]:
     except OSError as error:
         if _is_bad_name(error):
             reason = f"the file system of the output refuses the image's name: {error.strerror}; set --id_root"
-            raise ImageError("BAD_ID", reason) from None
+            raise ImageError(Code.BAD_ID, reason) from None
         if error.errno in _BLOCKED:
             what = "a file lies where one of its outputs needs a folder, or the other way round"
-            raise ImageError("OUTPUT_BLOCKED", f"{what}; remove it, and run again") from None
+            raise ImageError(Code.OUTPUT_BLOCKED, f"{what}; remove it, and run again") from None
         raise _run_error(error, place) from None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from maskbeam.pipeline.storage import Unavailable
+from maskbeam.transforms.errors import MaskbeamError
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class Attempt:
     patience: float
 
 
-class UnfitAnswerError(Exception):
+class UnfitAnswerError(MaskbeamError):
     """What was answered cannot be the service's, or has been altered on its way; the text says how that shows."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from maskbeam.transforms.elements import Array
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 # So many bytes tell all formats apart.
 HEAD_BYTES: Final = 256
@@ -177,4 +177,4 @@ class WritableCodec(Codec):
 
 def too_large(pixels: int, max_pixels: int) -> ImageError:
     """The error that an image of so many pixels is refused with."""
-    return ImageError("TOO_LARGE", f"it has {pixels} pixels and --max_pixels is {max_pixels}")
+    return ImageError(Code.TOO_LARGE, f"it has {pixels} pixels and --max_pixels is {max_pixels}")

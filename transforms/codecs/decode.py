@@ -13,7 +13,7 @@ from maskbeam.transforms.codecs.pillow_samples import turned_upright
 from maskbeam.transforms.codecs.registry import codec_for
 from maskbeam.transforms.codecs.value_range import is_opaque, on_background, to_byte_scale
 from maskbeam.transforms.elements import Array, EncodedImage, Image
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import LookAhead
 
 MAX_PIXELS = 150_000_000
@@ -71,7 +71,7 @@ def decode(
             request = Request(max_pixels, fast_scale, upright, jpeg_decoder)
             samples, keep, full_size = _file_samples(encoded.data, request, 1 if background is None else 2)
         if samples.is_cut and input_range is not None:
-            raise ImageError("BAD_VALUE_RANGE", _CUT)
+            raise ImageError(Code.BAD_VALUE_RANGE, _CUT)
         pixels = to_byte_scale(samples.values, input_range)
         if samples.values.dtype != np.uint8:
             keep = {**keep, "samples": samples.values.dtype.name}
@@ -81,7 +81,7 @@ def decode(
             pixels = turned_upright(pixels, int(keep["orientation"]))
         pixels = np.ascontiguousarray(pixels)
     except MemoryError:
-        raise ImageError("TOO_LARGE", "there was not enough memory to decode it") from None
+        raise ImageError(Code.TOO_LARGE, "there was not enough memory to decode it") from None
     return Image(encoded.image_id, encoded.source, pixels, keep, full_size)
 
 
@@ -91,7 +91,7 @@ def _without_alpha(
     if not samples.is_alpha:
         if background is not None:
             raise ImageError(
-                "BAD_CHANNELS",
+                Code.BAD_CHANNELS,
                 "its last band may be transparency, or near infrared, which TIFFs with georeference call alpha, too: "
                 "without --background it is left out; if it is transparency, convert it to PNG",
             )
@@ -123,7 +123,7 @@ def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixel
         raise too_large(shape[0] * shape[1], max_pixels)
     kind = np.dtype(dtype).newbyteorder("<")
     if kind.kind not in "uif" or min(shape) < 1 or len(data) != prod(shape) * kind.itemsize:
-        raise ImageError("UNREADABLE", f"its {len(data)} bytes are not a tensor of {shape} {kind.name}")
+        raise ImageError(Code.UNREADABLE, f"its {len(data)} bytes are not a tensor of {shape} {kind.name}")
     admit(_RAW_BYTES * prod(shape))
     return Samples(np.frombuffer(data, kind).reshape(shape))
 

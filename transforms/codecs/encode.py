@@ -15,7 +15,7 @@ from maskbeam.transforms.codecs.jpeg import JPEG, MAX_SIDE
 from maskbeam.transforms.codecs.plain_png import INDEXED, RGB, encode_png
 from maskbeam.transforms.confidence import UNIT
 from maskbeam.transforms.elements import Array
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 # The nearest 8-bit value of each 16-bit one: 65535 / 255 is 257.
@@ -92,7 +92,7 @@ def encode_jpeg(pixels: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
     """
     _check(pixels, 3, (np.uint8,))
     if max(pixels.shape) > MAX_SIDE:
-        raise ImageError("TOO_LARGE", f"a JPEG overlay holds at most {MAX_SIDE} pixels a side")
+        raise ImageError(Code.TOO_LARGE, f"a JPEG overlay holds at most {MAX_SIDE} pixels a side")
     return JPEG.encode(pixels, text=text)
 
 

@@ -14,7 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from maskbeam.transforms.codecs.jpeg_scans import SCAN, markers
 from maskbeam.transforms.elements import Array
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 _END = b"\xff\xd9"
 # Decoders fetch up to eight bytes ahead. These are no code, so that at most two blocks of 8 x 8 are made of them.
@@ -56,7 +56,7 @@ def check_length(data: bytes, image: JpegImageFile) -> None:
     width, height = image.size
     if 8 * len(data) < (width // 8) * (height // 8) and _begin_of(data).frame not in _ARITHMETIC:
         reason = f"its header promises {width} x {height} pixels, more than its {len(data)} bytes can hold"
-        raise ImageError("UNREADABLE", reason)
+        raise ImageError(Code.UNREADABLE, reason)
 
 
 def check_frame(data: bytes, height: int, width: int) -> None:
@@ -67,7 +67,7 @@ def check_frame(data: bytes, height: int, width: int) -> None:
     """
     begin = _begin_of(data)
     if begin.height < height or begin.width < width:
-        raise ImageError("UNREADABLE", f"a part of it should have {width} x {height} pixels, and has fewer")
+        raise ImageError(Code.UNREADABLE, f"a part of it should have {width} x {height} pixels, and has fewer")
 
 
 def take_end_away(data: bytes, image: JpegImageFile) -> bool:
@@ -104,7 +104,7 @@ def check_pixels(data: bytes, pixels: Array, *, without_end: bool = False) -> No
         is_doubtful = not begin.is_plain and begin.frame not in _PROGRESSIVE
     if is_doubtful and not _holds_all(data):
         raise ImageError(
-            "UNREADABLE", "its header promises more pixels than its data holds, and the rest would be made up"
+            Code.UNREADABLE, "its header promises more pixels than its data holds, and the rest would be made up"
         )
 
 

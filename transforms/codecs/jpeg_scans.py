@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from PIL.JpegImagePlugin import JpegImageFile
 
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 # Real progressive files have about ten. Of the largest image that is let in, a hundred take a minute.
 MOST_SCANS = 100
@@ -27,7 +27,7 @@ def check_scans(data: bytes, image: JpegImageFile) -> None:
     # Counted quickly first: this may also count what only looks like one, in a thumbnail or behind the end.
     if data.count(SCAN) > MOST_SCANS and (scans := count_scans(data)) > MOST_SCANS:
         raise ImageError(
-            "UNREADABLE",
+            Code.UNREADABLE,
             f"the JPEG has {scans:,} scans, over {MOST_SCANS}, where others have about ten: save it anew",
         )
 

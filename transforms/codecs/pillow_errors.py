@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 # What Pillow says of a TIFF that is whole but organised in a way that it has no reader for.
 _TIFF_UNKNOWN = ("unknown pixel mode", "unknown data organization", "Invalid value for samples per pixel")
@@ -26,16 +26,16 @@ def decoder_errors() -> Iterator[None]:
     except (MemoryError, ImageError):
         raise
     except Exception as error:
-        code, reason = "UNREADABLE", "its data is damaged, cut short or of a kind that Pillow cannot read"
+        code, reason = Code.UNREADABLE, "its data is damaged, cut short or of a kind that Pillow cannot read"
         if str(error) in _TIFF_UNKNOWN:
             code, reason = (
-                "UNSUPPORTED_FORMAT",
+                Code.UNSUPPORTED_FORMAT,
                 "Pillow cannot read a TIFF with its combination of bands, bits and colours; where three bands are "
                 f"red, green and blue, let the file say so ({BY_GDAL})",
             )
         elif str(error) == "cannot handle 12-bit layers":
             code, reason = (
-                "UNSUPPORTED_FORMAT",
+                Code.UNSUPPORTED_FORMAT,
                 "it is a JPEG of 12 bits a colour: convert it to 8 bits",
             )
         raise ImageError(code, reason) from None

@@ -17,7 +17,7 @@ from PIL.ImageFile import ImageFile
 from maskbeam.transforms.codecs.codec import Samples
 from maskbeam.transforms.codecs.pillow_errors import decoder_errors
 from maskbeam.transforms.elements import Array
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 T = TypeVar("T", bound=ImageFile)
 _ORIENTATION = 274
@@ -110,7 +110,7 @@ def _expanded(image: PilImage) -> Samples:
     wanted = (_TRANSPARENT if "transparency" in image.info else _EXPANDED).get(image.mode, image.mode)
     if wanted not in _AS_THEY_ARE:
         raise ImageError(
-            "UNSUPPORTED_FORMAT", f"its colours are {wanted}, for which there is no rule: convert it to RGB"
+            Code.UNSUPPORTED_FORMAT, f"its colours are {wanted}, for which there is no rule: convert it to RGB"
         )
     values = np.asarray(image if wanted == image.mode else image.convert(wanted))
     values = values.reshape(*values.shape[:2], -1)

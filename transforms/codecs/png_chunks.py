@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 _SIGNATURE_BYTES = 8
 _DEPTH, _COLOR_TYPE, _INDEXED = 24, 25, 3  # where they stand in a file, and what stands for a palette
@@ -60,11 +60,11 @@ def _check(data: bytes, chunks: list[_Chunk]) -> None:
     needed = {b"IHDR", b"IDAT", b"IEND"} | ({b"PLTE"} if is_indexed else set())
     if not needed <= kinds or not all(c.intact for c in chunks if c.is_critical) or not b"".join(kinds).isalpha():
         raise ImageError(
-            "UNREADABLE", "the PNG data is damaged or cut short: a checksum does not fit, or the end is missing"
+            Code.UNREADABLE, "the PNG data is damaged or cut short: a checksum does not fit, or the end is missing"
         )
     if any(chunk.is_critical and chunk.kind not in _CRITICAL for chunk in chunks):
         raise ImageError(
-            "UNSUPPORTED_FORMAT",
+            Code.UNSUPPORTED_FORMAT,
             "it is a PNG with a critical chunk that the standard does not know, as in apps for the iPhone: save it "
             "anew as a plain PNG",
         )

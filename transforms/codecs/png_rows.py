@@ -11,7 +11,7 @@ from io import BytesIO
 from PIL import Image as PilImage
 from PIL.PngImagePlugin import PngImageFile
 
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 _FIRST_CHUNK, _IHDR = 8, ">IIBBBxB"
 _BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
@@ -45,7 +45,8 @@ def load_png(image: PngImageFile) -> None:
     row = image.crop((0, last, image.width, last + 1))
     if row.tobytes() == PilImage.new(image.mode, row.size, ink).tobytes() and not has_all_rows(data):
         raise ImageError(
-            "UNREADABLE", "its header promises more rows than its data holds: it is cut short, or its header is wrong"
+            Code.UNREADABLE,
+            "its header promises more rows than its data holds: it is cut short, or its header is wrong",
         )
 
 

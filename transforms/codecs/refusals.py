@@ -3,7 +3,7 @@
 from typing import Final
 
 from maskbeam.transforms.codecs.signatures import CAMERA_RAW, FETCH_IT, LFS_POINTER, foreign_format
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 OF_CAMERA_RAW: Final = (
     "it is a camera raw file, of which a thumbnail would be read; develop it to a TIFF, PNG or JPEG"
@@ -29,9 +29,9 @@ def refusal(head: bytes, *, read: str, one_of: str) -> ImageError:
     """
     name = foreign_format(head)
     if name == CAMERA_RAW:
-        return ImageError("UNSUPPORTED_FORMAT", OF_CAMERA_RAW)
+        return ImageError(Code.UNSUPPORTED_FORMAT, OF_CAMERA_RAW)
     if name and name != LFS_POINTER:
-        return ImageError("UNSUPPORTED_FORMAT", f"its format is {name}; {read} are read")
+        return ImageError(Code.UNSUPPORTED_FORMAT, f"its format is {name}; {read} are read")
     unknown = f"its bytes are not those of a {one_of} file" if head else "it holds no bytes at all"
     mistaken = next((words for begins, words in _MISTAKEN.items() if head.startswith(begins)), unknown)
-    return ImageError("UNREADABLE", FETCH_IT if name else mistaken)
+    return ImageError(Code.UNREADABLE, FETCH_IT if name else mistaken)

@@ -15,7 +15,7 @@ from maskbeam.transforms.codecs.refusals import OF_CAMERA_RAW
 from maskbeam.transforms.codecs.signatures import CAMERA_RAW, looks_like_another
 from maskbeam.transforms.codecs.tiff_samples import tiff_samples
 from maskbeam.transforms.codecs.tiff_tags import BANDS_APART, BARE_YCBCR, BIG_ENDIAN, unread_kind, with_bands_together
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 _BEGINS = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+")
 # What to do with those that are not decoded.
@@ -52,7 +52,7 @@ class _Tiff(PillowCodec[TiffImageFile]):
     def open(self, data: bytes, request: Request) -> Reader:
         if kind := unread_kind(data):
             other = f"it is a {kind}, which is not decoded; write it with LZW, Deflate or none"
-            raise ImageError("UNSUPPORTED_FORMAT", _UNREAD.get(kind, other))
+            raise ImageError(Code.UNSUPPORTED_FORMAT, _UNREAD.get(kind, other))
         open_image = self.opener(with_bands_together(data), request.max_pixels)
         return _TiffReader(Opened(open_image(), open_image))
 

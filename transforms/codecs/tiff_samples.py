@@ -11,7 +11,7 @@ from maskbeam.transforms.codecs.codec import Samples
 from maskbeam.transforms.codecs.pillow_errors import decoder_errors
 from maskbeam.transforms.codecs.pillow_samples import Opened, orientation, read_samples, rename
 from maskbeam.transforms.codecs.tiff_jpeg import check_parts
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 # What only maps carry: georeference (GeoTIFF 1.1, section 7), and GDAL's own metadata and value for missing pixels.
 _OF_MAPS = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
@@ -74,4 +74,4 @@ def _check_tiles(image: TiffImageFile) -> None:
     layers = len(image.getbands()) if {"raw", "packbits"} & {tile.codec_name for tile in image.tile} else 1
     apart = layers if image.tag_v2.get(_PLANAR) == 2 else 1
     if sum(areas) < image.width * image.height * apart:
-        raise ImageError("UNREADABLE", "its header promises more rows than it has strips or tiles")
+        raise ImageError(Code.UNREADABLE, "its header promises more rows than it has strips or tiles")

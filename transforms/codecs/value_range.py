@@ -3,7 +3,7 @@
 import numpy as np
 
 from maskbeam.transforms.elements import Array
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 _UINT16_RANGE = (0.0, 65535.0)
 
@@ -23,15 +23,16 @@ def to_byte_scale(values: Array, input_range: tuple[float, float] | None = None)
         return values
     if input_range is None and (values.dtype.kind, values.dtype.itemsize) != ("u", 2):
         raise ImageError(
-            "BAD_VALUE_RANGE", f"its samples are {values.dtype.name}, which has no natural range: give --input_range"
+            Code.BAD_VALUE_RANGE,
+            f"its samples are {values.dtype.name}, which has no natural range: give --input_range",
         )
     low, high = input_range or _UINT16_RANGE
     least, most = values.min(), values.max()
     if np.isnan(least):
-        raise ImageError("BAD_VALUE_RANGE", "among its samples there are NaN")
+        raise ImageError(Code.BAD_VALUE_RANGE, "among its samples there are NaN")
     if not (low <= least and most <= high):
         raise ImageError(
-            "BAD_VALUE_RANGE",
+            Code.BAD_VALUE_RANGE,
             f"its samples span {least:g} to {most:g}, and the declared range is {low:g} to {high:g}",
         )
     # Computed in double and rounded once for each step, without an array of doubles.

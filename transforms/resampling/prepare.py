@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 
 from maskbeam.transforms.elements import Array, Image, ModelInput, Placement
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import LookAhead
 from maskbeam.transforms.resampling.resize import FILTERS, resize_pillow
 
@@ -78,7 +78,7 @@ def _in_channels(pixels: Array, channels: int) -> Array:
     if held == channels or (held, channels) == (1, 3):
         return pixels
     if (held, channels) != (3, 1):
-        raise ImageError("BAD_CHANNELS", f"it has {held} channels and the model takes {channels}")
+        raise ImageError(Code.BAD_CHANNELS, f"it has {held} channels and the model takes {channels}")
     if pixels.dtype == np.uint8:
         return np.asarray(PIL.Image.fromarray(pixels).convert("L"))[..., np.newaxis]
     return pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)
@@ -104,7 +104,7 @@ def _check_distortion(size: tuple[int, int], model: tuple[int, int]) -> None:
     aspect = (size[1] * model[0]) / (size[0] * model[1])
     if reduction > MAX_REDUCTION or max(aspect, 1 / aspect) > MAX_ASPECT_CHANGE:
         raise ImageError(
-            "BAD_SHAPE",
+            Code.BAD_SHAPE,
             f"{size[0]} x {size[1]} pixels do not fit the model's {model[0]} x {model[1]} without losing detail or "
             "shape: --resize letterbox keeps the shape, --resize stretch says that this is meant",
         )

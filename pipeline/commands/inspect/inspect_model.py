@@ -32,7 +32,7 @@ from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.classes.class_table import ClassTable, generated_table
 from maskbeam.transforms.elements import Array, EncodedImage, Failure
 from maskbeam.transforms.emitted import emits_ids
-from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.head import BINARY
 from maskbeam.transforms.resampling.prepare import drawable, prepare
 
@@ -43,11 +43,11 @@ SHEET = "inspect.png"
 MOST_SHOWN = 20
 
 # What to do about images that cannot be used, where a flag helps.
-_HELPS = {
-    "BAD_SHAPE": "add --resize stretch or --resize letterbox",
-    "BAD_VALUE_RANGE": "add --input_range",
-    "TOO_LARGE": "raise --max_pixels",
-    "MISSING_KEY": "name the key with --image_key",
+_HELPS: dict[str, str] = {
+    Code.BAD_SHAPE: "add --resize stretch or --resize letterbox",
+    Code.BAD_VALUE_RANGE: "add --input_range",
+    Code.TOO_LARGE: "raise --max_pixels",
+    Code.MISSING_KEY: "name the key with --image_key",
 }
 
 Say = Callable[[str], None]
@@ -143,7 +143,7 @@ def _images(options: RunOptions, probe: Probe, say: Say) -> list[EncodedImage]:
 
 def _usable(found: EncodedImage | Failure, options: RunOptions, probe: Probe) -> EncodedImage:
     if isinstance(found, Failure):
-        raise ImageError(found.code, found.reason)
+        raise ImageError(Code[found.code], found.reason)
     image = fetch(found)
     prepare(decode_as_trained(image, options.decode, probe.spec.resize_filter), probe.spec)
     return image

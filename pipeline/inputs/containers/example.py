@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 
 Value = bytes | float | int
 Values = list[Value]
@@ -73,11 +73,11 @@ class Features:
     def _one(self, key: str, kinds: tuple[int, ...]) -> Value:
         expected = f"one value ({' or '.join(_KIND_NAMES[kind] for kind in kinds)}) was expected under {key!r}"
         if key not in self._found:
-            raise ImageError("MISSING_KEY", f"{expected}; the record has {self._list_keys()}")
+            raise ImageError(Code.MISSING_KEY, f"{expected}; the record has {self._list_keys()}")
         kind, values = self._found[key]
         if kind not in kinds or len(values) != 1:
             held = f"several of {_KIND_NAMES[kind]}" if len(values) > 1 else f"{len(values)} of {_KIND_NAMES[kind]}"
-            raise ImageError("MISSING_KEY", f"{expected}; it holds {held}")
+            raise ImageError(Code.MISSING_KEY, f"{expected}; it holds {held}")
         return values[0]
 
 
@@ -97,7 +97,7 @@ def parse_example(data: bytes, wanted: Collection[str]) -> Features:
             if key in keys:
                 found[keys[key]] = walk.feature(parts)
     except (IndexError, ValueError, struct.error):
-        raise ImageError("BAD_EXAMPLE", "the record's payload is no tf.train.Example") from None
+        raise ImageError(Code.BAD_EXAMPLE, "the record's payload is no tf.train.Example") from None
     return Features(lambda: _listing({key for key, _ in islice(_Walk(data).entries(), _MAX_LISTED)}), found)
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
+from maskbeam.pipeline.process.streams import errors_lock
 from maskbeam.transforms.errors import RunError
 
 # Written by C++ before TensorFlow reads any setting about logging, so they can only be filtered on their way.
@@ -16,9 +17,6 @@ _BANNER = re.compile(
     rb"WARNING: All log messages before absl|To enable the following instructions|[IW]\d{4} \d\d:\d\d"
     rb"|I\d{4} |W\d{4} |E\d{4} .*(cuInit|Unable to register)|\d{4}-\d\d-\d\d .*: [IW] "
 )
-
-
-_starting = threading.Lock()
 
 
 def start_tensorflow(*, threads: int = 0) -> Any:
@@ -32,7 +30,7 @@ def start_tensorflow(*, threads: int = 0) -> Any:
         The module `tensorflow`.
     """
     # Of several threads one starts it, because meanwhile the error stream is another one.
-    with _starting:
+    with errors_lock:
         tf = _start()
         if threads and not tf.config.list_physical_devices("GPU"):
             with suppress(RuntimeError):  # It computes already, and its threads cannot be changed any more.

@@ -21,7 +21,7 @@ from maskbeam.transforms.argmax import Labeling, label_map
 from maskbeam.transforms.budget import Budget, admit, asking
 from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.elements import EncodedImage, Image, LogitsBatch, ModelInput, Placement, Source
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import InFlight, pool
 from maskbeam.transforms.products.render import Rendering, bytes_to_draw, render
 from tests.support.shard_files import png
@@ -126,7 +126,7 @@ def test_an_image_asks_for_its_pixels_before_they_are_decoded() -> None:
     assert asked == [6 * 18, 6 * 36, 6 * 12]
 
     def refuse(count: int) -> None:
-        raise ImageError("OUT_OF_MEMORY", "")
+        raise ImageError(Code.OUT_OF_MEMORY, "")
 
     with asking(refuse), pytest.raises(ImageError, match="OUT_OF_MEMORY"):
         decode(image)

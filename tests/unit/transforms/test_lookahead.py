@@ -13,7 +13,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from maskbeam.transforms import lookahead
 from maskbeam.transforms.elements import Image, LogitsBatch, SizedCoder, Source, size_of
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import ELEMENTS_AHEAD, GROUPS_AHEAD, InFlight, LookAhead, pool
 from tests.support.graph import local_pipeline
 
@@ -25,7 +25,7 @@ def image(number: int, size: int = 1) -> Image:
 def doubled(element: Image) -> Image:
     number = int(element.pixels[0, 0, 0])
     if number == 3:
-        raise ImageError("UNREADABLE", "it is three")
+        raise ImageError(Code.UNREADABLE, "it is three")
     if number == 4:
         return TaggedOutput("aside", element.image_id)  # type: ignore[return-value]
     return Image(element.image_id, element.source, element.pixels * 2)
@@ -213,7 +213,7 @@ def test_a_batch_of_one_names_its_image_when_it_fails() -> None:
     batch = LogitsBatch((held,), np.zeros((1, 1, 1, 2)), np.zeros(1), np.zeros(1))
 
     def fails(_: LogitsBatch) -> Iterator[None]:
-        raise ImageError("NONFINITE", "no number")
+        raise ImageError(Code.NONFINITE, "no number")
 
     failure = lookahead.chain((fails,), batch)
     assert (failure.image_id, failure.code) == ("a", "NONFINITE")

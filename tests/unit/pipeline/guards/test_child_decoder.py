@@ -15,7 +15,7 @@ from maskbeam.pipeline.process.patience import DECODE_SECONDS
 from maskbeam.transforms.budget import admit, asking
 from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.elements import EncodedImage, Image, Source
-from maskbeam.transforms.errors import ImageError, RunError
+from maskbeam.transforms.errors import Code, ImageError, RunError
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.trees import differing, draw_folder, pixels, tree_of
 
@@ -39,7 +39,7 @@ ORDERS: dict[str, Callable[[str], object]] = {
     "exit": lambda _: os._exit(7),
     "killed": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "hang": lambda _: time.sleep(3600),
-    "bad": lambda _: raise_it(ImageError("UNREADABLE", "as it was asked to")),
+    "bad": lambda _: raise_it(ImageError(Code.UNREADABLE, "as it was asked to")),
     "strange": lambda _: raise_it(ValueError("with content of the image")),
     "terminated": lambda _: os.kill(os.getpid(), signal.SIGTERM),
     "terminated once": end_once,
@@ -167,7 +167,7 @@ def test_a_child_asks_its_parent_for_memory() -> None:
         assert IsolatedDecoder(misbehave)(encoded("large:8000000000")).image_id == "large:8000000000"
 
     def refuse(count: int) -> None:
-        raise ImageError("OUT_OF_MEMORY", "there is none")
+        raise ImageError(Code.OUT_OF_MEMORY, "there is none")
 
     with asking(refuse), pytest.raises(ImageError, match="OUT_OF_MEMORY"):
         IsolatedDecoder(misbehave)(encoded("large:1"))

@@ -22,12 +22,11 @@ from maskbeam.pipeline.inputs.find_inputs import Input
 from maskbeam.pipeline.inputs.listing import chunks_of, list_chunks
 from maskbeam.pipeline.inputs.read import List, Read, read_chunk, reread
 from maskbeam.pipeline.options import RAW_TYPES, ReadOptions
-from maskbeam.pipeline.output.failures import PASSING
 from maskbeam.pipeline.storage import SourceChanged, local_errors
 from maskbeam.pipeline.storage.gcs_client import forget_client
 from maskbeam.pipeline.storage.local_storage import LocalStorage
 from maskbeam.transforms.elements import EncodedImage, Entry, Failure, SizedCoder
-from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.errors import Code, ImageError
 from tests.support.fake_gcs import FakeGcs
 from tests.support.graph import local_pipeline
 from tests.support.shard_files import examples, png, write_shard, write_tree
@@ -170,7 +169,7 @@ def test_a_raw_tensor_s_type_is_never_guessed(tmp_path: Path, size: int, named: 
     assert failure.code == "RAW_TYPE"
     assert told in failure.reason
     assert "--raw_type" in failure.reason
-    assert failure.code in PASSING  # the same command with --raw_type tries it again
+    assert Code[failure.code].passing  # the same command with --raw_type tries it again
 
 
 def test_files_that_are_gone_changed_or_huge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

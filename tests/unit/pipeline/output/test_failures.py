@@ -10,9 +10,10 @@ import pytest
 from maskbeam.pipeline.job.job import make_job
 from maskbeam.pipeline.job.settings import mending_of
 from maskbeam.pipeline.options import RunOptions
-from maskbeam.pipeline.output.failures import MENDS, leave_note, recall_failure, remembered
+from maskbeam.pipeline.output.failures import leave_note, recall_failure, remembered
 from maskbeam.pipeline.output.tree import Tree
 from maskbeam.transforms.elements import EncodedImage, Failure, Source
+from maskbeam.transforms.errors import Code
 from tests.support.small_runs import ends, small_run
 from tests.support.trees import draw
 from tests.unit.pipeline.job.test_settings import CLASSES, FOUND
@@ -66,7 +67,7 @@ def test_a_note_of_the_version_before_is_tried_once_more_where_an_option_could_m
 
 def test_what_mends_is_known_by_its_name() -> None:
     known = {name for name, _ in mending_of(RunOptions(), FOUND.spec)}
-    assert {name for names in MENDS.values() for name in names} == known
+    assert {name for code in Code for name in code.options} == known
 
 
 def test_the_remedy_works_in_the_same_output_and_the_image_is_forgotten(tmp_path: Path) -> None:
