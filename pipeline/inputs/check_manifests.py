@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from maskbeam.pipeline.inputs.containers.kinds import MANIFEST_EXTENSIONS, extension_of, has_image_extension
+from maskbeam.pipeline.inputs.containers.kinds import MANIFEST_EXTENSIONS, extension_of
 from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
 from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, find_file, folder_of, open_storage
 from maskbeam.pipeline.text.wording import count
+from maskbeam.transforms.codecs.registry import image_extension
 from maskbeam.transforms.errors import RunError
 
 _LINES = 8
@@ -79,7 +80,7 @@ def _explained(uri: str, manifest: str) -> str:
         return (
             "holds more than the name of a file: list one name a line, or write a CSV with a header and a column uri"
         )
-    if not _GLOB.search(uri) and has_image_extension(_first_of(f"{uri}.*")):
+    if not _GLOB.search(uri) and image_extension(_first_of(f"{uri}.*")):
         return "is a name without its extension: write whole names, as in a.jpg"
     return f"is no file: write whole names; those that are relative start at {folder_of(manifest)}/"
 

@@ -25,6 +25,7 @@ from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
 from maskbeam.pipeline.options import ReadOptions
 from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, absolute, find_file, folder_of, open_input
 from maskbeam.pipeline.text.wording import by_kind
+from maskbeam.transforms.codecs.registry import image_extension
 from maskbeam.transforms.elements import Entry, Found
 from maskbeam.transforms.errors import RunError
 
@@ -139,7 +140,9 @@ def _files(
 
 
 def _id_of(kind: Kind, below: str, options: ReadOptions) -> str:
-    return image_id_of(below, keep_extension=options.keep_extension and kind is Kind.IMAGE)
+    if kind is Kind.IMAGE:
+        return image_id_of(below, keep_extension=options.keep_extension, known=image_extension(below))
+    return image_id_of(below)
 
 
 def _input(kind: Kind, listed: Listed, image_id: str, named: str) -> Input:

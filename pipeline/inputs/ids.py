@@ -38,13 +38,20 @@ def path_below(uri: str, root: str) -> str:
     return uri[len(folder) :]
 
 
-def image_id_of(relative_path: str, *, keep_extension: bool = False) -> str:
+def image_id_of(relative_path: str, *, keep_extension: bool = False, known: str = "") -> str:
     """The id of an image: its path below the input's fixed part, the last extension dropped unless kept.
 
     An extension is a dot, a letter and up to seven letters or digits: `a.tar.gz` gives `a.tar`; `scan.0012` keeps its
     number.
+
+    Args:
+        relative_path: The path.
+        keep_extension: Whether the extension is a part of the id.
+        known: The extension where the path has one of a format that is read, in any case; it may have several dots.
     """
-    return relative_path if keep_extension else _EXTENSION.sub("", relative_path)
+    if keep_extension:
+        return relative_path
+    return relative_path[: -len(known)] if known else _EXTENSION.sub("", relative_path)
 
 
 def check_id(image_id: str) -> str:

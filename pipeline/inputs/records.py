@@ -9,7 +9,7 @@ from maskbeam.pipeline.inputs.containers.tfrecord import Record
 from maskbeam.pipeline.inputs.ids import check_id, image_id_of
 from maskbeam.pipeline.inputs.misread import misread_image, misread_record
 from maskbeam.pipeline.options import RAW_TYPES, ReadOptions
-from maskbeam.transforms.codecs.registry import is_image
+from maskbeam.transforms.codecs.registry import image_extension, is_image
 from maskbeam.transforms.elements import EncodedImage, Entry, Failure, Source
 from maskbeam.transforms.errors import Code, ImageError
 
@@ -47,7 +47,7 @@ def image_of(record: Record, shard: Entry, options: ReadOptions) -> EncodedImage
         sizes = (options.height_key, options.width_key, options.channels_key)
         features = parse_example(record.payload, {options.image_key, options.name_key, *sizes})
         name = features.text_of(options.name_key) if options.name_key in features else ""
-        named = image_id_of(name, keep_extension=options.keep_extension)
+        named = image_id_of(name, keep_extension=options.keep_extension, known=image_extension(name))
         image_id = check_id(named or f"{shard.image_id}/{record.offset:012}")
         data = _image_bytes(features, options.image_key, record)
         if not is_image(data):

@@ -17,7 +17,7 @@ def check_channels(channels: int, options: ReadOptions) -> None:
         return
     given: set[int] = set()
     for found in Listing(options.patterns, options):
-        of_this = channels_by_name(found.entry.uri.rpartition("/")[2])
+        of_this = channels_by_name(found.entry.uri)
         if found.kind is not Kind.IMAGE or channels in of_this:
             return
         given |= of_this

@@ -116,7 +116,7 @@ class Reader(ABC):
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Codec(ABC):
     """A format that is read.
 

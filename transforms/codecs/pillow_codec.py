@@ -62,7 +62,7 @@ class PillowReader(Reader, Generic[T]):
         return read_samples(self._opened)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PillowCodec(Codec, Generic[T]):
     """A format whose pixels Pillow decodes.
 

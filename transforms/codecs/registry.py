@@ -59,9 +59,9 @@ def writable_codecs() -> list[WritableCodec]:
     return [codec for codec in CODECS if isinstance(codec, WritableCodec)]
 
 
-def channels_by_name(name: str) -> frozenset[int]:
-    """How many channels an image of this file name may have: of an extension that no format has, those of any."""
-    extension = image_extension(name)
+def channels_by_name(path: str) -> frozenset[int]:
+    """How many channels an image of this name may have: of an extension that no format has, those of any."""
+    extension = image_extension(path)
     of_these = [codec.channels for codec in CODECS if extension in codec.extensions or not extension]
     return frozenset().union(*of_these)
 
@@ -71,17 +71,17 @@ def channels_of_all() -> frozenset[int]:
     return frozenset.intersection(*(codec.channels for codec in CODECS))
 
 
-def image_extension(name: str) -> str:
-    """The longest extension of a format that is read that a file's name has, in lower case; `""` for none.
+def image_extension(path: str) -> str:
+    """The longest extension of a format that is read that a path has, in lower case; `""` for none.
 
     Args:
-        name: The name without its folders; one that is nothing but an extension has none.
+        path: A path or URI; a name that is nothing but an extension has none.
     """
-    lower = name.lower()
     longest_first = _extensions(CODECS)
-    if not lower.endswith(longest_first):
+    name = path.rpartition("/")[2].lower()
+    if not name.endswith(longest_first):
         return ""
-    return next((each for each in longest_first if lower.endswith(each) and len(lower) > len(each)), "")
+    return next((each for each in longest_first if name.endswith(each) and len(name) > len(each)), "")
 
 
 def names_of_formats(last: str) -> str:

@@ -63,11 +63,6 @@ def extension_of(uri: str) -> str:
     return f"{dot}{extension}".lower() if stem else ""
 
 
-def has_image_extension(uri: str) -> bool:
-    """Whether a file's name ends like those of images of a format that is read."""
-    return image_extension(uri.rpartition("/")[2]) != ""
-
-
 def left_out_as(uri: str, head: bytes = b"") -> str:
     """What a file that is left out is counted as: its format, or its extension; nothing that names it.
 
@@ -76,7 +71,7 @@ def left_out_as(uri: str, head: bytes = b"") -> str:
         head: Its first bytes, as far as they were read.
     """
     extension = extension_of(uri)
-    if extension not in _SHOWN_EXTENSIONS and not has_image_extension(uri):
+    if extension not in _SHOWN_EXTENSIONS and not image_extension(uri):
         extension = "with another extension" if extension else "without extension"
     return format_of(head) or extension
 
@@ -88,7 +83,7 @@ def kind_by_extension(uri: str, *, named: bool) -> Kind | None:
         uri: The file.
         named: Whether the user named this very file.
     """
-    if has_image_extension(uri):
+    if image_extension(uri):
         return Kind.IMAGE
     return Kind.OTHER if extension_of(uri) in _OTHER_EXTENSIONS and not named else None
 

@@ -34,6 +34,12 @@ def test_the_last_extension_is_dropped(path: str, image_id: str) -> None:
     assert ids.image_id_of(path, keep_extension=True) == path
 
 
+def test_of_a_known_extension_all_dots_are_dropped() -> None:
+    assert ids.image_id_of("d/scan.01.NII.gz", known=".nii.gz") == "d/scan.01"
+    assert ids.image_id_of("d/scan.01.NII.gz") == "d/scan.01.NII"
+    assert ids.image_id_of("d/scan.01.NII.gz", keep_extension=True, known=".nii.gz") == "d/scan.01.NII.gz"
+
+
 def test_a_file_outside_the_root_is_refused() -> None:
     assert ids.path_below("/data/a/b.jpg", "/data") == "a/b.jpg"
     assert ids.path_below("gs://b//a", "gs://b/") == "/a"
