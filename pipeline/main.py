@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from maskbeam import __version__
+from maskbeam.pipeline.cli.flags import ALL
 from maskbeam.pipeline.cli.parser import (
     EXAMPLE,
     Parser,
@@ -16,7 +17,6 @@ from maskbeam.pipeline.cli.parser import (
     run_options,
     to_options,
 )
-from maskbeam.pipeline.cli.stored_options import TYPED
 from maskbeam.pipeline.options.values import filled
 from maskbeam.pipeline.process.ending import run_as_process, stopping_on_signals
 from maskbeam.pipeline.process.own_end import only_our_end
@@ -121,7 +121,7 @@ def _inspect(argv: list[str]) -> int:
 def _merge(argv: list[str]) -> int:
     parser = Parser("maskbeam merge", ABOUT_MERGE)
     parser.add_argument("output", type=filled, metavar="DIR", help="the output folder of the parts")
-    add_flags(parser, TYPED)
+    add_flags(parser, [flag.name for flag in ALL if "merge" in flag.also])
     values, beam = parser.parse_known_args(list(expand(argv)))
     check_beam_flags(beam)
     from maskbeam.pipeline.commands.merge import merge

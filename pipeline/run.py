@@ -12,10 +12,11 @@ from functools import partial
 import grpc
 
 from maskbeam.pipeline.build import segment
+from maskbeam.pipeline.cli.places import absolute_options
 from maskbeam.pipeline.inputs.listing import describe_inputs
 from maskbeam.pipeline.job.begin_output import begin_output, end_output
 from maskbeam.pipeline.job.job import Job
-from maskbeam.pipeline.job.plan import Command, FindProbe, Plan, check_command, make_plan, probe_file
+from maskbeam.pipeline.job.plan import FindProbe, Plan, check_command, make_plan, probe_file
 from maskbeam.pipeline.job.preview import fast_decode_agreement, output_size
 from maskbeam.pipeline.models.engines.loader import EngineLoader
 from maskbeam.pipeline.models.engines.probe_cache import TOLD, recall_probe
@@ -68,12 +69,14 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
     Raises:
         RunError: The command is wrong; nothing was done.
     """
-    command = check_command(options)
+    # Of options that were made in Python, not parsed; to the others it does nothing.
+    options = absolute_options(options)
+    found = check_command(options)
     name = new_run()
     if options.dry_run:
-        plan = make_plan(command, name, find_probe=find_probe or _probe_here(command))
+        plan = make_plan(options, found, name, find_probe=find_probe or _probe_here(options))
         return _describe(plan, make_loader or engine_loader)
-    output = command.options.output.path
+    output = options.output.path
     staging = f"{output}/.tmp/{name}"
     with ExitStack() as stack:
         # Taken before the model is loaded, because it also shows whether the output can be written at all.
@@ -86,8 +89,8 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         # Before the lease is taken: a signal between the two would leave it there.
         stack.enter_context(stopping_on_signals(clean_up, rest=rest))
         stack.enter_context(lease)
-        find_probe = find_probe or _find_probe(command, lock, f"{staging}/probe.json")
-        plan = make_plan(command, name, find_probe=find_probe)
+        find_probe = find_probe or _find_probe(options, lock, f"{staging}/probe.json")
+        plan = make_plan(options, found, name, find_probe=find_probe)
         say(plan.describe())
         loader, job = (make_loader or engine_loader)(plan.job)
         if plan.is_new and job.options.decode.fast_decode:
@@ -99,25 +102,25 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
             return 1
 
 
-def _find_probe(command: Command, lock: str, answer: str) -> FindProbe:
+def _find_probe(options: RunOptions, lock: str, answer: str) -> FindProbe:
     """Has the model probed where it will run."""
-    flags, output = command.options.beam, command.options.output.path
+    flags, output = options.beam, options.output.path
 
-    def ask(options: ModelOptions, model: ModelFile) -> Probe:
+    def ask(asked: ModelOptions, model: ModelFile) -> Probe:
         say("Model    tried on one of the workers first ...")
-        return probe_on_worker(options, model, flags=flags, output=output, sign=lock, answer=answer)
+        return probe_on_worker(asked, model, flags=flags, output=output, sign=lock, answer=answer)
 
-    return ask if may_go_on_alone(flags) else _probe_here(command)
+    return ask if may_go_on_alone(flags) else _probe_here(options)
 
 
-def _probe_here(command: Command) -> FindProbe:
+def _probe_here(options: RunOptions) -> FindProbe:
     """Has the model probed in this process, unless an earlier job has kept what it found."""
 
-    def find(options: ModelOptions, model: ModelFile) -> Probe:
-        recalled = recall_probe(command.options, model) if is_local(command.options.beam) else None
+    def find(asked: ModelOptions, model: ModelFile) -> Probe:
+        recalled = recall_probe(options, model) if is_local(options.beam) else None
         if recalled:
             say(f"Model    {TOLD}")
-        return recalled or probe_file(options, model)
+        return recalled or probe_file(asked, model)
 
     return find
 

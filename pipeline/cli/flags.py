@@ -40,3 +40,11 @@ def value_of(options: RunOptions, flag: Flag) -> Any:
     """The value of a flag's field."""
     section, name = flag.target.split(".")
     return getattr(getattr(options, section, options), name)
+
+
+def with_value(options: RunOptions, flag: Flag, value: Any) -> RunOptions:
+    """The same options with another value of a flag's field."""
+    section, name = flag.target.split(".")
+    if section == "run":
+        return replace(options, **{name: value})
+    return replace(options, **{section: replace(getattr(options, section), **{name: value})})

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from maskbeam.pipeline.cli.flags import FLAGS, SECTIONS
+from maskbeam.pipeline.cli.places import absolute_options
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.flag import Flag
 from maskbeam.transforms.errors import RunError
@@ -132,14 +133,19 @@ def _words_of(path: str) -> list[str]:
 
 
 def to_options(values: argparse.Namespace, beam: Sequence[str]) -> RunOptions:
-    """The typed options of parsed flags."""
+    """The typed options of parsed flags, paths absolute.
+
+    Raises:
+        RunError: A path is a URI of a scheme that is not supported.
+    """
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for target, value in vars(values).items():
         if "." in target:
             section, name = target.split(".")
             sections[section][name] = tuple(value) if isinstance(value, list) else value
     run = sections.pop("run")
-    return RunOptions(**{name: SECTIONS[name](**held) for name, held in sections.items()}, beam=tuple(beam), **run)
+    given = {name: SECTIONS[name](**held) for name, held in sections.items()}
+    return absolute_options(RunOptions(**given, beam=tuple(beam), **run))
 
 
 def check_beam_flags(words: Sequence[str]) -> None:
@@ -209,9 +215,7 @@ def run_options(argv: Sequence[str]) -> RunOptions:
     add_flags(parser)
     values, beam = parser.parse_known_args(list(expand(argv)))
     check_beam_flags(beam)
-    options = to_options(values, beam)
-    needed = {"--input": options.read.patterns, "--model": options.model.path, "--output": options.output.path}
-    missing = [flag for flag, value in needed.items() if not value]
+    missing = [f"--{flag.name}" for flag in FLAGS["needed"] if not getattr(values, flag.target, None)]
     if missing:
         parser.error(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
-    return options
+    return to_options(values, beam)

@@ -48,7 +48,7 @@ def check_options(options: RunOptions) -> None:
         is_gcs(output.path) and output.path.removeprefix("gs://").count("/") < 1,
         f"--output {output.path} is a whole bucket; name a folder in it",
     )
-    _refuse(not output.path, "--output is the root of the file system; name a folder in it")
+    _refuse(output.path in ("", "/"), "--output is the root of the file system; name a folder in it")
     key_file = naming(anonymous=output.anonymous_ids).key_file
     _refuse(
         key_file.startswith(f"{output.path}/"),

@@ -1,12 +1,11 @@
 """Everything that can be wrong with a command is found here, in seconds, before work starts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from maskbeam.pipeline.classes.class_files import load_class_table, read_class_table, read_file
-from maskbeam.pipeline.classes.known_classes import known_names
 from maskbeam.pipeline.inputs.anonymous import is_keyed
 from maskbeam.pipeline.inputs.survey import Survey, survey
 from maskbeam.pipeline.job.check_channels import check_channels
@@ -28,7 +27,7 @@ from maskbeam.pipeline.output.ours import check_made, check_new
 from maskbeam.pipeline.output.tree import RECORD
 from maskbeam.pipeline.runners.flink import check_engine
 from maskbeam.pipeline.runners.local import is_local
-from maskbeam.pipeline.storage import absolute, open_storage
+from maskbeam.pipeline.storage import open_storage
 from maskbeam.pipeline.text.wording import printable
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.errors import RunError
@@ -36,31 +35,42 @@ from maskbeam.transforms.head import BINARY
 
 
 @dataclass(frozen=True)
+class Found:
+    """What there is to work with.
+
+    Attributes:
+        survey: What is known of the input.
+        model: The model file.
+    """
+
+    survey: Survey
+    model: ModelFile
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run that can start.
 
     Attributes:
-        job: What workers need to know.
-        survey: What is known of the input.
-        model: The model file.
+        job: What workers need to know; its options are those that the run goes by.
+        found: What there is to work with.
         is_new: Whether nothing was done in this output with these settings before.
         notes: What becomes of masks that are there, a line each.
     """
 
     job: Job
-    survey: Survey
-    model: ModelFile
+    found: Found
     is_new: bool = True
     notes: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """What is about to be done, for a person."""
-        job, model = self.job, self.model
+        job, model = self.job, self.found.model
         classes = ", ".join(f"{c.id} {c.name}" for c in job.table.classes[:12])
         more = f" and {len(job.table) - 12} more" if len(job.table) > 12 else ""
         products = ", ".join([*job.mask_folder, *sorted(job.rendering.products)])
         lines = [
-            f"Input    {' '.join(job.options.read.patterns)}; {self.survey}",
+            f"Input    {' '.join(job.options.read.patterns)}; {self.found.survey}",
             f"Model    {model.uri} ({model.kind}, {model.size:,} bytes, sha256 {model.digest[:12]}...)",
             *(f"         {line}" for line in job.probe.evidence),
             f"Classes  {len(job.table)}: {classes}{more}",
@@ -83,29 +93,16 @@ def probe_file(options: ModelOptions, model: ModelFile) -> Probe:
     return probe_model(loaded_model(options, model.digest), options, digest=model.digest)
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command that was found good as far as can be told without loading the model.
-
-    Attributes:
-        options: With absolute paths.
-        survey: What is known of the input.
-        model: The model file.
-    """
-
-    options: RunOptions
-    survey: Survey
-    model: ModelFile
-
-
-def check_command(options: RunOptions) -> Command:
+def check_command(options: RunOptions) -> Found:
     """Finds in a second or two whatever is wrong with a command, the model's inside apart.
+
+    Args:
+        options: With absolute paths.
 
     Raises:
         RunError: Options contradict each other; a pattern matches nothing; the model or the class table is not there,
             or not what it should be; or the model does not say how it wants its input scaled.
     """
-    options = absolute_options(options)
     check_options(options)
     check_engine(options)
     surveyed = survey(options.read)
@@ -118,21 +115,22 @@ def check_command(options: RunOptions) -> Command:
         table.check_ignore(options.label.ignore_label)
         for name in options.output.binary_classes:
             table.named(name)
-    return Command(options, surveyed, model)
+    return Found(surveyed, model)
 
 
-def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file) -> Plan:
-    """Resolves a command into a job.
+def make_plan(options: RunOptions, found: Found, run: str, *, find_probe: FindProbe = probe_file) -> Plan:
+    """Resolves options into a job.
 
     Args:
-        command: What was checked.
+        options: As they were checked.
+        found: By `check_command`.
         run: This run's name.
         find_probe: Says how a model is fed and read, when the output does not tell.
 
     Raises:
         RunError: The model does not fit the options, the input, the class table, or what is in the output already.
     """
-    options, model = command.options, command.model
+    model = found.model
     stored = stored_record(options.output.path)
     made = None
     if stored is None and not options.output.overwrite:
@@ -144,9 +142,9 @@ def make_plan(command: Command, run: str, *, find_probe: FindProbe = probe_file)
     if not probe.engine and is_local(options.beam):
         keep_probe(options, job.probe)
     if stored is None or not _has_settings(job, stored):
-        return Plan(job, command.survey, model)
+        return Plan(job, found)
     job, notes = going_on(job, stored)
-    return Plan(job, command.survey, model, is_new=False, notes=notes)
+    return Plan(job, found, is_new=False, notes=notes)
 
 
 def settled(job: Job) -> Job:
@@ -166,21 +164,6 @@ def settled(job: Job) -> Job:
 def engine_asked(options: ModelOptions) -> str:
     """The engine that the user's flags ask for: `tensorflow`, `openvino` or `auto`."""
     return "tensorflow" if options.mixed_precision else options.engine
-
-
-def absolute_options(options: RunOptions) -> RunOptions:
-    """The same options with paths as they read from any working directory: they identify images from run to run."""
-    read, output = options.read, options.output
-    root = read.id_root and absolute(read.id_root)
-    table = options.label.classes
-    table = absolute(table) if table and table not in known_names() else table
-    return replace(
-        options,
-        read=replace(read, patterns=tuple(map(absolute, read.patterns)), id_root=root),
-        model=replace(options.model, path=absolute(options.model.path)),
-        label=replace(options.label, classes=table),
-        output=replace(output, path=absolute(output.path).rstrip("/")),
-    )
 
 
 def _class_table(options: RunOptions, probe: Probe) -> ClassTable:

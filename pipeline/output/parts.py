@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from maskbeam.pipeline.cli.stored_options import flags_that_differ, read_stored
 from maskbeam.pipeline.options import Part
 from maskbeam.pipeline.output.stored_json import parse_stored
 from maskbeam.pipeline.output.tree import LOCK, Tree, overwrite
@@ -59,16 +60,11 @@ def read_options(storage: Storage, output: str) -> dict[str, Any]:
     if missing:
         shown = ", ".join(f"{index}/{counts[0]}" for index in missing[:10])
         raise RunError(f"{len(missing)} of {counts[0]} parts did not come to their end: run --part {shown} (again)")
-    if different := _different([options for _, _, options in ended]):
-        raise RunError(f"the parts in {output} were run with different options: {different}; run all with the same")
+    if different := flags_that_differ([options for _, _, options in ended]):
+        raise RunError(
+            f"the parts in {output} were run with different options: {', '.join(different)}; run all with the same"
+        )
     return ended[0][2]
-
-
-def _different(options: list[dict[str, Any]]) -> str:
-    """The flags that parts do not agree on."""
-    flags: list[dict[str, Any]] = [{**each["flags"], "trust_model": each["trusted"]} for each in options]
-    names = sorted({name for each in flags for name in each})
-    return ", ".join(f"--{name}" for name in names if any(each.get(name) != flags[0].get(name) for each in flags))
 
 
 def _read_ended(storage: Storage, uri: str) -> tuple[int, int, dict[str, Any]]:
@@ -80,7 +76,7 @@ def _read_ended(storage: Storage, uri: str) -> tuple[int, int, dict[str, Any]]:
                 "part again with this one: its masks are done, and it takes a moment"
             )
         index, count = map(int, held["part"].split("/"))
-        return index, count, {"flags": dict(held["options"]["flags"]), "trusted": held["options"]["trusted"]}
+        return index, count, read_stored(held["options"])
     except (NotFound, ValueError, TypeError, KeyError, AttributeError):
         raise RunError(f"{uri} is damaged; remove it, and run that part again") from None
 

@@ -28,8 +28,8 @@ _runs = iter(range(1_000_000))
 
 def planned(inputs: Path, out: Path, *flags: str) -> Plan:
     """What a run would do; raises RunError as a run does."""
-    argv = command(str(inputs), str(out), *flags)
-    return make_plan(check_command(run_options(argv)), f"small-{next(_runs)}", find_probe=numpy_probe)
+    options = run_options(command(str(inputs), str(out), *flags))
+    return make_plan(options, check_command(options), f"small-{next(_runs)}", find_probe=numpy_probe)
 
 
 def small_run(inputs: Path, out: Path, *flags: str) -> list[Outcome | Failure]:

@@ -1,3 +1,4 @@
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from maskbeam.pipeline.cli.command_text import run_command
-from maskbeam.pipeline.cli.flags import FLAGS
+from maskbeam.pipeline.cli.flags import ALL, FLAGS
 from maskbeam.pipeline.cli.parser import did_you_mean, expand, run_options
 from maskbeam.pipeline.main import HELP, main
 from maskbeam.pipeline.options import RunOptions
@@ -26,7 +27,7 @@ def refused(*words: str) -> str:
 
 def test_defaults_are_those_of_the_options() -> None:
     options = parsed()
-    assert options.read.patterns == ("in/*.png",)
+    assert options.read.patterns == (os.path.abspath("in/*.png"),)
     assert options.label == RunOptions().label
     assert options.decode == RunOptions().decode
 
@@ -59,7 +60,7 @@ def test_a_flag_is_no_value() -> None:
 
 def test_inputs_add_up_and_other_flags_replace() -> None:
     options = parsed("--input", "b", "c", "--seed", "1", "--seed", "2")
-    assert options.read.patterns == ("in/*.png", "b", "c")
+    assert options.read.patterns == tuple(map(os.path.abspath, ("in/*.png", "b", "c")))
     assert options.read.seed == 2
 
 
@@ -74,8 +75,9 @@ def test_flags_come_from_files(tmp_path: Path) -> None:
         "\n--model m.keras\n--output=out --normalize -1..1\n"
     )
     options = run_options([f"@{file}", "--input", "more", "--limit", "3"])
-    assert options.read.patterns == ("a b/*.png", "c#d/e", "gs://x/y#z", "more")
-    assert (options.model.normalize, options.output.path, options.read.limit) == ("-1..1", "out", 3)
+    here = os.path.abspath
+    assert options.read.patterns == (here("a b/*.png"), here("c#d/e"), "gs://x/y#z", here("more"))
+    assert (options.model.normalize, options.output.path, options.read.limit) == ("-1..1", here("out"), 3)
 
 
 def test_flags_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -164,6 +166,27 @@ def test_the_command_that_is_printed_gives_the_same_options() -> None:
         "--input", "a b", "--normalize", "-1..1", "--products", "all", "--input_range", "0,9", "--dry_run"
     )
     assert run_options(shlex.split(run_command(options))[2:]) == options
+
+
+def test_every_path_is_absolute_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--input", "in/*.png", "gs://a/b", "/c/", "--model", "m/", "--output", "out//"]
+    options = run_options([*words, "--classes", "l.csv", "--id_root", "."])
+    assert options.read.patterns == (f"{tmp_path}/in/*.png", "gs://a/b", "/c/")
+    assert (options.model.path, options.output.path) == (f"{tmp_path}/m/", f"{tmp_path}/out")
+    assert (options.label.classes, options.read.id_root) == (f"{tmp_path}/l.csv", f"{tmp_path}")
+    assert run_options([*words, "--classes", "voc"]).label.classes == "voc"
+    assert run_options([*words, "--output", "/"]).output.path == "/"
+    assert "s3:// is not supported" in refused(*words, "--id_root", "s3://b")
+    assert {flag.target for flag in ALL if flag.metavar in ("PATTERN", "PATH", "DIR", "FILE")} == {
+        flag.target for flag in ALL if flag.place
+    }
+
+
+def test_the_command_that_is_printed_names_paths_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--input", "in/*.png", "gs://a/b", "/c", "--model", "m.keras", "--output", "out"]
+    assert run_command(run_options(words)) == shlex.join(["maskbeam", "run", *words])
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:

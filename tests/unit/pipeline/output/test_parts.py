@@ -37,6 +37,18 @@ def test_parts_divide_the_ids() -> None:
         assert all(any(row[index] for row in held) for index in range(count))
 
 
+def test_parts_that_an_older_version_has_done_are_merged(images: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for number in (1, 2):
+        assert run_numpy(command(images, str(out), *FLAGS, "--part", f"{number}/2")) == 0
+        flags = {"input": [images], "model": str(Path(MODEL).absolute()), "max_failures": "50%"}
+        flags |= {"products": "binary,color,confidence,overlay", "background": "1,2,3"}
+        told = {"part": f"{number}/2", "options": {"flags": flags, "trusted": False}}
+        (out / f"parts/{number}-of-2.json").write_text(json.dumps(told))
+    assert merge_numpy(out) == 0
+    assert (out / "_SUCCESS").exists()
+
+
 @pytest.mark.parametrize("word", ["0/2", "3/2", "1", "1/2/3", "a/b", "-1/2", "1/0"])
 def test_words_that_are_no_part(word: str, images: str) -> None:
     with pytest.raises(RunError, match="is no part"):

@@ -53,12 +53,13 @@ def test_a_worker_finds_what_a_command_finds_itself(head: str, tmp_path: Path) -
     out, model = tmp_path / "out", save(unet(keras, head=head), tmp_path / "unet.keras")
     classes = () if head == "logits" else ("--classes", "voc")
     argv = command(str(draw_folder(tmp_path / "in", 3)), str(out), *FLAGS, *classes, "--model", str(model))
-    found = check_command(run_options(argv))
-    ask = AskWorker(found.options.model, "", "", str(out), str(out / "sign"), str(out / "answer"))
+    options = run_options(argv)
+    found = check_command(options)
+    ask = AskWorker(options.model, "", "", str(out), str(out / "sign"), str(out / "answer"))
     out.mkdir()
     (out / "sign").touch()
-    there = make_plan(found, "1", find_probe=lambda *_: asked(ask)).job
-    _, here = engine_loader(make_plan(found, "1").job)
+    there = make_plan(options, found, "1", find_probe=lambda *_: asked(ask)).job
+    _, here = engine_loader(make_plan(options, found, "1").job)
     assert there == here
     assert there.probe.batch_size > 0
     # Nothing is loaded for a probe that has all.

@@ -13,6 +13,7 @@ import tf_keras
 
 from maskbeam.pipeline.cli.command_text import run_command
 from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.cli.places import absolute_options
 from maskbeam.pipeline.commands.demo.scenes import draw_scene
 from maskbeam.pipeline.commands.inspect.batch_statistics import BatchStatistics
 from maskbeam.pipeline.commands.inspect.contact_sheet import draw_contact_sheet
@@ -251,4 +252,4 @@ def test_a_command_gives_its_options_back(options: RunOptions) -> None:
     )
     words = shlex.split(run_command(needed))
     assert words[:2] == ["maskbeam", "run"]
-    assert run_options(words[2:]) == needed
+    assert run_options(words[2:]) == absolute_options(needed)
