@@ -13,10 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 from maskbeam import __version__
+from maskbeam.pipeline.cli.flags import ALL, value_of
 from maskbeam.pipeline.digests import digest
 from maskbeam.pipeline.inputs.anonymous import KEY_VARIABLE, is_keyed, naming, setting_of
 from maskbeam.pipeline.models.probing.probe import Probe
 from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.options.flag import Decides, plain
 from maskbeam.pipeline.output.tree import NO_VALUE
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.classes.class_table import ClassTable
@@ -26,20 +28,19 @@ from maskbeam.transforms.resampling.prepare import InputSpec
 # Raised when the same options begin to give other pixels, so that a rerun over old masks is noticed.
 PIXELS_VERSION = 3
 
-# Options that decide about pixels, and are told only where they are not at their defaults: outputs that were made
-# before there was such an option, or before it was told, go on.
-WHEN_NAMED = (
-    ("read", "image_key"),
-    ("read", "height_key"),
-    ("read", "width_key"),
-    ("read", "channels_key"),
-    ("decode", "orientation"),
-    ("model", "custom_objects"),
+# Told always, in this order, because outputs have them so. Nothing is added: what is newer is told only where it is
+# not at its default, so that outputs that were made before there was such an option go on.
+_TOLD = (
+    *("model", "engine", "--mixed_precision", "input", "head", "classes", "--input_range", "--background"),
+    *("--max_pixels", "--fast_decode", "--upsample", "--threshold", "--ignore_label", "--confidence"),
+    *("--min_confidence", "--multilabel", "--nonfinite", "--products", "--binary_classes", "--overlay_opacity"),
+    *("--keep_extension", "--anonymous_ids", "pixels version"),
 )
-# What is told though no pixel of a mask depends on it: which images are let in, and what is drawn from masks.
-_FREE = ("--max_pixels", "--products", "--overlay_opacity", "--binary_classes", "--confidence")
+_BY_FLAG = {f"--{flag.name}": flag for flag in ALL}
+# Told though no pixel of a mask depends on it.
+_FREE = tuple(name for name, flag in _BY_FLAG.items() if flag.decides is Decides.PRODUCTS)
 # What matters to some images only: the record of each of their masks says how it was made.
-_OF_IMAGES = ("--input_range", "--background", "--orientation", "--nonfinite")
+_OF_IMAGES = tuple(name for name, flag in _BY_FLAG.items() if flag.decides is Decides.SOME_MASKS)
 # Flags that say what was found out about the model otherwise.
 _FLAGS = {
     "input.resize": "--resize",
@@ -54,43 +55,31 @@ _ADVICE = {"--keep_extension": " (with it ids change, and with them the names of
 
 def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: Labeling) -> dict[str, Any]:
     """All that decides about an image's files, by the name under which a person knows it."""
-    plain = {
+    settings = {
         "model": probe.digest,
         "engine": dict(probe.versions),
-        "--mixed_precision": options.model.mixed_precision,
         "input": _input_of([asdict(probe.spec), asdict(probe.normalization), probe.channel_order]),
         "head": asdict(probe.head),
         "classes": [[c.channel, c.id, c.name, list(c.color)] for c in table.classes],
-        "--input_range": options.decode.input_range,
-        "--background": options.decode.background,
-        "--max_pixels": options.decode.max_pixels,
-        "--fast_decode": options.decode.fast_decode,
-        "--upsample": labeling.upsample,
-        "--threshold": labeling.threshold,
-        "--ignore_label": labeling.ignore,
-        "--confidence": labeling.measure,
-        "--min_confidence": labeling.min_confidence,
-        "--multilabel": labeling.multilabel,
-        "--nonfinite": labeling.nonfinite,
-        "--products": sorted(options.output.products),
-        "--binary_classes": sorted(options.output.binary_classes),
-        "--overlay_opacity": options.output.overlay_opacity,
-        "--keep_extension": options.read.keep_extension,
-        "--anonymous_ids": setting_of(naming(anonymous=options.output.anonymous_ids)),
         "pixels version": PIXELS_VERSION,
-        **_when_named(options),
+        **options_told(options),
+        "--ignore_label": labeling.ignore,
+        "--binary_classes": sorted(options.output.binary_classes),
+        "--anonymous_ids": setting_of(naming(anonymous=options.output.anonymous_ids)),
     }
+    told = {name: settings[name] for name in (*_TOLD, *(name for name in settings if name not in _TOLD))}
     if labeling.emits_ids:
-        plain["model emits"] = "ids"
+        told["model emits"] = "ids"
     # Through JSON and back, so that settings compare equal to those that were stored.
-    return dict(json.loads(json.dumps(plain)))
+    return dict(json.loads(json.dumps(told)))
 
 
-def _when_named(options: RunOptions) -> dict[str, Any]:
-    defaults = RunOptions()
-    values = {f"--{name}": getattr(getattr(options, group), name) for group, name in WHEN_NAMED}
-    usual = {f"--{name}": getattr(getattr(defaults, group), name) for group, name in WHEN_NAMED}
-    return {name: value for name, value in values.items() if value != usual[name]}
+def options_told(options: RunOptions) -> dict[str, Any]:
+    """The options that decide about an image's files, by flag; newer ones where they are not at their defaults."""
+    deciding = (Decides.MASKS, Decides.SOME_MASKS, Decides.PRODUCTS)
+    flags = {name: flag for name, flag in _BY_FLAG.items() if flag.decides in deciding}
+    values = {name: value_of(options, flag) for name, flag in flags.items()}
+    return {name: plain(v) for name, v in values.items() if name in _TOLD or v != flags[name].default}
 
 
 def mending_of(options: RunOptions, spec: InputSpec) -> tuple[tuple[str, str], ...]:
@@ -150,11 +139,10 @@ def of_images(settings: dict[str, Any]) -> dict[str, str]:
     low, high = settings["--input_range"] or (0, 65535)
     background = settings["--background"]
     return {
+        **{name: str(settings.get(name, _BY_FLAG[name].default)) for name in _OF_IMAGES},
         # Without one, only samples of 16 bits have a range.
         "--input_range": f"{low:.15g},{high:.15g}",
         "--background": NO_VALUE if background is None else ",".join(map(str, background)),
-        "--orientation": settings.get("--orientation", "stored"),
-        "--nonfinite": settings["--nonfinite"],
     }
 
 

@@ -71,3 +71,12 @@ def option(default: Any, help: str = "", **said: Any) -> Any:
         said: Further attributes of `Flag`.
     """
     return field(default=default, metadata={FLAG: Flag(help, **said)})
+
+
+def plain(value: Any) -> Any:
+    """A field's value as JSON has it."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,6 +1,5 @@
 """What a part leaves of its command, and what somebody else may have put in its place."""
 
-import argparse
 import json
 import os
 from dataclasses import replace
@@ -26,22 +25,7 @@ from maskbeam.pipeline.options.flag import Flag
 from maskbeam.pipeline.output.parts import write_ended
 from maskbeam.pipeline.output.tree import Tree
 from maskbeam.transforms.errors import RunError
-
-WORDS = ("7", "opencv-area", "0.25", "1,2", "1,2,3", "5%", "-1..1", "color,overlay", "two words, a comma")
-
-
-def another(flag: Flag) -> list[str]:
-    """Words that give a flag another value than its default."""
-    if not flag.has_value:
-        return [f"--{flag.name}"]
-    for word in flag.choices or WORDS:
-        try:
-            if flag.parse(word) != flag.default:
-                return [f"--{flag.name}={word}"]
-        except (argparse.ArgumentTypeError, ValueError):
-            continue
-    raise AssertionError(f"no word for --{flag.name}: add one to WORDS")
-
+from tests.support.option_words import another
 
 #: What parts left of many commands when it was words by flag.
 OLDER = json.loads((Path(__file__).parent / "frozen_parts.json").read_text())

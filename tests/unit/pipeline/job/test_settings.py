@@ -1,87 +1,37 @@
 """What refuses a rerun, option by option, and that an output of the version before goes on."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maskbeam.pipeline.cli.flags import ALL, SECTIONS, options_of
+from maskbeam.pipeline.cli.parser import run_options
+from maskbeam.pipeline.job import settings as settings_module
 from maskbeam.pipeline.job.job import Job, make_job
 from maskbeam.pipeline.job.settings import decisive, differences, fingerprint, of_images, stored_fingerprint
 from maskbeam.pipeline.models.files.model_file import ModelFile
-from maskbeam.pipeline.options import Part, RunOptions
+from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.options.flag import Decides, Flag
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.classes.class_table import ClassTable, generated_table
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.normalize import NAMED
+from maskbeam.transforms.head import Head
+from maskbeam.transforms.normalize import NAMED, parse_normalization
 from maskbeam.transforms.resampling.prepare import InputSpec
 from tests.support.numpy_engine import command, numpy_probe, run_numpy
+from tests.support.option_words import BESIDE, another
 from tests.support.small_runs import ends, planned, small_run
 from tests.support.trees import differing, draw, draw_folder, tree_of
 
-ALWAYS, NAMED_ONLY, NOTHING = "always", "where it is not at its default", "nothing"
-# What was found out about the model; the class table; some images, whose masks say it.
-PROBE, TABLE, IMAGE = "probe", "table", "image"
-
-#: Of every option: whether masks depend on it, and another value than the default.
-OPTIONS: dict[str, tuple[str, Any]] = {
-    "read.patterns": (NOTHING, ("/in",)),
-    "read.image_key": (NAMED_ONLY, "image"),
-    "read.name_key": (NOTHING, "name"),
-    "read.height_key": (NAMED_ONLY, "h"),
-    "read.width_key": (NAMED_ONLY, "w"),
-    "read.channels_key": (NAMED_ONLY, "c"),
-    "read.raw_type": (NOTHING, "int16"),
-    "read.id_root": (NOTHING, "/in"),
-    "read.keep_extension": (ALWAYS, True),
-    "read.allow_empty": (NOTHING, True),
-    "read.limit": (NOTHING, 3),
-    "read.seed": (NOTHING, 3),
-    "read.part": (NOTHING, Part(1, 2)),
-    "decode.input_range": (IMAGE, (0.0, 1.0)),
-    "decode.background": (IMAGE, (1, 2, 3)),
-    "decode.orientation": (IMAGE, "upright"),
-    "decode.max_pixels": (NOTHING, 7),
-    "decode.fast_decode": (ALWAYS, True),
-    "decode.isolate": (NOTHING, True),
-    "model.path": (PROBE, "m.keras"),
-    "model.engine": (PROBE, "openvino"),
-    "model.mixed_precision": (ALWAYS, True),
-    "model.trust": (NOTHING, True),
-    "model.custom_objects": (NAMED_ONLY, ("layers",)),
-    "model.sha256": (NOTHING, "0" * 64),
-    "model.normalize": (PROBE, "0..1"),
-    "model.channel_order": (PROBE, "bgr"),
-    "model.resize": (PROBE, "letterbox"),
-    "model.resize_filter": (PROBE, "nearest"),
-    "model.head": (PROBE, "probabilities"),
-    "model.layout": (PROBE, "flat"),
-    "model.output_name": (PROBE, "aux"),
-    "label.classes": (TABLE, "labels.csv"),
-    "label.upsample": (ALWAYS, "labels"),
-    "label.threshold": (ALWAYS, 0.4),
-    "label.ignore_label": (ALWAYS, 99),
-    "label.confidence": (NOTHING, "entropy"),
-    "label.min_confidence": (ALWAYS, 0.3),
-    "label.multilabel": (ALWAYS, "argmax"),
-    "label.nonfinite": (IMAGE, "ignore"),
-    "output.path": (NOTHING, "/out"),
-    "output.products": (NOTHING, frozenset({"color"})),
-    "output.binary_classes": (NOTHING, ("class_1",)),
-    "output.overlay_opacity": (NOTHING, 0.1),
-    "output.overwrite": (NOTHING, True),
-    "output.retry_failed": (NOTHING, True),
-    "output.max_failures": (NOTHING, "7"),
-    "output.stop_after_failures": (NOTHING, 7),
-    "output.fail_on_degenerate": (NOTHING, True),
-    "output.anonymous_ids": (ALWAYS, True),
-    "output.parquet": (NOTHING, True),
-    "beam": (NOTHING, ("--no_pipeline_type_check",)),
-    "dry_run": (NOTHING, True),
-}
+HERE = Path(__file__).parent
+#: Settings of many commands, as the code told them when all of them were listed by hand.
+FROZEN = json.loads((HERE / "frozen_settings.json").read_text())
 MODEL = ModelFile("m.keras", Path("m.keras"), "keras", "3.0", "0" * 64, 1, {})
 FOUND = replace(numpy_probe(RunOptions().model, MODEL), spec=InputSpec(16, 16, resize_filter="pillow"))
 CLASSES = generated_table(3)
@@ -91,41 +41,79 @@ def job(options: RunOptions, table: ClassTable = CLASSES, **probe: Any) -> Job:
     return make_job(options, "run", replace(FOUND, **probe), table)
 
 
-def option_names() -> list[str]:
-    names = []
-    for field in fields(RunOptions):
-        group = getattr(RunOptions(), field.name)
-        below = [f"{field.name}.{inner.name}" for inner in fields(group)] if is_dataclass(group) else [field.name]
-        names += below
-    return names
+def parsed(*words: str) -> RunOptions:
+    return run_options(["--input", "/in/a", "--model", "/m.keras", "--output", "/out", *words])
 
 
-def changed(name: str, value: Any) -> RunOptions:
-    group, _, inner = name.partition(".")
-    options = RunOptions()
-    if inner == "binary_classes":
-        options = replace(options, output=replace(options.output, products=frozenset({"binary"})))
-    return replace(options, **{group: replace(getattr(options, group), **{inner: value}) if inner else value})
-
-
-def test_of_every_option_it_is_known_what_depends_on_it() -> None:
-    assert sorted(option_names()) == sorted(OPTIONS)
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-def test_masks_depend_on_an_option_as_it_is_stated(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASKBEAM_ID_KEY", "a key that is long enough to be one")
-    kind, value = OPTIONS[name]
+
+
+@pytest.mark.usefixtures("_key")
+@pytest.mark.parametrize("held", FROZEN["sets"], ids=lambda held: " ".join([*held["words"], held["head"]]))
+def test_settings_are_told_as_ever(held: dict[str, Any]) -> None:
+    told = FROZEN["base"] | held["settings"]
+    table = generated_table(len(told["classes"]))
+    settings = job(parsed(*held["words"]), table, head=Head(**told["head"])).settings
+    assert json.dumps(settings) == json.dumps(told), "the order of names counts, too"
+    assert fingerprint(settings) == held["fingerprint"]
+
+
+def test_every_field_says_what_depends_on_it() -> None:
+    for section, options in SECTIONS.items():
+        nested = {field.name for field in fields(options) if field.name in SECTIONS}
+        told = {flag.target for flag in options_of(section)}
+        assert told == {f"{section}.{field.name}" for field in fields(options) if field.name not in nested}
+    # Beam's own flags.
+    assert {flag.target for section in SECTIONS for flag in options_of(section)} - {f.target for f in ALL} == {
+        "run.beam"
+    }
+
+
+def as_found(options: RunOptions, kind: str) -> Job:
+    """A job as if probing had found what the options say of the model; its classes by their table."""
+    model, table = options.model, CLASSES
+    if options.label.classes:
+        table = replace(table, classes=(replace(table.classes[0], id=200), *table.classes[1:]))
+    resize, named = model.resize or "letterbox", model.resize is not None
+    return job(
+        options,
+        table,
+        digest=hashlib.sha256(model.path.encode()).hexdigest(),
+        versions=(("engine", model.engine),),
+        normalization=parse_normalization(model.normalize or "none"),
+        channel_order=model.channel_order,
+        spec=InputSpec(16, 16, 3, resize, model.resize_filter, 1, named),
+        head=replace(FOUND.head, kind=kind, layout=model.layout or "flat", output_name=model.output_name),
+    )
+
+
+@pytest.mark.usefixtures("_key")
+@pytest.mark.parametrize("flag", ALL, ids=lambda flag: flag.name)
+def test_another_value_changes_the_fingerprint_or_the_field_says_that_it_does_not(flag: Flag) -> None:
+    beside = BESIDE.get(flag.name, [])
     # These would do nothing, or be refused, with classes that exclude each other.
-    head = replace(FOUND.head, kind="multilabel" if name in ("label.threshold", "label.multilabel") else "logits")
-    usual, other = (job(options, head=head).settings for options in (RunOptions(), changed(name, value)))
+    kind = "multilabel" if flag.name in ("threshold", "multilabel") else "probabilities"
+    first, then = parsed(*beside), parsed(*another(flag), *beside)
+    usual = as_found(first, kind).settings
+    other = as_found(then, then.model.head or kind).settings
     differ, older_differ = differences(other, usual), differences(other, older(usual), older=True)
-    assert (fingerprint(other) != fingerprint(usual)) == bool(differ) == (kind in (ALWAYS, NAMED_ONLY))
-    assert (of_images(other) != of_images(usual)) == (kind == IMAGE)
-    assert bool(older_differ) == (kind in (ALWAYS, NAMED_ONLY, IMAGE))
-    flag = f"--{name.rpartition('.')[2]}"
-    if kind == NAMED_ONLY:
-        assert [each.path for each in differ] == [flag]
+    of_masks = flag.decides in (Decides.MASKS, Decides.FOUND)
+    assert (fingerprint(other) != fingerprint(usual)) == bool(differ) == of_masks
+    assert (of_images(other) != of_images(usual)) == (flag.decides is Decides.SOME_MASKS)
+    assert bool(older_differ) == (of_masks or flag.decides is Decides.SOME_MASKS)
+    assert (other != usual) == (flag.decides is not Decides.NOTHING)
+    if flag.decides is Decides.MASKS:
+        assert f"--{flag.name}" in [each.path for each in differ]
+
+
+def test_a_newer_field_is_told_only_where_it_is_not_at_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = Flag("how much", name="much", target="output.parquet", default=False)
+    monkeypatch.setattr("maskbeam.pipeline.job.settings._BY_FLAG", settings_module._BY_FLAG | {"--much": newer})
+    assert list(job(RunOptions()).settings) == list(FROZEN["base"])
+    assert list(job(parsed("--parquet")).settings) == [*FROZEN["base"], "--much"]
+    assert fingerprint(job(parsed("--parquet")).settings) != fingerprint(job(RunOptions()).settings)
 
 
 @pytest.mark.parametrize(
