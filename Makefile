@@ -7,12 +7,13 @@ WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-gcs soak bench bench-quick bench-cluster cluster-up cluster-down test-cluster test-prism \
-    soak-cluster clean
+.PHONY: help demo check types fast test test-gcs soak bench bench-quick bench-cluster cluster-up cluster-down test-cluster \
+    test-prism soak-cluster clean
 
 help:
 	@echo 'make demo    install, draw sample images, segment them, and say where to look'
-	@echo 'make test    install, then lint, types and tests'
+	@echo 'make check   lint, types and the fast tests: under a minute'
+	@echo 'make test    install, then lint, types and all tests'
 	@echo 'make soak    kills, damaged input and failing storage by the thousand: an hour or two'
 	@echo 'make bench   speed and memory beside other ways to do the same: an hour on an idle machine; bench-quick: five minutes'
 	@echo 'make test-gcs  the tests on fake-gcs-server, also through a proxy that fails; two minutes the first time, to build it'
@@ -22,6 +23,20 @@ help:
 
 demo: .venv/.installed
 	@.venv/bin/maskbeam demo --output demo
+
+check: .venv/.installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types fast
+
+types: .venv/.installed-dev
+	.venv/bin/mypy
+
+# Without those that load TensorFlow or run a graph, which a plugin skips, and with few examples of each property.
+FAST = -p tests.support.fast --hypothesis-profile quick -m 'not slow' tests/unit tests/test_layers.py
+
+fast: .venv/.installed-dev
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(FAST)
 
 test: .venv/.installed-dev
 	.venv/bin/ruff check .

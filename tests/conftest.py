@@ -6,7 +6,8 @@ import pytest
 from hypothesis import settings
 
 # The same examples in every run: a test that is red by luck tells nobody anything.
-settings.register_profile("fixed", derandomize=True)
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=10)
 settings.load_profile("fixed")
 
 

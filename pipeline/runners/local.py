@@ -1,26 +1,15 @@
-"""Runners that need no service: all of a job is in this process, or in children of it."""
+"""The runner whose workers are threads of this process."""
 
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from collections.abc import Sequence
 
-from maskbeam.pipeline.options import RunOptions
-from maskbeam.pipeline.runners.runner import Flags, Runner
+from apache_beam.options.pipeline_options import PipelineOptions
 
-
-def _in_threads(flags: Flags) -> bool:
-    return str(PipelineOptions(list(flags)).view_as(DirectOptions).direct_running_mode) != "multi_processing"
-
-
-def _nothing_to_check(options: RunOptions) -> None:
-    pass
-
+from maskbeam.pipeline.runners.flink import runner_of
 
 # Beam's own name `DirectRunner` first tries to download another runner; this is the one it falls back to.
-LOCAL = Runner(
-    names=("", "directrunner", "fnapirunner"),
-    beam_class="apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    is_local=True,
-    in_threads=_in_threads,
-    check=_nothing_to_check,
-)
-# Beam's older local runner.
-BUNDLES = Runner(names=("bundlebaseddirectrunner",), check=_nothing_to_check)
+LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+def is_local(flags: Sequence[str]) -> bool:
+    """Whether the run's workers are threads of this process."""
+    return runner_of(PipelineOptions(list(flags))) in ("", "directrunner", "fnapirunner")
