@@ -10,7 +10,7 @@ import numpy as np
 
 from maskbeam.transforms import head
 from maskbeam.transforms.confidence import MEASURES, UNIT, overwriting, sigmoid
-from maskbeam.transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
+from maskbeam.transforms.elements import Array, Labels, LogitsBatch
 from maskbeam.transforms.emitted import lookup
 from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.head import BINARY, EXCLUSIVE, KINDS, MULTILABEL
@@ -112,7 +112,7 @@ class Labeling:
 
     @property
     def has_planes(self) -> bool:
-        """Whether the result is `LabelPlanes`."""
+        """Whether the result is planes `[C, H, W]`."""
         return self.kind in MULTILABEL and self.multilabel == "planes"
 
     @property
@@ -155,7 +155,7 @@ def winners(planes: Array) -> tuple[Array, Array]:
     return channels, best
 
 
-def label_map(batch: LogitsBatch, labeling: Labeling) -> LabelMap | LabelPlanes:
+def label_map(batch: LogitsBatch, labeling: Labeling) -> Labels:
     """Makes the labels of one image from what the model said of it.
 
     Args:
@@ -163,8 +163,8 @@ def label_map(batch: LogitsBatch, labeling: Labeling) -> LabelMap | LabelPlanes:
         labeling: How scores become labels.
 
     Returns:
-        `LabelMap` `[H, W]`, or `LabelPlanes` `[C, H, W]`, at the image's size; at the model's, cut to the image's
-        box, when `upsample` is `none`.
+        A label map `[H, W]`, or planes `[C, H, W]`, at the region's size; at the model's, cut to the region's box,
+        when `upsample` is `none`.
 
     Raises:
         ImageError: `NONFINITE` when there are NaN scores and the policy says fail, or their place is not known
@@ -175,18 +175,15 @@ def label_map(batch: LogitsBatch, labeling: Labeling) -> LabelMap | LabelPlanes:
     rows, columns = restore.axes(image.placement, scores.shape[:2])
     labels, sureness = _labels(restore.crop(scores, rows, columns), rows, columns, labeling)
     pixels = 0 if labeling.kind == "ids" else scores.shape[0] * scores.shape[1]
-    make = LabelPlanes if labeling.has_planes else LabelMap
-    return make(
-        image.image_id,
-        image.source,
+    return Labels(
+        image.origin,
+        image.region,
         labels,
         sureness if labeling.keep_confidence else None,
         confidence_sum=int(batch.confidence[0]) if pixels else 0,
         confidence_pixels=pixels,
         nonfinite=int(batch.nonfinite[0]),
-        size=(image.placement.height, image.placement.width),
         image=image.image,
-        keep=image.keep,
     )
 
 
@@ -292,14 +289,13 @@ def _sureness(scores: Array, labeling: Labeling) -> Array:
 
 
 class Argmax(beam.PTransform[Any, Any]):
-    """`LogitsBatch` -> `LabelMap` or `LabelPlanes` of each image; failures go to the tag `failed`."""
+    """`LogitsBatch` -> `Labels` of each image; failures go to the tag `failed`."""
 
     def __init__(self, labeling: Labeling) -> None:
         super().__init__()
         self._labeling = labeling
 
     def expand(self, batches: Any) -> Any:
-        made = LabelPlanes if self._labeling.has_planes else LabelMap
         label = partial(label_map, labeling=self._labeling)
         singles = batches | "One image each" >> beam.FlatMap(LogitsBatch.split).with_output_types(LogitsBatch)
-        return singles | "Take argmax" >> LookAhead(label, output_type=made)
+        return singles | "Take argmax" >> LookAhead(label, output_type=Labels)

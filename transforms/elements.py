@@ -8,8 +8,8 @@ arrays' own sizes; it also keeps the result right where an engine breaks the fus
 import hashlib
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 from apache_beam import coders
@@ -92,37 +92,130 @@ class Source:
         return self.alias or hashlib.blake2b(self.where.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Where pixels lie on the earth.
+
+    Attributes:
+        crs: The coordinate reference system, as WKT.
+        transform: `a` to `f` of `x = a column + b row + c` and `y = d column + e row + f`, in units of the crs.
+    """
+
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The image that an element is, or is a part of: the one thing that is handed on whole from reading to writing.
+
+    Attributes:
+        image_id: Its id, which names its outputs.
+        source: Where it comes from, and which version of it.
+        size: Its height and width in pixels; zeros until it is decoded.
+        grid: Where its pixels lie on the earth; None for plain pictures.
+        companions: Its further files, each with its version: bands, masks, slices.
+        facts: What was found when it was decoded, by name: `orientation`, that of the file where it is not 1;
+            `transparency` (`dropped` or `on background`) where a pixel is not opaque; `samples`, their type where it
+            is not uint8.
+    """
+
+    image_id: str
+    source: Source
+    size: tuple[int, int] = (0, 0)
+    grid: Grid | None = None
+    companions: tuple[Source, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of an image, in pixels: all of it, a model's window, a block; or of the slice of a volume, from 0."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    slice: int = 0
+
+    @classmethod
+    def whole(cls, size: tuple[int, int]) -> "Region":
+        """All of an image of this height and width."""
+        return cls(0, 0, *size)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+
+class Named(Protocol):
+    """What can be found under one name and handed on under another: an image, or the failure of one."""
+
+    @property
+    def image_id(self) -> str:
+        """The image's id."""
+        ...
+
+    @property
+    def source(self) -> Source:
+        """The image's source."""
+        ...
+
+    def of(self, image_id: str, source: Source) -> Self:
+        """The same under another id, or with what more is known of its source."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
-class EncodedImage:
+class OfImage:
+    """An element that belongs to one image."""
+
+    origin: Origin
+
+    @property
+    def image_id(self) -> str:
+        """The image's id."""
+        return self.origin.image_id
+
+    @property
+    def source(self) -> Source:
+        """The image's source."""
+        return self.origin.source
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage(OfImage):
     """An image before decoding; `data` is None while it still lies in the file `source.where`.
 
     `raw_shape` and `raw_dtype` are set for records that hold a raw tensor `[H, W, C]` instead of a file's bytes.
-    `size` is the file's in bytes, as it was listed; 0 with `data`.
+    `file_size` is the file's in bytes, as it was listed; 0 with `data`.
     """
 
-    image_id: str
-    source: Source
     data: bytes | None = None
     raw_shape: tuple[int, int, int] | None = None
     raw_dtype: str = "uint8"
-    size: int = 0
+    file_size: int = 0
+
+    def of(self, image_id: str, source: Source) -> Self:
+        """The same under another id, or with what more is known of its source."""
+        return replace(self, origin=replace(self.origin, image_id=image_id, source=source))
 
 
 @dataclass(frozen=True, eq=False)
-class Image:
-    """A decoded image: pixels `[H, W, C]`, uint8 (0..255) or float32 on the same 0..255 scale.
+class Image(OfImage):
+    """The pixels `[H, W, C]` of a region of an image, uint8 (0..255) or float32 on the same 0..255 scale.
 
-    `keep` holds what must survive to the output, by name: `orientation`, that of the file where it is not 1;
-    `transparency` (`dropped` or `on background`) where a pixel is not opaque; `samples`, their type where it is not
-    uint8. `full_size` is the height and width of the image itself where the pixels
-    were decoded at a reduced scale, else None.
+    They are fewer than the region has where they were decoded at a reduced scale.
     """
 
-    image_id: str
-    source: Source
+    region: Region
     pixels: Array
-    keep: dict[str, str] = field(default_factory=dict)
-    full_size: tuple[int, int] | None = None
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the pixels were decoded at a reduced scale."""
+        return self.pixels.shape[:2] != self.region.size
 
 
 @dataclass(frozen=True)
@@ -144,22 +237,20 @@ class Placement:
 
 
 @dataclass(frozen=True, eq=False)
-class ModelInput:
-    """An image as the model takes it: `plane` `[h, w, C]`, values still 0..255.
+class ModelInput(OfImage):
+    """A region of an image as the model takes it: `plane` `[h, w, C]`, values still 0..255.
 
-    `image` is the decoded image, kept only when a product draws on it, else None.
+    `image` is the decoded region, kept only when a product draws on it, else None.
     """
 
-    image_id: str
-    source: Source
+    region: Region
     placement: Placement
     plane: Array
     image: Array | None = None
-    keep: dict[str, str] = field(default_factory=dict)
 
     def without_plane(self) -> "ModelInput":
-        """The same image once the model has seen it; frees the input plane."""
-        return ModelInput(self.image_id, self.source, self.placement, np.empty(0, np.uint8), self.image, self.keep)
+        """The same once the model has seen it; frees the input plane."""
+        return replace(self, plane=np.empty(0, np.uint8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +258,7 @@ class LogitsBatch:
     """What the model said of N images.
 
     Attributes:
-        images: The N images, their planes already freed.
+        images: The N inputs, their planes already freed.
         logits: Float `[N, h, w, C]`, what the head emits; or, when the argmax is part of the model's own graph,
             class channels as integers `[N, h, w]`.
         confidence: Int64 `[N]`: the sum over the image's model pixels of the winning probability, in units of
@@ -187,48 +278,32 @@ class LogitsBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelMap:
-    """Class ids of one image at the size of its output.
+class Labels(OfImage):
+    """What was decided for each pixel of a region, at the size of its output.
 
     Attributes:
-        labels: `[H, W]` uint8, ignore label 255; uint16 and 65535 when the table has ids above 254.
-        confidence: Optional uint16 `[H, W]`, in units of 1/65535.
+        region: The part of the image.
+        pixels: A label map `[H, W]` of class ids, uint8 with ignore label 255, or uint16 with 65535 when the table
+            has ids above 254; or planes `[C, H, W]` bool of classes that are independent of each other.
+        confidence: Optional uint16, in units of 1/65535; of the same shape.
         confidence_sum: Sum of the winning probability over the `confidence_pixels` pixels it was measured on, in
             units of 1/65535; integers, so that any split of a data set sums to the same.
         nonfinite: Number of model pixels with a NaN logit.
-        size: Height and width of the source image in pixels.
-        image: The decoded image `[H, W, C]` for overlays, or None.
+        image: The decoded region `[H, W, C]` for overlays, or None.
     """
 
-    image_id: str
-    source: Source
-    labels: Array
+    region: Region
+    pixels: Array
     confidence: Array | None = None
     confidence_sum: int = 0
     confidence_pixels: int = 0
     nonfinite: int = 0
-    size: tuple[int, int] = (0, 0)
     image: Array | None = None
-    keep: dict[str, str] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, eq=False)
-class LabelPlanes:
-    """What a multi-label model says of one image: `planes` `[C, H, W]` bool, classes independent of each other.
-
-    Other attributes as in `LabelMap`; `confidence` is `[C, H, W]`.
-    """
-
-    image_id: str
-    source: Source
-    planes: Array
-    confidence: Array | None = None
-    confidence_sum: int = 0
-    confidence_pixels: int = 0
-    nonfinite: int = 0
-    size: tuple[int, int] = (0, 0)
-    image: Array | None = None
-    keep: dict[str, str] = field(default_factory=dict)
+    @property
+    def are_planes(self) -> bool:
+        """Whether classes are independent, with a plane each."""
+        return self.pixels.ndim == 3
 
 
 @dataclass(frozen=True)
@@ -242,6 +317,10 @@ class Failure:
     source: Source
     code: str
     reason: str
+
+    def of(self, image_id: str, source: Source) -> Self:
+        """The same under another id, or with what more is known of its source."""
+        return replace(self, image_id=image_id, source=source)
 
 
 class SizedCoder(coders.Coder):
@@ -268,5 +347,5 @@ def size_of(element: object) -> int:
     return 64 + sum(getattr(value, "nbytes", 0) or (len(value) if isinstance(value, bytes) else 0) for value in held)
 
 
-for _element in (EncodedImage, Image, ModelInput, LogitsBatch, LabelMap, LabelPlanes):
+for _element in (EncodedImage, Image, ModelInput, LogitsBatch, Labels):
     registry.register_coder(_element, SizedCoder)

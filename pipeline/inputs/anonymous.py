@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from maskbeam.pipeline.digests import content_digest
 from maskbeam.pipeline.storage import LOST, SourceChanged, is_gcs, open_storage
-from maskbeam.transforms.elements import EncodedImage, Failure, Source
+from maskbeam.transforms.elements import Named, Source
 from maskbeam.transforms.errors import RunError
 
 KEY_VARIABLE = "MASKBEAM_ID_KEY"
-F = TypeVar("F", bound=EncodedImage | Failure)
+F = TypeVar("F", bound=Named)
 _BYTES = 16
 # With fewer, whoever has a list of names can try all keys as well.
 _SHORT = 16
@@ -69,7 +69,7 @@ class Anonymous(Names):
     def named(self, found: F) -> F:
         """An input with 32 hex digits in the place of its id, if it has one, and of its source's place."""
         source = replace(found.source, alias=self._place(found.source.where))
-        return replace(found, image_id=self.image_id(found.image_id), source=source)
+        return found.of(self.image_id(found.image_id), source)
 
     @property
     def key_file(self) -> str:

@@ -12,7 +12,7 @@ def fetch_content(image: EncodedImage, names: Names) -> EncodedImage:
     """The image with its bytes, and their digest in its source."""
     fetched = fetch(image)
     content = names.digest(fetched.data or b"", of="content")
-    return replace(fetched, source=replace(fetched.source, content=content))
+    return fetched.of(fetched.image_id, replace(fetched.source, content=content))
 
 
 def is_far(image: EncodedImage) -> bool:
@@ -33,7 +33,7 @@ def fetch(image: EncodedImage) -> EncodedImage:
         return image
     where = image.source.where
     try:
-        data = open_input(where).read(where, version=image.source.version, limit=_most(image.size))
+        data = open_input(where).read(where, version=image.source.version, limit=_most(image.file_size))
         return replace(image, data=data)
     except LOST:
         raise source_missing() from None
@@ -54,7 +54,7 @@ def _fetch_again(image: EncodedImage) -> EncodedImage:
         raise source_missing() from None
     except SourceChanged:
         raise ImageError(Code.SOURCE_CHANGED, "the file was altered again and again while it was read") from None
-    return replace(image, data=data, source=replace(image.source, version=listed.version))
+    return replace(image.of(image.image_id, replace(image.source, version=listed.version)), data=data)
 
 
 def _most(size: int) -> int | None:

@@ -26,7 +26,7 @@ from maskbeam.pipeline.options import Part, ReadOptions
 from maskbeam.pipeline.storage import LOST, SourceChanged, find_file, open_input
 from maskbeam.pipeline.tally import tally
 from maskbeam.transforms.codecs.codec import HEAD_BYTES
-from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Failure, Found, Source, size_of
+from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Failure, Found, Origin, Source, size_of
 from maskbeam.transforms.errors import Code, ImageError
 
 _THREADS = 16
@@ -57,7 +57,7 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
     """
     place = record_of(source)
     if place is None:
-        return fetch(EncodedImage(image_id, source))
+        return fetch(EncodedImage(Origin(image_id, source)))
     uri, offset = place
     try:
         # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
@@ -70,7 +70,7 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
         raise ImageError(Code.SOURCE_CHANGED, "the record is another one now")
     if isinstance(found, Failure):
         raise ImageError(Code[found.code], found.reason)
-    return replace(found, image_id=image_id or found.image_id, source=source)
+    return found.of(image_id or found.image_id, source)
 
 
 class List(beam.PTransform[Any, Any]):
@@ -150,7 +150,7 @@ def _file(entry: Entry) -> EncodedImage | Failure:
             raise source_missing()
         check_size(entry.size)
         _check_companion(entry.uri)
-        return EncodedImage(check_id(entry.image_id), source, size=entry.size)
+        return EncodedImage(Origin(check_id(entry.image_id), source), file_size=entry.size)
     except ImageError as error:
         return Failure(entry.image_id, source, error.code, error.reason)
 

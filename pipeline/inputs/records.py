@@ -10,7 +10,7 @@ from maskbeam.pipeline.inputs.ids import check_id, image_id_of
 from maskbeam.pipeline.inputs.misread import misread_image, misread_record
 from maskbeam.pipeline.options import RAW_TYPES, ReadOptions
 from maskbeam.transforms.codecs.registry import image_extension, is_image
-from maskbeam.transforms.elements import EncodedImage, Entry, Failure, Source
+from maskbeam.transforms.elements import EncodedImage, Entry, Failure, Origin, Source
 from maskbeam.transforms.errors import Code, ImageError
 
 _PLACE = re.compile(r"(.*)#(\d+)", re.DOTALL)
@@ -54,7 +54,7 @@ def image_of(record: Record, shard: Entry, options: ReadOptions) -> EncodedImage
             return _no_file(image_id, source, data, features, options)
     except ImageError as error:
         return Failure(image_id, source, error.code, error.reason)
-    return EncodedImage(image_id, source, data)
+    return EncodedImage(Origin(image_id, source), data)
 
 
 def _image_bytes(features: Features, key: str, record: Record) -> bytes:
@@ -73,7 +73,7 @@ def _no_file(image_id: str, source: Source, data: bytes, features: Features, opt
         raise ImageError(Code.UNREADABLE, reason)
     keys = (options.height_key, options.width_key, options.channels_key)
     if not all(key in features for key in keys):
-        return EncodedImage(image_id, source, data)
+        return EncodedImage(Origin(image_id, source), data)
     height, width, channels = (features.int_of(key) for key in keys)
     shape = (height, width, channels)
     values = prod(shape)
@@ -81,7 +81,7 @@ def _no_file(image_id: str, source: Source, data: bytes, features: Features, opt
         reason = "its bytes are no image file, and not height x width x channels values of equal size"
         raise ImageError(Code.UNREADABLE, reason)
     dtype = _raw_type(len(data) // values, options.raw_type)
-    return EncodedImage(image_id, _read_as(source, dtype), data, shape, dtype)
+    return EncodedImage(Origin(image_id, _read_as(source, dtype)), data, shape, dtype)
 
 
 def _read_as(source: Source, dtype: str) -> Source:

@@ -16,7 +16,7 @@ from maskbeam.pipeline.output.write import Write
 from maskbeam.pipeline.process.watchdog import step
 from maskbeam.pipeline.text.wording import count, percent
 from maskbeam.transforms.argmax import label_map
-from maskbeam.transforms.elements import Array, EncodedImage, Failure, LabelMap, LabelPlanes, LogitsBatch
+from maskbeam.transforms.elements import EncodedImage, Failure, Labels, LogitsBatch
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.measures.statistics import count as count_pixels
 from maskbeam.transforms.predict import Engine
@@ -75,8 +75,8 @@ def fast_decode_agreement(job: Job, engine: Engine) -> str:
     same, total, images = 0, 0, 0
     for image in _sampled(job):
         with suppress(ImageError):  # an example of nothing; the run itself reports it
-            if decode_for(job)(image).full_size is not None:
-                one, other = (_array(_segment(each, engine, image)) for each in (job, exact))
+            if decode_for(job)(image).is_reduced:
+                one, other = (_segment(each, engine, image).pixels for each in (job, exact))
                 same, total, images = same + int(np.count_nonzero(one == other)), total + one.size, images + 1
     if not images:
         return "no sampled image is large enough to be decoded at a reduced scale"
@@ -91,12 +91,8 @@ def _sampled(job: Job) -> Iterator[EncodedImage]:
                 yield fetch(found)
 
 
-def _segment(job: Job, engine: Engine, image: EncodedImage) -> LabelMap | LabelPlanes:
+def _segment(job: Job, engine: Engine, image: EncodedImage) -> Labels:
     made = prepare(decode_for(job)(image), job.probe.spec, keep_image="overlay" in job.rendering.products)
     with step("tried out"):
         scores = engine(made.plane[None])
     return label_map(LogitsBatch((made,), scores.logits, scores.confidence, scores.nonfinite), job.labeling)
-
-
-def _array(labels: LabelMap | LabelPlanes) -> Array:
-    return labels.labels if isinstance(labels, LabelMap) else labels.planes

@@ -20,7 +20,7 @@ from maskbeam.pipeline.output.tree import Tree, reading_output
 from maskbeam.pipeline.output.write import File, put
 from maskbeam.pipeline.storage import NotFound
 from maskbeam.transforms.codecs.encode import decode_mask, encode_mask, read_text
-from maskbeam.transforms.elements import Array, EncodedImage, Image, LabelMap
+from maskbeam.transforms.elements import Array, EncodedImage, Image, Labels, Region
 from maskbeam.transforms.products.render import Rendering, patterns, render
 from maskbeam.transforms.resampling.prepare import drawable
 
@@ -69,7 +69,11 @@ class Redraw:
         labels, name = self._labels(image), encode_id(image.image_id)
         pixels = self._pixels(image, record) if "overlay" in lacking & self.rendering.products else None
         rendering = replace(self.rendering, products=lacking & self.rendering.products)
-        drawn = render(LabelMap("", image.source, labels, image=pixels), rendering, text=claim_text(record.claim))
+        drawn = render(
+            Labels(image.origin, Region.whole(labels.shape), labels, image=pixels),
+            rendering,
+            text=claim_text(record.claim),
+        )
         files = [File(path.format(name), data) for path, data in drawn.items()]
         for path in _outdated(record.files(name), self._paths(name)):
             self._forget(path, record.claim)

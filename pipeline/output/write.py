@@ -30,7 +30,7 @@ from maskbeam.pipeline.output.tree import BLOCKED, NO_VALUE, Tree, reading_outpu
 from maskbeam.pipeline.process.memory import at_work
 from maskbeam.pipeline.storage import Conflict, NotFound, Storage
 from maskbeam.transforms.codecs.encode import encode_binary, encode_mask, read_text
-from maskbeam.transforms.elements import EncodedImage, LabelMap, LabelPlanes, Source
+from maskbeam.transforms.elements import EncodedImage, Labels, Source
 from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.measures.statistics import Counted, PixelStatistics, count
 from maskbeam.transforms.products.render import Rendering, bytes_to_draw, render
@@ -102,7 +102,7 @@ class SkipDone:
 
     def _with_digest(self, image: EncodedImage) -> EncodedImage:
         """The image with the digest of its bytes, which are not kept."""
-        with at_work(image.size):
+        with at_work(image.file_size):
             return replace(fetch_content(image, self.tree.names), data=image.data)
 
     def _yielded(self, image: EncodedImage, record: Record) -> Outcome:
@@ -121,7 +121,7 @@ class SkipDone:
         if not self.complete.can_draw(lacking):
             return None
         try:
-            with at_work(image.size + record.height * record.width * bytes_to_draw(lacking)):
+            with at_work(image.file_size + record.height * record.width * bytes_to_draw(lacking)):
                 kept_by = self.complete(image, record, lacking)
         except ValueError:
             # The mask is damaged, or the source has just changed.
@@ -157,8 +157,8 @@ class Write:
     rendering: Rendering
     ids: tuple[int, ...]
 
-    def __call__(self, labels: LabelMap | LabelPlanes) -> Outcome:
-        claim, counted = self.tree.claim(labels.source), count(labels, self.ids)
+    def __call__(self, labels: Labels) -> Outcome:
+        claim, counted, size = self.tree.claim(labels.source), count(labels, self.ids), labels.origin.size
         # What comes here has not failed, though it may lose its name.
         forget_failure(self.tree, labels.source)
         for file in self.files(labels, counted):
@@ -166,9 +166,9 @@ class Write:
             if placed.kept_by is not None:
                 return _lost(labels.image_id, labels.source, placed.kept_by, claim)
         updated = placed.replaced is not None and _is_older(placed.replaced, claim)
-        return Outcome(labels.image_id, labels.source, *labels.size, counted, updated=updated, worker=worker_name())
+        return Outcome(labels.image_id, labels.source, *size, counted, updated=updated, worker=worker_name())
 
-    def files(self, labels: LabelMap | LabelPlanes, counted: Counted) -> list["File"]:
+    def files(self, labels: Labels, counted: Counted) -> list["File"]:
         """All files of an image, its record last."""
         claim, name = self.tree.claim(labels.source), encode_id(labels.image_id)
         drawn = render(labels, self.rendering, text=claim_text(claim))
@@ -176,24 +176,24 @@ class Write:
         products = [File(pattern.format(name), data) for pattern, data in drawn.items()]
         statistics = PixelStatistics.sum([counted]).to_json()
         sizes = {pattern: len(data) for pattern, data in drawn.items()}
-        turned = int(labels.keep.get("orientation", 1))
+        turned = int(labels.origin.facts.get("orientation", 1))
         how = {kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products}
         mattered = {flag: value for flag, value in self.tree.of_images if _matters(flag, labels, counted)}
-        record = Record(claim, *labels.size, statistics, sizes, turned, mattered, how)
+        record = Record(claim, *labels.origin.size, statistics, sizes, turned, mattered, how)
         text = record_text(record)
         mask = File(self.tree.record.format(name), self._mask(labels, text), record_metadata(text))
         return [*products, mask]
 
-    def _mask(self, labels: LabelMap | LabelPlanes, text: Mapping[str, str]) -> bytes:
-        if isinstance(labels, LabelMap):
-            return encode_mask(labels.labels, text=text)
-        return encode_binary(labels.planes[self.rendering.folders[0][0]], text=text)
+    def _mask(self, labels: Labels, text: Mapping[str, str]) -> bytes:
+        if labels.are_planes:
+            return encode_binary(labels.pixels[self.rendering.folders[0][0]], text=text)
+        return encode_mask(labels.pixels, text=text)
 
 
-def _matters(flag: str, labels: LabelMap | LabelPlanes, counted: Counted) -> bool:
+def _matters(flag: str, labels: Labels, counted: Counted) -> bool:
     """Whether an option that matters to some images mattered to this one."""
     told = {"--input_range": "samples", "--background": "transparency", "--orientation": "orientation"}
-    return counted.nonfinite > 0 if flag == "--nonfinite" else told[flag] in labels.keep
+    return counted.nonfinite > 0 if flag == "--nonfinite" else told[flag] in labels.origin.facts
 
 
 def _is_older(held: Claim, mine: Claim) -> bool:

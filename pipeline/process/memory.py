@@ -101,7 +101,7 @@ class WithinMemory:
 
     def __call__(self, image: EncodedImage) -> Any:
         with decoding_budget().task(), asking(_wait_for):
-            _wait_for(image.size)
+            _wait_for(image.file_size)
             result: Any = image
             for step in self.steps:
                 result = step(result)

@@ -1,7 +1,6 @@
 """A few finished images as overlays under `reports/samples/`, for a person to look at."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,7 +18,7 @@ from maskbeam.transforms.codecs.encode import decode_mask, encode_jpeg
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.products.overlay import overlay
-from maskbeam.transforms.resampling.prepare import drawable
+from maskbeam.transforms.resampling.prepare import as_uint8
 from maskbeam.transforms.resampling.resize import resize_nearest
 
 # Pixels of a sample's longer side: of larger images every second, third ... pixel is drawn, all that a screen shows.
@@ -47,7 +46,7 @@ def _draw_sample(job: Job, outcome: Outcome) -> bool:
         labels = _labels(job, name)
     except (ImageError, NotFound, ValueError):
         return False
-    pixels, labels = _screen_size(drawable(replace(image, full_size=None)), labels)
+    pixels, labels = _screen_size(as_uint8(image.pixels), labels)
     rendering = job.rendering
     drawn = overlay(pixels, labels, rendering.palette, opacity=rendering.opacity, ignore=rendering.ignore_label)
     overwrite(job.tree, f"reports/samples/{name}.jpg", encode_jpeg(drawn, text=SAMPLE_TEXT))

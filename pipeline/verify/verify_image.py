@@ -12,7 +12,7 @@ from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_claim, parse_
 from maskbeam.pipeline.storage import LOST, NotFound, Storage, join
 from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
 from maskbeam.transforms.codecs.encode import decode_mask, decode_written, read_text
-from maskbeam.transforms.elements import Array, LabelMap, Source
+from maskbeam.transforms.elements import Array, Labels, Origin, Region, Source
 from maskbeam.transforms.head import MULTILABEL
 from maskbeam.transforms.measures.statistics import PixelStatistics
 from maskbeam.transforms.products.render import class_folders
@@ -102,21 +102,20 @@ def _recount(labels: Array, record: Record, made: Made) -> tuple[PixelStatistics
         first = next(iter(made.binary.values()))
         return held, int(np.count_nonzero(labels)) != held.pixels[first] or labels.size != held.total
     counted = PixelStatistics.of(
-        LabelMap(
-            "",
-            Source("", ""),
+        Labels(
+            Origin("", Source("", ""), facts=_facts(held)),
+            Region.whole(labels.shape),
             labels,
             confidence_sum=held.confidence_sum,
             confidence_pixels=held.confidence_pixels,
             nonfinite=held.nonfinite,
-            keep=_keep(held),
         ),
         made.table.ids,
     )
     return counted, counted.to_json() != record.statistics
 
 
-def _keep(held: PixelStatistics) -> dict[str, str]:
+def _facts(held: PixelStatistics) -> dict[str, str]:
     """What the record says of the source image that its mask's pixels cannot bear out."""
     facts = {"transparency": held.transparent, "orientation": held.turned}
     return {name: "as recorded" for name, number in facts.items() if number}

@@ -21,7 +21,7 @@ from maskbeam.transforms import elements
 from tests.support.numpy_engine import MODEL, NumpyLoader, numpy_probe
 
 # What holds pixels, logits or maps of them.
-HEAVY = (elements.Image, elements.ModelInput, elements.LogitsBatch, elements.LabelMap, elements.LabelPlanes)
+HEAVY = (elements.Image, elements.ModelInput, elements.LogitsBatch, elements.Labels)
 SHUFFLES = (beam.GroupByKey, beam.Reshuffle)
 
 

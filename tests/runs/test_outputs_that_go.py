@@ -19,9 +19,10 @@ from maskbeam.pipeline.output.tree import Tree
 from maskbeam.pipeline.output.write import File, put
 from maskbeam.pipeline.storage import Unreadable
 from maskbeam.pipeline.storage.local_storage import LocalStorage
-from maskbeam.transforms.elements import Array, EncodedImage, Source
+from maskbeam.transforms.elements import Array, Source
 from maskbeam.transforms.errors import ImageError, RunError
 from maskbeam.transforms.predict import Loader, Scores
+from tests.support.elements import encoded_image
 from tests.support.numpy_engine import NumpyEngine, command, numpy_loader, run_numpy
 from tests.support.trees import draw_folder
 
@@ -153,7 +154,7 @@ def test_a_mask_that_nobody_may_read_costs_that_image_only(tmp_path: Path, monke
     monkeypatch.setattr(LocalStorage, "read", refuse)
     monkeypatch.setattr(LocalStorage, "read_versioned", refuse)
     with pytest.raises(ImageError, match=r"OUTPUT_BLOCKED: .* cannot be read; remove it"):
-        held_record(tree, EncodedImage("a", Source("/in/a.png", "1")))
+        held_record(tree, encoded_image("a", Source("/in/a.png", "1")))
     with pytest.raises(ImageError, match="OUTPUT_BLOCKED"):
         put(tree, File("masks/a.png", b"2"), Claim("p", "v", "c", "f", "i"))
 

@@ -20,8 +20,9 @@ from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.transforms.codecs.decode import decode
-from maskbeam.transforms.elements import Array, EncodedImage, Source
+from maskbeam.transforms.elements import Array, Source
 from maskbeam.transforms.resampling.prepare import prepare
+from tests.support.elements import encoded_image
 from tests.support.models import save, tutorial_unet
 
 SIZE = 128
@@ -67,7 +68,7 @@ def tutorial_labels(kind: str) -> Array:
 
 
 def our_planes(kind: str, probe: Probe) -> Array:
-    encoded = [EncodedImage(str(i), Source("memory", str(i)), file) for i, file in enumerate(files(kind))]
+    encoded = [encoded_image(str(i), Source("memory", str(i)), file) for i, file in enumerate(files(kind))]
     return np.stack([prepare(decode(image, jpeg_decoder=decode_jpeg), probe.spec).plane for image in encoded])
 
 

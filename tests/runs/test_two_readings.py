@@ -64,7 +64,7 @@ def test_transparency_is_dropped_as_tensorflow_opencv_and_pillow_drop_it(kind: s
         deep = np.random.default_rng(0).integers(0, 65536, (9, 11, 4), np.uint16)
         found = decode(encoded(tf.io.encode_png(deep).numpy()))
         assert np.array_equal(found.pixels, (deep[..., :3] / np.float32(257)).astype(np.float32))
-        assert found.keep["transparency"] == "dropped"
+        assert found.origin.facts["transparency"] == "dropped"
         return
     flat, key = picture.convert("RGB"), tuple(rgba()[3, 4, :3])
     data = {
@@ -75,7 +75,7 @@ def test_transparency_is_dropped_as_tensorflow_opencv_and_pillow_drop_it(kind: s
         "L key": lambda: as_file(flat.convert("L"), "PNG", transparency=100),
     }[kind]()
     found = decode(encoded(data))
-    assert found.keep == {"transparency": "dropped"}
+    assert found.origin.facts == {"transparency": "dropped"}
     colors = np.broadcast_to(found.pixels, (30, 41, 3))
     with PilImage.open(io.BytesIO(data)) as image:
         image.info.pop("transparency", None)  # Pillow warns of it
@@ -90,7 +90,7 @@ def test_a_background_that_is_named_shows_through() -> None:
     image = PilImage.fromarray(rgba())
     expected.paste(image, mask=image)
     assert np.abs(found.pixels.astype(int) - np.asarray(expected)).max() <= 1
-    assert found.keep == {"transparency": "on background"}
+    assert found.origin.facts == {"transparency": "on background"}
 
 
 def test_what_is_opaque_is_the_same_either_way_and_not_counted() -> None:
@@ -98,7 +98,7 @@ def test_what_is_opaque_is_the_same_either_way_and_not_counted() -> None:
     for background in (None, (0, 0, 0)):
         found = decode(encoded(data), background=background)
         assert np.array_equal(found.pixels, scene())
-        assert found.keep == {}
+        assert found.origin.facts == {}
 
 
 def test_near_infrared_that_gdal_calls_alpha_is_left_out_and_never_laid_over_anything() -> None:
@@ -108,7 +108,7 @@ def test_near_infrared_that_gdal_calls_alpha_is_left_out_and_never_laid_over_any
         assert dataset.colorinterp[3] == rasterio.enums.ColorInterp.alpha
     found = decode(encoded(data))
     assert np.array_equal(found.pixels, bands[..., :3])
-    assert found.keep == {}
+    assert found.origin.facts == {}
     with pytest.raises(ImageError, match=r"BAD_CHANNELS: .*near infrared.*without --background"):
         decode(encoded(data), background=(0, 0, 0))
     bands[..., 3] = 255
@@ -130,7 +130,11 @@ def test_upright_is_what_pillow_and_opencv_show(orientation: int) -> None:
         assert stored.pixels.shape == (20, 31, 3)
         expected = ImageOps.exif_transpose(with_orientation(PilImage.fromarray(stored.pixels), orientation))
         assert np.array_equal(upright.pixels, np.asarray(expected)), format
-        assert stored.keep == upright.keep == ({} if orientation == 1 else {"orientation": str(orientation)})
+        assert (
+            stored.origin.facts
+            == upright.origin.facts
+            == ({} if orientation == 1 else {"orientation": str(orientation)})
+        )
     assert np.array_equal(upright.pixels, opencv(data))
 
 
@@ -143,8 +147,8 @@ def test_an_image_on_its_side_is_decoded_at_the_scale_that_it_has_upright() -> N
     data = oriented("JPEG", 6, scene(400, 600))
     stored = decode(encoded(data), fast_scale=(300, 200))
     upright = decode(encoded(data), fast_scale=(300, 200), upright=True)
-    assert (stored.pixels.shape, stored.full_size) == ((400, 600, 3), None)
-    assert (upright.pixels.shape, upright.full_size) == ((300, 200, 3), (600, 400))
+    assert (stored.pixels.shape, stored.is_reduced) == ((400, 600, 3), False)
+    assert (upright.pixels.shape, upright.origin.size) == ((300, 200, 3), (600, 400))
 
 
 def statistics(transparent: int = 0, turned: int = 0) -> PixelStatistics:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image as PilImage
 
 from maskbeam.transforms.elements import Array, EncodedImage, Image, Source
+from tests.support.elements import decoded_image, encoded_image
 
 SOURCE = Source("memory:picture", "1")
 
@@ -33,11 +34,11 @@ def as_file(picture: Array | PilImage.Image, format: str, **options: Any) -> byt
 
 
 def encoded(data: bytes, **raw: Any) -> EncodedImage:
-    return EncodedImage("picture", SOURCE, data, **raw)
+    return encoded_image("picture", SOURCE, data, **raw)
 
 
 def decoded(pixels: Array, **more: Any) -> Image:
-    return Image("picture", SOURCE, pixels, **more)
+    return decoded_image("picture", SOURCE, pixels, **more)
 
 
 def with_stray_bytes(jpeg: bytes) -> bytes:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
-from maskbeam.transforms.elements import LabelMap, Source
+from maskbeam.transforms.elements import Source
 from maskbeam.transforms.measures.statistics import PixelStatistics
+from tests.support.elements import made_labels
 
 FIELD = ClassInfo(0, 7, "field", (1, 2, 3))
 WATER = ClassInfo(1, 3, "water", (4, 5, 6))
@@ -17,7 +18,7 @@ TABLE = ClassTable((FIELD, WATER, NEVER), "table.csv")
 def statistics_of(labels: list[list[int]], **known: Any) -> PixelStatistics:
     """Statistics of one label map, given row by row."""
     pixels = np.array(labels, np.uint8)
-    return PixelStatistics.of(LabelMap("id", Source("w", "v"), pixels, **known), TABLE.ids)
+    return PixelStatistics.of(made_labels("id", Source("w", "v"), pixels, **known), TABLE.ids)
 
 
 # A 2 x 4 image with two ignored pixels, and a 1 x 2 image.

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from maskbeam.transforms.elements import Array, LabelMap, LogitsBatch, ModelInput, Placement, Source
+from maskbeam.transforms.elements import Array, Labels, LogitsBatch, Placement, Source
+from tests.support.elements import made_input, made_labels
 
 SOURCE = Source("in/a.png", "1")
 
@@ -17,13 +18,13 @@ def whole(size: tuple[int, int], plane: tuple[int, int]) -> Placement:
 def batch(scores: Array, placement: Placement | None = None, *, image: Array | None = None) -> LogitsBatch:
     """A batch of one; by default the image is as large as the model's output. NaNs are counted."""
     placement = placement or whole(scores.shape[:2], scores.shape[:2])
-    held = ModelInput("a", SOURCE, placement, np.empty(0, np.uint8), image)
+    held = made_input("a", SOURCE, placement, np.empty(0, np.uint8), image)
     nan = int(np.isnan(scores).any(axis=-1).sum()) if scores.ndim == 3 else 0
     return LogitsBatch((held,), scores[None], np.array([1234]), np.array([nan]))
 
 
-def labelled(labels: Array, **other: Any) -> LabelMap:
-    return LabelMap("a", SOURCE, labels, **other)
+def labelled(labels: Array, **other: Any) -> Labels:
+    return made_labels("a", SOURCE, labels, **other)
 
 
 def scores_of(seed: int, *shape: int) -> Array:

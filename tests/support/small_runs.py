@@ -20,6 +20,7 @@ from maskbeam.pipeline.output.write import Write
 from maskbeam.pipeline.storage import open_storage
 from maskbeam.transforms.elements import EncodedImage, Failure, Source
 from maskbeam.transforms.lookahead import chain
+from tests.support.elements import encoded_image
 from tests.support.numpy_engine import NumpyEngine, command, numpy_probe
 
 __all__ = ["ends", "planned", "small_run"]
@@ -62,4 +63,4 @@ def ends(found: list[Outcome | Failure]) -> list[str]:
 def _image(path: Path) -> EncodedImage:
     listed = open_storage(str(path)).stat(str(path))
     assert listed is not None
-    return EncodedImage(path.stem, Source(str(path), listed.version))
+    return encoded_image(path.stem, Source(str(path), listed.version))

@@ -10,6 +10,7 @@ import numpy as np
 
 from maskbeam.pipeline.guards.child_decoder import IsolatedDecoder
 from maskbeam.transforms.elements import EncodedImage, Image, Source
+from tests.support.elements import decoded_image, encoded_image
 
 # What an image that hangs has after its pixels.
 STICKS = b"sticks"
@@ -31,7 +32,7 @@ class StuckDecoder:
 
 
 def as_it_is(encoded: EncodedImage) -> Image:
-    return Image(encoded.image_id, encoded.source, np.zeros((1, 1, 3), np.uint8))
+    return decoded_image(encoded.image_id, encoded.source, np.zeros((1, 1, 3), np.uint8))
 
 
 def run_hurried(argv: Sequence[str]) -> int:
@@ -44,7 +45,7 @@ def run_hurried(argv: Sequence[str]) -> int:
     from tests.support.numpy_engine import main
 
     # What children are forked from takes its time to start, decoding does not.
-    IsolatedDecoder(as_it_is)(EncodedImage("first", Source("", "")))
+    IsolatedDecoder(as_it_is)(encoded_image("first", Source("", "")))
     decode_for = safe_decoder.decode_for
     safe_decoder.decode_for = lambda job: StuckDecoder(decode_for(job))
     watched_decoder.DECODE_SECONDS = isolate.DECODE_SECONDS = SECONDS

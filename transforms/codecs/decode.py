@@ -1,5 +1,6 @@
 """Bytes become pixels."""
 
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -12,7 +13,7 @@ from maskbeam.transforms.codecs.codec import JpegDecoder, Request, Samples, Size
 from maskbeam.transforms.codecs.pillow_samples import turned_upright
 from maskbeam.transforms.codecs.registry import codec_for
 from maskbeam.transforms.codecs.value_range import is_opaque, on_background, to_byte_scale
-from maskbeam.transforms.elements import Array, EncodedImage, Image
+from maskbeam.transforms.elements import Array, EncodedImage, Image, Region
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import LookAhead
 
@@ -39,7 +40,7 @@ def decode(
 
     The rules, apart from those of `to_byte_scale`, `on_background` and the formats: a damaged or truncated file
     fails, but formats without checksums (all but PNG) may decode to other pixels after a flipped bit. A decoder that
-    crashes or hangs takes its process with it. `keep` tells an EXIF orientation other than 1, what became of
+    crashes or hangs takes its process with it. `facts` tell an EXIF orientation other than 1, what became of
     transparency, and of which type samples were that have a range.
 
     Args:
@@ -50,7 +51,7 @@ def decode(
         upright: Whether pixels are turned as the EXIF orientation says, in place of lying as they are stored.
         max_pixels: The cap on height times width, checked before decoding.
         fast_scale: Height and width of the model's input. JPEGs are then decoded at the smallest of 1, 1/2, 1/4, 1/8
-            of their size that still covers it, and `full_size` tells the true size.
+            of their size that still covers it, and the region tells the true size.
         jpeg_decoder: See `JpegDecoder`; not for those decoded at reduced scale.
 
     Returns:
@@ -62,31 +63,32 @@ def decode(
     """
     if encoded.data is None:
         raise ValueError("the image has to be fetched before it is decoded")
-    keep: dict[str, str] = {}
+    facts: dict[str, str] = {}
     full_size = None
     try:
         if encoded.raw_shape is not None:
             samples = _raw_samples(encoded.data, encoded.raw_shape, encoded.raw_dtype, max_pixels)
         else:
             request = Request(max_pixels, fast_scale, upright, jpeg_decoder)
-            samples, keep, full_size = _file_samples(encoded.data, request, 1 if background is None else 2)
+            samples, facts, full_size = _file_samples(encoded.data, request, 1 if background is None else 2)
         if samples.is_cut and input_range is not None:
             raise ImageError(Code.BAD_VALUE_RANGE, _CUT)
         pixels = to_byte_scale(samples.values, input_range)
         if samples.values.dtype != np.uint8:
-            keep = {**keep, "samples": samples.values.dtype.name}
+            facts = {**facts, "samples": samples.values.dtype.name}
         if not is_opaque(samples.alpha):
-            pixels, keep = _without_alpha(pixels, samples, background, keep)
-        if upright and "orientation" in keep:
-            pixels = turned_upright(pixels, int(keep["orientation"]))
+            pixels, facts = _without_alpha(pixels, samples, background, facts)
+        if upright and "orientation" in facts:
+            pixels = turned_upright(pixels, int(facts["orientation"]))
         pixels = np.ascontiguousarray(pixels)
     except MemoryError:
         raise ImageError(Code.TOO_LARGE, "there was not enough memory to decode it") from None
-    return Image(encoded.image_id, encoded.source, pixels, keep, full_size)
+    region = Region.whole(full_size or pixels.shape[:2])
+    return Image(replace(encoded.origin, size=region.size, facts=facts), region, pixels)
 
 
 def _without_alpha(
-    pixels: Array, samples: Samples, background: tuple[int, int, int] | None, keep: dict[str, str]
+    pixels: Array, samples: Samples, background: tuple[int, int, int] | None, facts: dict[str, str]
 ) -> tuple[Array, dict[str, str]]:
     if not samples.is_alpha:
         if background is not None:
@@ -95,10 +97,10 @@ def _without_alpha(
                 "its last band may be transparency, or near infrared, which TIFFs with georeference call alpha, too: "
                 "without --background it is left out; if it is transparency, convert it to PNG",
             )
-        return pixels, keep
+        return pixels, facts
     if background is None:
-        return pixels, {**keep, "transparency": "dropped"}
-    return on_background(pixels, samples.alpha, background), {**keep, "transparency": "on background"}
+        return pixels, {**facts, "transparency": "dropped"}
+    return on_background(pixels, samples.alpha, background), {**facts, "transparency": "on background"}
 
 
 def _file_samples(data: bytes, request: Request, times: int) -> tuple[Samples, dict[str, str], Size | None]:
@@ -114,8 +116,8 @@ def _file_samples(data: bytes, request: Request, times: int) -> tuple[Samples, d
     if full_size and request.upright and reader.orientation >= 5:
         full_size = full_size[::-1]
     admit(prod(reader.read_size) * reader.pixel_bytes * times)
-    keep = {} if reader.orientation == 1 else {"orientation": str(reader.orientation)}
-    return reader.read(), keep, full_size
+    facts = {} if reader.orientation == 1 else {"orientation": str(reader.orientation)}
+    return reader.read(), facts, full_size
 
 
 def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixels: int) -> Samples:

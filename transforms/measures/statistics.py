@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from maskbeam.transforms.elements import Array, LabelMap, LabelPlanes
+from maskbeam.transforms.elements import Array, Labels
 
 # Shares of one image are summed in units of 1e-9.
 SHARE = 10**9
@@ -48,18 +48,16 @@ class Counted(NamedTuple):
             raise ValueError("these are no pixel statistics") from error
 
 
-def count(labels: LabelMap | LabelPlanes, ids: Sequence[int]) -> Counted:
+def count(labels: Labels, ids: Sequence[int]) -> Counted:
     """Counts one image.
 
     Args:
         labels: Label map `[H, W]`, or planes `[C, H, W]` in the order of `ids`.
         ids: The id of each class; any other id is ignored.
     """
-    independent = isinstance(labels, LabelPlanes)
-    if isinstance(labels, LabelPlanes):
-        counts, total = [int(np.count_nonzero(plane)) for plane in labels.planes], labels.planes[0].size
-    else:
-        counts, total = count_pixels(labels.labels, ids), labels.labels.size
+    independent, pixels = labels.are_planes, labels.pixels
+    counts = [int(np.count_nonzero(plane)) for plane in pixels] if independent else count_pixels(pixels, ids)
+    total = pixels[0].size if independent else pixels.size
     return Counted(
         {class_id: pixels for class_id, pixels in zip(ids, counts, strict=True) if pixels},
         total,
@@ -67,8 +65,8 @@ def count(labels: LabelMap | LabelPlanes, ids: Sequence[int]) -> Counted:
         labels.confidence_sum,
         labels.confidence_pixels,
         labels.nonfinite,
-        int("transparency" in labels.keep),
-        int("orientation" in labels.keep),
+        int("transparency" in labels.origin.facts),
+        int("orientation" in labels.origin.facts),
         independent,
     )
 
@@ -113,7 +111,7 @@ class PixelStatistics:
         return cls(pixels=Counter(dict.fromkeys(ids, 0)))
 
     @classmethod
-    def of(cls, labels: LabelMap | LabelPlanes, ids: Sequence[int]) -> "PixelStatistics":
+    def of(cls, labels: Labels, ids: Sequence[int]) -> "PixelStatistics":
         """Of one image; arguments as in `count`."""
         return cls.sum([count(labels, ids)], ids)
 
@@ -206,13 +204,13 @@ def count_pixels(labels: Array, ids: Sequence[int]) -> list[int]:
     return [int(n) for n in histogram[list(ids)]]
 
 
-def statistics(images: Iterable[LabelMap | LabelPlanes], ids: Sequence[int]) -> PixelStatistics:
+def statistics(images: Iterable[Labels], ids: Sequence[int]) -> PixelStatistics:
     """Sums over label maps `[H, W]` or planes `[C, H, W]` of classes `ids`."""
     return sum((PixelStatistics.of(labels, ids) for labels in images), PixelStatistics.zero(ids))
 
 
 class SumStatistics(beam.CombineFn):
-    """`LabelMap` or `LabelPlanes` of many images -> their `PixelStatistics`."""
+    """`Labels` of many images -> their `PixelStatistics`."""
 
     def __init__(self, ids: Sequence[int]) -> None:
         self._ids = tuple(ids)
@@ -220,7 +218,7 @@ class SumStatistics(beam.CombineFn):
     def create_accumulator(self) -> PixelStatistics:
         return PixelStatistics.zero(self._ids)
 
-    def add_input(self, accumulator: PixelStatistics, element: LabelMap | LabelPlanes) -> PixelStatistics:
+    def add_input(self, accumulator: PixelStatistics, element: Labels) -> PixelStatistics:
         return accumulator + PixelStatistics.of(element, self._ids)
 
     def merge_accumulators(self, accumulators: Iterable[PixelStatistics]) -> PixelStatistics:
@@ -231,7 +229,7 @@ class SumStatistics(beam.CombineFn):
 
 
 class Statistics(beam.PTransform[Any, Any]):
-    """`LabelMap` or `LabelPlanes` of many images -> one `PixelStatistics`; of none, all zero."""
+    """`Labels` of many images -> one `PixelStatistics`; of none, all zero."""
 
     def __init__(self, ids: Sequence[int]) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from maskbeam.transforms.elements import Array, LabelMap
+from maskbeam.transforms.elements import Array, Labels
 
 
 def binarize(labels: Array, class_id: int) -> Array:
@@ -32,7 +32,7 @@ def _to_255(mask: Array) -> Array:
 
 
 class Binarize(beam.PTransform[Any, Any]):
-    """`LabelMap` -> `(image_id, uint8 [H, W])`, 0 or 255, of one class."""
+    """`Labels` -> `(image_id, uint8 [H, W])`, 0 or 255, of one class."""
 
     def __init__(self, class_id: int) -> None:
         super().__init__()
@@ -42,5 +42,5 @@ class Binarize(beam.PTransform[Any, Any]):
         return labels | "Binarize" >> beam.Map(_binarized, self._class_id).with_output_types(tuple[str, np.ndarray])
 
 
-def _binarized(labels: LabelMap, class_id: int) -> tuple[str, Array]:
-    return labels.image_id, binarize(labels.labels, class_id)
+def _binarized(labels: Labels, class_id: int) -> tuple[str, Array]:
+    return labels.image_id, binarize(labels.pixels, class_id)

@@ -7,7 +7,7 @@ import apache_beam as beam
 import numpy as np
 
 from maskbeam.transforms.classes.palettes import Color
-from maskbeam.transforms.elements import Array, LabelMap
+from maskbeam.transforms.elements import Array, Labels
 
 # Of pixels that no class owns, the ignore label among them: as Pascal VOC draws its void.
 VOID_COLOR: Color = (224, 224, 192)
@@ -51,7 +51,7 @@ def padded(palette: Array, dtype: np.dtype[Any]) -> Array:
 
 
 class Colorize(beam.PTransform[Any, Any]):
-    """`LabelMap` -> `(image_id, uint8 [H, W, 3])` in the classes' colours."""
+    """`Labels` -> `(image_id, uint8 [H, W, 3])` in the classes' colours."""
 
     def __init__(self, colors: Mapping[int, Color]) -> None:
         super().__init__()
@@ -61,5 +61,5 @@ class Colorize(beam.PTransform[Any, Any]):
         return labels | "Colorize" >> beam.Map(_colorized, self._palette).with_output_types(tuple[str, np.ndarray])
 
 
-def _colorized(labels: LabelMap, palette: Any) -> tuple[str, Array]:
-    return labels.image_id, colorize(labels.labels, palette)
+def _colorized(labels: Labels, palette: Any) -> tuple[str, Array]:
+    return labels.image_id, colorize(labels.pixels, palette)

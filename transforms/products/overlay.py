@@ -7,7 +7,7 @@ import apache_beam as beam
 import numpy as np
 
 from maskbeam.transforms.classes.palettes import Color
-from maskbeam.transforms.elements import Array, LabelMap
+from maskbeam.transforms.elements import Array, Labels
 from maskbeam.transforms.products.colorize import make_palette, padded
 from maskbeam.transforms.resampling.upsample import locate, nearest
 
@@ -58,7 +58,7 @@ def fitted(labels: Array, size: tuple[int, int]) -> Array:
 
 
 class Overlay(beam.PTransform[Any, Any]):
-    """`LabelMap` with its image -> `(image_id, uint8 [H, W, 3])`, the classes' colours over the image."""
+    """`Labels` with its image -> `(image_id, uint8 [H, W, 3])`, the classes' colours over the image."""
 
     def __init__(self, colors: Mapping[int, Color], *, opacity: float = 0.5, ignore: int | None = None) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Overlay(beam.PTransform[Any, Any]):
         return labels | "Overlay" >> drawn
 
 
-def _overlaid(labels: LabelMap, palette: Any, **how: Any) -> tuple[str, Array]:
+def _overlaid(labels: Labels, palette: Any, **how: Any) -> tuple[str, Array]:
     if labels.image is None:
         raise ValueError("an overlay needs the decoded image; keep it when the model's input is prepared")
-    return labels.image_id, overlay(labels.image, labels.labels, palette, **how)
+    return labels.image_id, overlay(labels.image, labels.pixels, palette, **how)

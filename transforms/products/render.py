@@ -18,7 +18,7 @@ from maskbeam.transforms.codecs.encode import (
     encode_palette,
     encode_rgb,
 )
-from maskbeam.transforms.elements import Array, LabelMap, LabelPlanes
+from maskbeam.transforms.elements import Array, Labels
 from maskbeam.transforms.products.binarize import binarize
 from maskbeam.transforms.products.colorize import colorize, make_palette
 from maskbeam.transforms.products.overlay import overlay
@@ -113,9 +113,7 @@ def _folded(folder: str) -> str:
     return unicodedata.normalize("NFC", folder).casefold()
 
 
-def render(
-    labels: LabelMap | LabelPlanes, rendering: Rendering, *, text: Mapping[str, str] = NO_TEXT
-) -> dict[str, bytes]:
+def render(labels: Labels, rendering: Rendering, *, text: Mapping[str, str] = NO_TEXT) -> dict[str, bytes]:
     """Draws all products of one image but its mask.
 
     Args:
@@ -130,17 +128,17 @@ def render(
         ValueError: A product is asked for whose image or confidence was not kept.
         ImageError: `TOO_LARGE` for an overlay of more than 65535 pixels a side.
     """
-    if isinstance(labels, LabelPlanes):
+    if labels.are_planes:
         return _render_planes(labels, rendering, text)
     files = {}
     if "color" in rendering.products:
-        files["color/{}.png"] = _color(labels.labels, rendering.palette, text)
+        files["color/{}.png"] = _color(labels.pixels, rendering.palette, text)
     if "binary" in rendering.products:
         for _, class_id, folder in rendering.folders:
-            files[f"binary/{folder}/{{}}.png"] = encode_binary(binarize(labels.labels, class_id), text=text)
+            files[f"binary/{folder}/{{}}.png"] = encode_binary(binarize(labels.pixels, class_id), text=text)
     if "overlay" in rendering.products:
         image, opacity, ignore = _held(labels.image, "overlay"), rendering.opacity, rendering.ignore_label
-        drawn = overlay(image, labels.labels, rendering.palette, opacity=opacity, ignore=ignore)
+        drawn = overlay(image, labels.pixels, rendering.palette, opacity=opacity, ignore=ignore)
         files["overlay/{}.jpg"] = encode_jpeg(drawn, text=text)
     if "confidence" in rendering.products:
         files["confidence/{}.png"] = encode_confidence(_held(labels.confidence, "confidence"), text=text)
@@ -159,11 +157,11 @@ def _color(labels: Array, palette: Array, text: Mapping[str, str]) -> bytes:
     return encode_rgb(colorize(labels, palette), text=text)
 
 
-def _render_planes(labels: LabelPlanes, rendering: Rendering, text: Mapping[str, str]) -> dict[str, bytes]:
+def _render_planes(labels: Labels, rendering: Rendering, text: Mapping[str, str]) -> dict[str, bytes]:
     files = {}
     for channel, _, folder in rendering.folders:
         if "binary" in rendering.products:
-            files[f"binary/{folder}/{{}}.png"] = encode_binary(labels.planes[channel], text=text)
+            files[f"binary/{folder}/{{}}.png"] = encode_binary(labels.pixels[channel], text=text)
         if "confidence" in rendering.products:
             sure = _held(labels.confidence, "confidence")[channel]
             files[f"confidence/{folder}/{{}}.png"] = encode_confidence(sure, text=text)

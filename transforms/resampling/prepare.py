@@ -65,11 +65,11 @@ def prepare(image: Image, spec: InputSpec, *, keep_image: bool = False) -> Model
         ImageError: BAD_CHANNELS, or BAD_SHAPE for an image that `stretch` would distort beyond use.
     """
     pixels = _in_channels(image.pixels, spec.channels)
-    plane, placement = _RESIZES[spec.resize](pixels, image.full_size or pixels.shape[:2], spec)
+    plane, placement = _RESIZES[spec.resize](pixels, image.region.size, spec)
     if plane.shape[2] != spec.channels:
         plane = np.repeat(plane, spec.channels, axis=2)
     drawn_on = drawable(image) if keep_image else None
-    return ModelInput(image.image_id, image.source, placement, plane, drawn_on, image.keep)
+    return ModelInput(image.origin, image.region, placement, plane, drawn_on)
 
 
 def _in_channels(pixels: Array, channels: int) -> Array:
@@ -85,11 +85,14 @@ def _in_channels(pixels: Array, channels: int) -> Array:
 
 
 def drawable(image: Image) -> Array:
-    """The pixels `[H, W, C]` that overlays draw on: uint8, in the full size of the image."""
-    pixels = image.pixels
-    if pixels.dtype != np.uint8:
-        pixels = np.rint(pixels).astype(np.uint8)
-    return pixels if image.full_size is None else resize_pillow(pixels, *image.full_size)
+    """The pixels `[H, W, C]` that overlays draw on: uint8, in the full size of the region."""
+    pixels = as_uint8(image.pixels)
+    return resize_pillow(pixels, *image.region.size) if image.is_reduced else pixels
+
+
+def as_uint8(pixels: Array) -> Array:
+    """Pixels `[H, W, C]` of 0..255 as the nearest of 8 bits."""
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
 
 
 def _stretch(pixels: Array, size: tuple[int, int], spec: InputSpec) -> tuple[Array, Placement]:

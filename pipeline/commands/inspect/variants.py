@@ -18,7 +18,7 @@ from maskbeam.pipeline.options import RESIZE_FILTERS, DecodeOptions
 from maskbeam.transforms.argmax import Labeling, label_map
 from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.confidence import UNIT, confidence
-from maskbeam.transforms.elements import Array, EncodedImage, Image, LabelMap, LogitsBatch, ModelInput
+from maskbeam.transforms.elements import Array, EncodedImage, Image, LogitsBatch, ModelInput
 from maskbeam.transforms.head import canonical
 from maskbeam.transforms.normalize import NAMED, parse_normalization
 from maskbeam.transforms.resampling.prepare import prepare
@@ -128,8 +128,8 @@ class Variants:
     def _labels(self, image: ModelInput, values: Array) -> Array:
         nan = int(np.isnan(values).any(axis=-1).sum()) if values.ndim == 3 else 0
         found = label_map(LogitsBatch((image,), values[None], np.zeros(1, int), np.array([nan])), self._labeling)
-        assert isinstance(found, LabelMap)  # noqa: S101 - the labeling takes the argmax of independent classes
-        return found.labels
+        assert not found.are_planes  # noqa: S101 - the labeling takes the argmax of independent classes
+        return found.pixels
 
     def _shares(self, maps: Sequence[Array]) -> Array:
         pixels = np.concatenate([labels.ravel() for labels in maps])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from maskbeam.transforms.argmax import Argmax, Labeling, argmax, label_map, winners
-from maskbeam.transforms.elements import Array, LabelMap, LabelPlanes, LogitsBatch
+from maskbeam.transforms.elements import Array, LogitsBatch
 from maskbeam.transforms.errors import ImageError, RunError
 from tests.support.graph import local_pipeline
 from tests.support.scored import SOURCE, batch, scores_of, whole
@@ -62,16 +62,16 @@ def made(scores: Array, labeling: Labeling, size: tuple[int, int] | None = None)
 def test_labels_at_the_images_size_are_the_argmax_of_tf_image_resize(kind: str) -> None:
     scores = scores_of(1, 32, 24, 5)
     found = made(scores, Labeling(kind, (0, 1, 2, 3, 4)), (111, 90))
-    np.testing.assert_array_equal(found.labels, tf.argmax(tf.image.resize(scores, (111, 90)), -1).numpy())
-    assert found.labels.dtype == np.uint8
-    assert found.size == (111, 90)
+    np.testing.assert_array_equal(found.pixels, tf.argmax(tf.image.resize(scores, (111, 90)), -1).numpy())
+    assert found.pixels.dtype == np.uint8
+    assert found.origin.size == (111, 90)
 
 
 def test_ids_with_gaps_and_above_254_make_16_bit_labels() -> None:
     scores = scores_of(2, 9, 7, 3)
     found = made(scores, Labeling("logits", (7, 255, 40000)))
-    assert found.labels.dtype == np.uint16
-    np.testing.assert_array_equal(found.labels, np.array([7, 255, 40000])[scores.argmax(-1)])
+    assert found.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(found.pixels, np.array([7, 255, 40000])[scores.argmax(-1)])
     assert Labeling("logits", (7, 254)).dtype == np.uint8
     assert Labeling("logits", (7, 255)).ignore == 65535
 
@@ -81,16 +81,14 @@ def test_labels_of_logits_and_of_the_models_own_argmax_are_the_same() -> None:
     labeling = Labeling("logits", (3, 2, 1, 0), upsample="labels")
     from_logits = label_map(batch(scores, placement), labeling)
     from_model = label_map(batch(scores.argmax(-1).astype(np.uint8), placement), labeling)
-    assert isinstance(from_logits, LabelMap)
-    assert isinstance(from_model, LabelMap)
-    np.testing.assert_array_equal(from_logits.labels, from_model.labels)
-    assert from_logits.labels.shape == (50, 61)
+    np.testing.assert_array_equal(from_logits.pixels, from_model.pixels)
+    assert from_logits.pixels.shape == (50, 61)
 
 
 def test_without_upsampling_labels_stay_at_the_models_size() -> None:
     scores = scores_of(4, 16, 16, 4)
     found = made(scores, Labeling("logits", (0, 1, 2, 3), upsample="none"), (50, 61))
-    np.testing.assert_array_equal(found.labels, scores.argmax(-1))
+    np.testing.assert_array_equal(found.pixels, scores.argmax(-1))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5, 0.9, 1.0])
@@ -99,29 +97,28 @@ def test_the_threshold_is_a_probability_for_both_kinds_of_sigmoid(threshold: flo
     probabilities = tf.sigmoid(logits).numpy()
     for kind, scores in (("sigmoid", probabilities), ("sigmoid_logits", logits)):
         found = made(scores, Labeling(kind, (0, 9), threshold=threshold))
-        np.testing.assert_array_equal(found.labels, np.where(probabilities[..., 0] > threshold, 9, 0))
+        np.testing.assert_array_equal(found.pixels, np.where(probabilities[..., 0] > threshold, 9, 0))
 
 
 def test_two_softmax_classes_and_their_sigmoid_agree_also_on_ties() -> None:
     difference = np.round(scores_of(6, 20, 20, 1))
     two = np.concatenate([np.zeros_like(difference), difference], axis=-1)
     by_sigmoid = made(difference, Labeling("sigmoid_logits", (0, 1)))
-    np.testing.assert_array_equal(by_sigmoid.labels, made(two, Labeling("logits", (0, 1))).labels)
+    np.testing.assert_array_equal(by_sigmoid.pixels, made(two, Labeling("logits", (0, 1))).pixels)
 
 
 def test_multilabel_gives_planes_or_by_wish_the_likeliest_class() -> None:
     logits = scores_of(7, 10, 12, 3)
     planes = made(logits, Labeling("multilabel_logits", (1, 2, 3)))
-    assert isinstance(planes, LabelPlanes)
-    np.testing.assert_array_equal(planes.planes, (logits > 0).transpose(2, 0, 1))
+    np.testing.assert_array_equal(planes.pixels, (logits > 0).transpose(2, 0, 1))
     likeliest = made(logits, Labeling("multilabel_logits", (1, 2, 3), multilabel="argmax"))
-    np.testing.assert_array_equal(likeliest.labels, logits.argmax(-1) + 1)
+    np.testing.assert_array_equal(likeliest.pixels, logits.argmax(-1) + 1)
 
 
 def test_ids_are_looked_up_and_strangers_fail_the_image() -> None:
     ids = np.array([[0, 2], [1, 1]])
     found = made(ids, Labeling("ids", (10, 20, 30)), (4, 4))
-    np.testing.assert_array_equal(found.labels, np.array([[10, 30], [20, 20]]).repeat(2, 0).repeat(2, 1))
+    np.testing.assert_array_equal(found.pixels, np.array([[10, 30], [20, 20]]).repeat(2, 0).repeat(2, 1))
     assert (found.confidence_sum, found.confidence_pixels) == (0, 0)
     for stranger in (3, -1):
         with pytest.raises(ImageError, match=f"class {stranger},"):
@@ -139,11 +136,11 @@ def test_nan_fails_the_image_or_becomes_the_ignore_label(kind: str, C: int, upsa
     found = made(scores, Labeling(kind, ids, upsample=upsample, nonfinite="ignore"), (16, 16))
     assert found.nonfinite == 1
     if kind == "multilabel":
-        assert not found.planes[2].all()
-        assert found.planes[:2].all()
+        assert not found.pixels[2].all()
+        assert found.pixels[:2].all()
     else:
-        assert found.labels[found.labels.shape[0] * 7 // 16, found.labels.shape[1] * 9 // 16] == 255
-        assert (found.labels != 255).sum() >= found.labels.size * 0.9
+        assert found.pixels[found.pixels.shape[0] * 7 // 16, found.pixels.shape[1] * 9 // 16] == 255
+        assert (found.pixels != 255).sum() >= found.pixels.size * 0.9
 
 
 def test_nan_of_unknown_place_fails_whatever_the_policy() -> None:
@@ -156,14 +153,14 @@ def test_nan_of_unknown_place_fails_whatever_the_policy() -> None:
 def test_unsure_pixels_get_the_ignore_label() -> None:
     scores = np.array([[[0.9, 0.1], [0.6, 0.4], [0.8, 0.2]]], np.float32)
     found = made(scores, Labeling("probabilities", (1, 2), min_confidence=0.8, ignore_label=0))
-    assert found.labels.tolist() == [[1, 0, 1]]
+    assert found.pixels.tolist() == [[1, 0, 1]]
     assert found.confidence is None
 
 
 def test_unsure_classes_of_a_multilabel_model_are_left_out() -> None:
     scores = np.array([[[0.95, 0.55]]], np.float32)
     found = made(scores, Labeling("multilabel", (1, 2), min_confidence=0.9))
-    assert found.planes[:, 0, 0].tolist() == [True, False]
+    assert found.pixels[:, 0, 0].tolist() == [True, False]
 
 
 def test_confidence_and_what_else_the_image_brings_is_handed_on() -> None:
@@ -198,11 +195,11 @@ def test_in_a_graph_failures_are_told_apart() -> None:
     both = LogitsBatch(images * 2, np.stack([good, bad]), np.array([0, 0]), np.array([0, 16]))
     with local_pipeline() as root:
         result = root | Create([both]) | Argmax(Labeling("logits", (0, 1)))
-        labels = result.main | "Labels" >> Map(lambda made: made.labels.tolist())
+        labels = result.main | "Labels" >> Map(lambda made: made.pixels.tolist())
         codes = result.failed | "Codes" >> Map(lambda failure: failure.code)
         assert_that(labels, equal_to([good.argmax(-1).tolist()]), "labels")
         assert_that(codes, equal_to(["NONFINITE"]), "codes")
 
 
 def test_a_label_map_has_the_images_size_whatever_the_box() -> None:
-    assert made(scores_of(1, 3, 5, 2), Labeling("logits", (0, 1)), (1, 300)).labels.shape == (1, 300)
+    assert made(scores_of(1, 3, 5, 2), Labeling("logits", (0, 1)), (1, 300)).pixels.shape == (1, 300)

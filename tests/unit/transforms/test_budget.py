@@ -20,10 +20,11 @@ from maskbeam.transforms import lookahead
 from maskbeam.transforms.argmax import Labeling, label_map
 from maskbeam.transforms.budget import Budget, admit, asking
 from maskbeam.transforms.codecs.decode import decode
-from maskbeam.transforms.elements import EncodedImage, Image, LogitsBatch, ModelInput, Placement, Source
+from maskbeam.transforms.elements import EncodedImage, Image, LogitsBatch, Placement, Source
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import InFlight, pool
 from maskbeam.transforms.products.render import Rendering, bytes_to_draw, render
+from tests.support.elements import decoded_image, encoded_image, made_input
 from tests.support.shard_files import png
 
 SOON = 10.0
@@ -118,11 +119,11 @@ def test_any_tasks_come_to_an_end_and_never_hold_more_than_there_is_but_for_one(
 
 def test_an_image_asks_for_its_pixels_before_they_are_decoded() -> None:
     asked: list[int] = []
-    image = EncodedImage("a", Source("a", "1"), png())
+    image = encoded_image("a", Source("a", "1"), png())
     with asking(asked.append):
         decode(image)
         decode(image, background=(0, 0, 0))
-        decode(EncodedImage("a", Source("a", "1"), bytes(24), (2, 3, 1), "float32"), input_range=(0, 1))
+        decode(encoded_image("a", Source("a", "1"), bytes(24), (2, 3, 1), "float32"), input_range=(0, 1))
     assert asked == [6 * 18, 6 * 36, 6 * 12]
 
     def refuse(count: int) -> None:
@@ -135,10 +136,10 @@ def test_an_image_asks_for_its_pixels_before_they_are_decoded() -> None:
 def test_what_cannot_be_had_costs_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget(1000)
     monkeypatch.setattr(memory, "decoding_budget", lambda: budget)
-    steps = WithinMemory((lambda image: ask_for(1500) and image, lambda image: image.size))
-    assert steps(EncodedImage("a", Source("a", "1"), size=400)) == 400
+    steps = WithinMemory((lambda image: ask_for(1500) and image, lambda image: image.file_size))
+    assert steps(encoded_image("a", Source("a", "1"), file_size=400)) == 400
     with pytest.raises(ImageError, match=r"OUT_OF_MEMORY.*needs about 0.0 GB"):
-        steps(EncodedImage("a", Source("a", "1"), size=4000))
+        steps(encoded_image("a", Source("a", "1"), file_size=4000))
     assert (budget._used, budget._working) == (0, 0)
 
 
@@ -153,14 +154,14 @@ def test_waiting_for_memory_is_no_hang(monkeypatch: pytest.MonkeyPatch, tmp_path
         watched.append(len(dog._tasks))
         admit(80)
         watched.append(len(dog._tasks))
-        return Image(image.image_id, image.source, np.zeros((1, 1, 1), np.uint8))
+        return decoded_image(image.image_id, image.source, np.zeros((1, 1, 1), np.uint8))
 
     tree = Tree(str(tmp_path), f"{tmp_path}/.tmp/run", "masks/{}.png", "", "")
     steps = WithinMemory((WatchedDecoder(decoder, tree, apart=decoder),))
     with ThreadPoolExecutor(1) as threads:
         with budget.task():
             budget.take(80)
-            other = threads.submit(steps, EncodedImage("a", Source("a", "1"), size=5))
+            other = threads.submit(steps, encoded_image("a", Source("a", "1"), file_size=5))
             with budget._changed:
                 assert budget._changed.wait_for(lambda: budget._waiting, SOON)
                 assert (watched, dog._tasks) == ([1], set())
@@ -171,7 +172,7 @@ def test_waiting_for_memory_is_no_hang(monkeypatch: pytest.MonkeyPatch, tmp_path
 def said_of(side: int) -> LogitsBatch:
     """What a model said of an image of so many pixels a side."""
     place = Placement(side, side, 1, 1, 0, 0, 1, 1)
-    image = ModelInput("a", Source("a", "1"), place, np.zeros((1, 1, 3)))
+    image = made_input("a", Source("a", "1"), place, np.zeros((1, 1, 3)))
     return LogitsBatch((image,), np.zeros((1, 1, 1, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64))
 
 
@@ -205,7 +206,7 @@ def test_other_tasks_ask_for_memory_where_they_need_much(monkeypatch: pytest.Mon
 def test_large_images_that_are_kept_count_until_they_are_gone() -> None:
     kept, source, place = Kept(), Source("a", "1"), Placement(1, 1, 1, 1, 0, 0, 1, 1)
     for side in (8, 4096):
-        image = ModelInput("a", source, place, np.zeros((1, 1, 3)), np.zeros((side, side, 1), np.uint8))
+        image = made_input("a", source, place, np.zeros((1, 1, 3)), np.zeros((side, side, 1), np.uint8))
         kept.add(image)
         assert kept.bytes == (side**2 if side > 8 else 0)
     del image

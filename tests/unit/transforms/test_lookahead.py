@@ -15,11 +15,14 @@ from maskbeam.transforms import lookahead
 from maskbeam.transforms.elements import Image, LogitsBatch, SizedCoder, Source, size_of
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import ELEMENTS_AHEAD, GROUPS_AHEAD, InFlight, LookAhead, pool
+from tests.support.elements import decoded_image, made_input
 from tests.support.graph import local_pipeline
 
 
 def image(number: int, size: int = 1) -> Image:
-    return Image(f"image-{number}", Source(f"folder/{number}.png", "1"), np.full((size, size, 1), number, np.uint8))
+    return decoded_image(
+        f"image-{number}", Source(f"folder/{number}.png", "1"), np.full((size, size, 1), number, np.uint8)
+    )
 
 
 def doubled(element: Image) -> Image:
@@ -28,7 +31,7 @@ def doubled(element: Image) -> Image:
         raise ImageError(Code.UNREADABLE, "it is three")
     if number == 4:
         return TaggedOutput("aside", element.image_id)  # type: ignore[return-value]
-    return Image(element.image_id, element.source, element.pixels * 2)
+    return decoded_image(element.image_id, element.source, element.pixels * 2)
 
 
 def test_results_keep_their_order_and_failures_and_side_outputs_their_tag() -> None:
@@ -115,9 +118,9 @@ def test_a_function_sees_a_whole_group_before_its_elements_go_on() -> None:
 
     def renamed(group: Sequence[Image]) -> list[Image]:
         seen.append([i.image_id for i in group])
-        return [Image(f"{i.image_id} of {len(group)}", i.source, i.pixels) for i in group]
+        return [decoded_image(f"{i.image_id} of {len(group)}", i.source, i.pixels) for i in group]
 
-    step = lookahead._LookAhead((lambda i: Image(i.image_id.upper(), i.source, i.pixels),), 4, renamed)
+    step = lookahead._LookAhead((lambda i: decoded_image(i.image_id.upper(), i.source, i.pixels),), 4, renamed)
     step.start_bundle()
     out = [found for n in range(10) for found in step.process(image(n), 0, "window")]
     out += step.finish_bundle()
@@ -207,9 +210,9 @@ def test_elements_that_wait_go_to_more_threads(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_batch_of_one_names_its_image_when_it_fails() -> None:
-    from maskbeam.transforms.elements import ModelInput, Placement
+    from maskbeam.transforms.elements import Placement
 
-    held = ModelInput("a", Source("a.png", "1"), Placement(1, 1, 1, 1, 0, 0, 1, 1), np.zeros((1, 1, 1), np.uint8))
+    held = made_input("a", Source("a.png", "1"), Placement(1, 1, 1, 1, 0, 0, 1, 1), np.zeros((1, 1, 1), np.uint8))
     batch = LogitsBatch((held,), np.zeros((1, 1, 1, 2)), np.zeros(1), np.zeros(1))
 
     def fails(_: LogitsBatch) -> Iterator[None]:

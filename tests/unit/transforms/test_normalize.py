@@ -77,4 +77,4 @@ def test_sixteen_bit_values_can_be_fed_as_they_are_stored() -> None:
     fed = normalize(to_byte_scale(stored), parse_normalization("0/0.0038910506"))
     assert np.abs(fed - stored).max() < 0.005
     assert np.array_equal(fed.astype(np.uint16), stored)  # as for a model that takes whole numbers
-    assert "`0/0.0038910506`" in (Path(__file__).parents[4] / "docs/formats.md").read_text(encoding="utf-8")
+    assert "`0/0.0038910506`" in (Path(__file__).parents[3] / "docs/formats.md").read_text(encoding="utf-8")

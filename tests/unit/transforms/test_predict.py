@@ -10,12 +10,13 @@ from maskbeam.transforms import predict as predict_module
 from maskbeam.transforms.elements import Array, Failure, LogitsBatch, ModelInput, Placement, Source
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.predict import BATCHES_WAITING, UNGUARDED, Predict, Scores, predict
+from tests.support.elements import made_input
 from tests.support.graph import local_pipeline
 
 
 def model_input(name: str, value: int, size: int = 2) -> ModelInput:
     placement = Placement(size, size, size, size, 0, 0, size, size)
-    return ModelInput(name, Source(f"{name}.png", "1"), placement, np.full((size, size, 1), value, np.uint8))
+    return made_input(name, Source(f"{name}.png", "1"), placement, np.full((size, size, 1), value, np.uint8))
 
 
 class FakeEngine:

@@ -16,6 +16,7 @@ from maskbeam.transforms.budget import admit, asking
 from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.elements import EncodedImage, Image, Source
 from maskbeam.transforms.errors import Code, ImageError, RunError
+from tests.support.elements import decoded_image, encoded_image
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.trees import differing, draw_folder, pixels, tree_of
 
@@ -53,11 +54,11 @@ def misbehave(encoded: EncodedImage) -> Image:
     order, _, argument = (encoded.data or b"").decode().partition(":")
     if order in ORDERS:
         ORDERS[order](argument)
-    return Image(encoded.image_id, encoded.source, pixels(order))
+    return decoded_image(encoded.image_id, encoded.source, pixels(order))
 
 
 def encoded(order: str) -> EncodedImage:
-    return EncodedImage(order, Source(f"/in/{order}", "1"), order.encode())
+    return encoded_image(order, Source(f"/in/{order}", "1"), order.encode())
 
 
 def code_of(order: str) -> str:

@@ -18,8 +18,9 @@ from maskbeam.pipeline.inputs.containers.example import make_example
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.runners.flink import check_engine
 from maskbeam.pipeline.verify.verify import verify
-from maskbeam.transforms.elements import EncodedImage, Source
+from maskbeam.transforms.elements import Source
 from maskbeam.transforms.errors import RunError
+from tests.support.elements import encoded_image
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.shard_files import write_shard
 from tests.support.small_runs import planned
@@ -43,7 +44,7 @@ def test_all_digests_are_keyed(monkeypatch: pytest.MonkeyPatch) -> None:
     for secret in ("one", "another", "one"):
         monkeypatch.setenv("MASKBEAM_ID_KEY", secret)
         names = naming(anonymous=True)
-        image = names.named(EncodedImage("Jane Doe", SOURCE))
+        image = names.named(encoded_image("Jane Doe", SOURCE))
         digests = [names.digest(b"x", of=what) for what in ("version", "content", "inputs")]
         seen.append([image.image_id, image.source.place, *names.told(image.source), *digests])
     assert seen[0] == seen[2]
@@ -56,7 +57,7 @@ def test_all_digests_are_keyed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_it_names_and_digests_are_as_ever() -> None:
-    image = EncodedImage("a", SOURCE)
+    image = encoded_image("a", SOURCE)
     assert naming(anonymous=False) is PLAIN
     assert PLAIN.named(image) is image
     assert PLAIN.told(SOURCE) == (SOURCE.where, SOURCE.version)

@@ -12,13 +12,14 @@ from maskbeam.pipeline.job.settings import mending_of
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.output.failures import leave_note, recall_failure, remembered
 from maskbeam.pipeline.output.tree import Tree
-from maskbeam.transforms.elements import EncodedImage, Failure, Source
+from maskbeam.transforms.elements import Failure, Source
 from maskbeam.transforms.errors import Code
+from tests.support.elements import encoded_image
 from tests.support.small_runs import ends, small_run
 from tests.support.trees import draw
 from tests.unit.pipeline.job.test_settings import CLASSES, FOUND
 
-IMAGE = EncodedImage("a", Source("/in/a.png", "1"))
+IMAGE = encoded_image("a", Source("/in/a.png", "1"))
 
 
 def tree(root: Path, *, run: str = "run", named: bool = False, decoder: str = "", **options: Any) -> Tree:

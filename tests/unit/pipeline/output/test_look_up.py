@@ -22,6 +22,7 @@ from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.codecs.encode import encode_mask, read_text
 from maskbeam.transforms.elements import EncodedImage, Source
 from maskbeam.transforms.products.render import Rendering
+from tests.support.elements import encoded_image
 from tests.support.fake_gcs import FakeGcs
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.trees import differing, draw, draw_folder, pixels, tree_of
@@ -182,7 +183,7 @@ def image(tmp_path: Path, name: str, version: str = "1") -> EncodedImage:
     path.write_bytes(name.encode())
     found = open_storage(str(path)).stat(str(path))
     assert found is not None
-    return EncodedImage(name, Source(str(path), found.version if version == "1" else version))
+    return encoded_image(name, Source(str(path), found.version if version == "1" else version))
 
 
 def test_verify_compares_metadata_with_what_is_inside(
@@ -270,7 +271,7 @@ def test_listings_and_masks_lead_to_the_same_verdicts(
 
 def test_images_that_a_listing_told_of_keep_their_bytes(tmp_path: Path, bucket: Bucket) -> None:
     tree = Tree(OUT, "", "masks/{}.png", "model", "command")
-    held = [EncodedImage(f"i{n}", Source(f"s#{n}", "1"), b"raw" * n, (1, 1, 3), "uint16") for n in range(20)]
+    held = [encoded_image(f"i{n}", Source(f"s#{n}", "1"), b"raw" * n, (1, 1, 3), "uint16") for n in range(20)]
     for one, was in zip(LookUpAll(tree)(held), held, strict=True):
         assert one.told
         assert {name: getattr(one, name) for name in vars(was)} == vars(was)

@@ -8,9 +8,10 @@ import pytest
 
 from maskbeam.pipeline.job.settings import drawing_of
 from maskbeam.pipeline.verify.verify import verify
-from maskbeam.transforms.elements import LabelMap, LabelPlanes, Source
+from maskbeam.transforms.elements import Labels, Source
 from maskbeam.transforms.products.render import Rendering, patterns, render
 from tests.support import numpy_engine
+from tests.support.elements import made_labels
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.plain_script import read_pixels
 from tests.support.small_runs import ends, planned, small_run
@@ -164,7 +165,7 @@ def test_products_that_a_mask_has_been_given_before_are_known_by_their_classes()
 def test_paths_are_those_that_are_drawn(planes: bool) -> None:
     products = frozenset({"binary", "confidence"} if planes else {"binary", "confidence", "color", "overlay"})
     rendering = Rendering(products, {0: (0, 0, 0), 1: (9, 9, 9)}, ((0, "a"), (1, "a")))
-    labels: LabelMap | LabelPlanes = LabelMap(
+    labels: Labels = made_labels(
         "",
         Source("", ""),
         np.zeros((4, 4), np.uint8),
@@ -172,5 +173,5 @@ def test_paths_are_those_that_are_drawn(planes: bool) -> None:
         image=np.zeros((4, 4, 3), np.uint8),
     )
     if planes:
-        labels = LabelPlanes("", Source("", ""), np.zeros((2, 4, 4), bool), np.zeros((2, 4, 4), np.uint16))
+        labels = made_labels("", Source("", ""), np.zeros((2, 4, 4), bool), np.zeros((2, 4, 4), np.uint16))
     assert sorted(patterns(rendering, planes=planes)) == sorted(render(labels, rendering))

@@ -30,6 +30,7 @@ from maskbeam.transforms.elements import EncodedImage, Failure, Image, ModelInpu
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.normalize import Normalization
 from tests.support import numpy_engine
+from tests.support.elements import decoded_image, encoded_image, made_input
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.trees import differing, draw_folder, pixels, save, tree_of
 
@@ -39,7 +40,7 @@ def tree(tmp_path: Path, run: str = "r") -> Tree:
 
 
 def model_input(name: str) -> ModelInput:
-    return ModelInput(name, Source(f"/in/{name}", "1"), Placement(1, 1, 1, 1, 0, 0, 1, 1), np.zeros((1, 1, 3)))
+    return made_input(name, Source(f"/in/{name}", "1"), Placement(1, 1, 1, 1, 0, 0, 1, 1), np.zeros((1, 1, 3)))
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def pass_time(dog: Watchdog, seconds: float) -> None:
 
 
 def decoded(image: EncodedImage) -> Image:
-    return Image(image.image_id, image.source, pixels(image.image_id))
+    return decoded_image(image.image_id, image.source, pixels(image.image_id))
 
 
 def notes(tmp_path: Path) -> list[str]:
@@ -89,7 +90,7 @@ def test_a_process_that_slept_has_not_hung(dog: Watchdog) -> None:
 
 
 def test_a_decoder_that_hangs_leaves_a_note_and_ends_the_process(dog: Watchdog, tmp_path: Path) -> None:
-    image = EncodedImage("patient-7", Source("/in/patient-7.png", "1"), b"")
+    image = encoded_image("patient-7", Source("/in/patient-7.png", "1"), b"")
 
     def hang(_: EncodedImage) -> None:
         # Once more, to see whether it waits for a core.
@@ -189,7 +190,7 @@ def test_a_batch_that_hangs_makes_suspects_that_are_tried_alone(dog: Watchdog, t
     assert notes(tmp_path) == ["SUSPECT"] * 3
     guard = ModelGuard(tree(tmp_path, "next"))
     assert [guard.alone(image) for image in [*images, model_input("d")]] == [True, True, True, False]
-    assert recall_failure(tree(tmp_path, "next"), EncodedImage("a", images[0].source)) is None
+    assert recall_failure(tree(tmp_path, "next"), encoded_image("a", images[0].source)) is None
     with guard.calling(images[:1]):
         pass_time(dog, FIRST_CALL_SECONDS + 4)
     assert notes(tmp_path) == ["HANG", "SUSPECT", "SUSPECT"]

@@ -26,6 +26,7 @@ from maskbeam.pipeline.storage.gcs_storage import GcsStorage
 from maskbeam.pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
 from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Source
 from tests.support import fake_gcs
+from tests.support.elements import encoded_image
 from tests.support.fake_gcs import FakeGcs
 from tests.support.faulty_http import Answer
 from tests.support.gcs_runs import served_by
@@ -204,7 +205,7 @@ def test_of_a_listed_file_no_more_is_read_than_it_has(storage: GcsStorage, monke
     listed = storage.stat(URI)
     assert listed
     monkeypatch.setattr(fake_gcs._Handler, "answer", answer)
-    found = fetch(EncodedImage("a", Source(URI, listed.version), size=listed.size))
+    found = fetch(encoded_image("a", Source(URI, listed.version), file_size=listed.size))
     assert found.data == DATA
     assert sum(sent) < 50 << 20
 

@@ -16,9 +16,10 @@ from PIL import ImageFile
 from maskbeam.pipeline.models.loading import tf_jpeg
 from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
 from maskbeam.transforms.codecs.decode import Decode, decode
-from maskbeam.transforms.elements import Array, EncodedImage
+from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.resampling.prepare import InputSpec, Prepare, prepare
+from tests.support.elements import encoded_image
 from tests.support.graph import local_pipeline
 from tests.support.pictures import as_file, encoded, scene, with_stray_bytes
 
@@ -161,9 +162,9 @@ def test_orientation_is_handed_on_and_not_applied() -> None:
     exif[ORIENTATION] = 6
     for format in ("JPEG", "PNG", "WEBP", "TIFF"):
         image = decode(encoded(as_file(scene(40, 60), format, exif=exif)))
-        assert image.keep == {"orientation": "6"}
+        assert image.origin.facts == {"orientation": "6"}
         assert image.pixels.shape == (40, 60, 3)
-    assert decode(encoded(as_file(scene(), "JPEG"))).keep == {}
+    assert decode(encoded(as_file(scene(), "JPEG"))).origin.facts == {}
 
 
 def test_a_header_without_meaning_costs_no_image() -> None:
@@ -183,7 +184,7 @@ def test_of_several_frames_the_first_is_read(format: str) -> None:
 def test_fast_scale_covers_the_model_and_tells_the_true_size(wanted: tuple[int, int], scale: int) -> None:
     image = decode(encoded(as_file(scene(450, 600), "JPEG")), fast_scale=wanted)
     assert image.pixels.shape[:2] == (-(-450 // scale), -(-600 // scale))
-    assert image.full_size == (None if scale == 1 else (450, 600))
+    assert (image.is_reduced, image.origin.size, image.region.size) == (scale > 1, (450, 600), (450, 600))
     made = prepare(image, InputSpec(*wanted, resize_named=True), keep_image=True)
     assert (made.placement.height, made.placement.width) == (450, 600)
     assert made.image is not None
@@ -242,7 +243,7 @@ def test_running_out_of_memory_is_the_image_s_failure(monkeypatch: pytest.Monkey
 
 def test_an_image_that_was_not_fetched_is_our_mistake() -> None:
     with pytest.raises(ValueError, match="fetched"):
-        decode(EncodedImage("a", encoded(b"").source))
+        decode(encoded_image("a", encoded(b"").source))
 
 
 def test_decode_and_prepare_on_a_collection_put_failures_aside() -> None:

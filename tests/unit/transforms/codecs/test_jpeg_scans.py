@@ -6,8 +6,9 @@ from PIL import Image as Pillow
 
 from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.codecs.jpeg_scans import MOST_SCANS, count_scans
-from maskbeam.transforms.elements import Array, EncodedImage, Source
+from maskbeam.transforms.elements import Array, Source
 from maskbeam.transforms.errors import ImageError
+from tests.support.elements import encoded_image
 from tests.support.trees import pixels
 
 SIDE = 16
@@ -22,7 +23,7 @@ def jpeg(image: Array, **options: object) -> bytes:
 
 
 def decoded(data: bytes) -> Array:
-    return decode(EncodedImage("a", Source("/in/a.jpg", "1"), data)).pixels
+    return decode(encoded_image("a", Source("/in/a.jpg", "1"), data)).pixels
 
 
 def with_scans(data: bytes, scans: int) -> bytes:

@@ -208,7 +208,7 @@ def test_tiffs_lie_as_they_are_stored(mode: str, compression: str, orientation: 
     made = decode(encoded(as_file(image, "TIFF", compression=compression, tiffinfo={274: orientation})))
     expected = picture if mode == "RGB" else (picture / np.float32(257)).astype(np.float32)
     assert np.array_equal(made.pixels, expected)
-    assert made.keep.get("orientation", "1") == str(orientation)
+    assert made.origin.facts.get("orientation", "1") == str(orientation)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])

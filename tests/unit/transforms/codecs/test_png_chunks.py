@@ -67,7 +67,7 @@ def test_what_pixels_do_not_depend_on_costs_no_image(name: str) -> None:
     opencv = cv2.imdecode(np.frombuffer(CASES[name], np.uint8), cv2.IMREAD_COLOR)
     assert opencv is not None
     assert np.array_equal(color, opencv[..., ::-1])
-    assert found.keep == {}
+    assert found.origin.facts == {}
 
 
 @pytest.mark.parametrize("name", ANIMATIONS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.metrics import confusion_matrix
 
-from maskbeam.transforms.elements import Array, LabelMap, LabelPlanes
+from maskbeam.transforms.elements import Array, Labels
 from maskbeam.transforms.measures.statistics import (
     Counted,
     PixelStatistics,
@@ -22,6 +22,7 @@ from maskbeam.transforms.measures.statistics import (
     count_pixels,
     statistics,
 )
+from tests.support.elements import made_labels
 from tests.support.graph import local_pipeline
 from tests.support.scored import SOURCE, labelled
 
@@ -34,11 +35,11 @@ label_maps = label_arrays.map(
 
 @settings(max_examples=50, deadline=None)
 @given(label_maps)
-def test_counts_sum_to_h_times_w_and_are_a_plain_loops(labels: LabelMap) -> None:
+def test_counts_sum_to_h_times_w_and_are_a_plain_loops(labels: Labels) -> None:
     found = PixelStatistics.of(labels, IDS)
-    height, width = labels.labels.shape
+    height, width = labels.pixels.shape
     counts = dict.fromkeys([*IDS, IGNORE], 0)
-    for row in labels.labels.tolist():
+    for row in labels.pixels.tolist():
         for pixel in row:
             counts[pixel] += 1
     assert sum(found.pixels.values()) + found.ignored == found.total == height * width
@@ -52,7 +53,7 @@ def test_counts_sum_to_h_times_w_and_are_a_plain_loops(labels: LabelMap) -> None
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(label_maps, max_size=6), st.data())
-def test_any_split_of_the_images_merges_to_the_same(images: list[LabelMap], data: st.DataObject) -> None:
+def test_any_split_of_the_images_merges_to_the_same(images: list[Labels], data: st.DataObject) -> None:
     whole = statistics(images, IDS)
     order = data.draw(st.permutations(images))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(images)), max_size=3)))
@@ -64,7 +65,7 @@ def test_any_split_of_the_images_merges_to_the_same(images: list[LabelMap], data
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(label_maps, max_size=6))
-def test_what_is_counted_of_images_sums_to_the_same_also_from_their_json(images: list[LabelMap]) -> None:
+def test_what_is_counted_of_images_sums_to_the_same_also_from_their_json(images: list[Labels]) -> None:
     counted = [count(labels, IDS) for labels in images]
     sent = [json.loads(json.dumps(PixelStatistics.of(labels, IDS).to_json())) for labels in images]
     assert [Counted.from_json(values) for values in sent] == counted
@@ -97,7 +98,7 @@ def test_an_image_of_ignored_pixels_alone_has_no_shares() -> None:
 
 def test_planes_are_counted_each_on_its_own() -> None:
     planes: Array = np.array([[[True, True]], [[True, False]], [[False, False]]])
-    found = PixelStatistics.of(LabelPlanes("a", SOURCE, planes), IDS)
+    found = PixelStatistics.of(made_labels("a", SOURCE, planes), IDS)
     assert (found.pixels, found.total, found.ignored, found.independent) == (Counter({7: 2, 0: 1}), 2, 0, True)
     assert found.shares == Counter({7: 10**9, 0: 10**9 // 2})
     assert PixelStatistics.from_json(found.to_json()).independent

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from maskbeam.transforms.codecs.encode import read_text
-from maskbeam.transforms.elements import Array, LabelPlanes
+from maskbeam.transforms.elements import Array
 from maskbeam.transforms.products.render import Rendering, class_folders, render
+from tests.support.elements import made_labels
 from tests.support.scored import SOURCE, labelled
 
 ALL = frozenset({"color", "binary", "overlay", "confidence"})
@@ -65,7 +66,7 @@ def test_planes_have_binary_masks_and_confidence_for_each_class() -> None:
     planes = np.array([[[True, False]], [[True, True]], [[False, True]]])
     sure = np.array([[[0, 0]], [[0, 0]], [[65535, 0]]], np.uint16)
     rendering = replace(RENDERING, products=frozenset({"binary", "confidence"}))
-    files = render(LabelPlanes("a", SOURCE, planes, sure), rendering)
+    files = render(made_labels("a", SOURCE, planes, sure), rendering)
     assert sorted(files) == [
         "binary/a%2Fb/{}.png",
         "binary/sky/{}.png",

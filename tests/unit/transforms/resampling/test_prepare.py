@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 
-from maskbeam.transforms.elements import Placement
+from maskbeam.transforms.elements import Placement, Region
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.resampling.prepare import InputSpec, prepare
 from maskbeam.transforms.resampling.resize import resize_bilinear_tf
@@ -19,10 +19,15 @@ SIDES = st.integers(1, 60)
 
 
 def test_stretch_fills_the_model_s_size_as_tensorflow_does() -> None:
-    made = prepare(decoded(scene(), keep={"orientation": "3"}), InputSpec(64, 80))
+    made = prepare(decoded(scene(), orientation="3"), InputSpec(64, 80))
     assert np.array_equal(made.plane, tf.image.resize(scene(), (64, 80)).numpy())
     assert made.placement == Placement(90, 121, 64, 80, 0, 0, 64, 80)
-    assert (made.image_id, made.source, made.keep, made.image) == ("picture", SOURCE, {"orientation": "3"}, None)
+    assert (made.image_id, made.source, made.origin.facts, made.image) == (
+        "picture",
+        SOURCE,
+        {"orientation": "3"},
+        None,
+    )
 
 
 def test_an_image_of_the_model_s_size_is_not_even_copied() -> None:
@@ -49,7 +54,7 @@ def test_stretch_refuses_what_it_would_distort_unless_it_was_named(size: tuple[i
 
 
 def test_the_true_size_decides_after_decoding_at_reduced_scale() -> None:
-    image = decoded(scene(60, 60), full_size=(480, 480))
+    image = replace(decoded(scene(60, 60)), region=Region.whole((480, 480)))
     assert prepare(image, InputSpec(120, 120)).placement == Placement(480, 480, 120, 120, 0, 0, 120, 120)
     with pytest.raises(ImageError, match="BAD_SHAPE"):
         prepare(image, InputSpec(60, 60))

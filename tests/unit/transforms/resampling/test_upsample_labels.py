@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from maskbeam.transforms.argmax import Labeling, argmax, label_map
-from maskbeam.transforms.elements import Array, LabelMap, LogitsBatch, ModelInput, Placement, Source
+from maskbeam.transforms.elements import Array, LogitsBatch, Placement, Source
 from maskbeam.transforms.resampling import upsample_labels as module
 from maskbeam.transforms.resampling.upsample import axes, strips
 from maskbeam.transforms.resampling.upsample_labels import leads, settle
+from tests.support.elements import made_input
 
 RANDOM = np.random.default_rng(0)
 KINDS = {"logits": 3, "probabilities": 3, "sigmoid": 1, "sigmoid_logits": 1, "multilabel": 3, "multilabel_logits": 3}
@@ -31,11 +32,10 @@ def dense(scores: Array, placement: Placement, labeling: Labeling) -> Array:
 
 
 def labels_of(scores: Array, placement: Placement, labeling: Labeling) -> Array:
-    image = ModelInput("a", Source("a", "1"), placement, np.zeros((1, 1, 1), np.uint8))
+    image = made_input("a", Source("a", "1"), placement, np.zeros((1, 1, 1), np.uint8))
     batch = LogitsBatch((image,), scores[np.newaxis], np.zeros(1, np.int64), np.zeros(1, np.int64))
     made = label_map(batch, labeling)
-    assert isinstance(made, LabelMap)
-    return made.labels
+    return made.pixels
 
 
 def labeling_of(kind: str, threshold: float = 0.5) -> Labeling:
