@@ -1,7 +1,7 @@
 """What a Flink cluster costs and gains: `python -m benchmarks.cluster`, or `make bench-cluster`, which starts one.
 
 The same work on the local runner, on one TaskManager and on two, in turns; with a model, and with an engine that
-returns a constant, so that only the engine's own work is left.
+returns a constant, so that only the runner's own work is left.
 """
 
 import argparse

@@ -29,7 +29,7 @@ from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerTensor  
 from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
 from apache_beam.transforms import combiners  # noqa: E402
 
-from maskbeam.pipeline.runners.local import LOCAL_RUNNER  # noqa: E402
+from maskbeam.pipeline.runners.local import LOCAL  # noqa: E402
 
 SIZE, CLASSES = (128, 128), 3
 # Beam chooses a size up to this one by itself; 16, 32 and 128 were slower.
@@ -40,7 +40,7 @@ Key = tuple[str, int, int]
 def main(shards: str, model: str, output: Path) -> None:
     (output / "masks").mkdir()
     handler = TFModelHandlerTensor(model, max_batch_size=LARGEST_BATCH, load_model_args={"compile": False})
-    with beam.Pipeline(options=PipelineOptions(runner=LOCAL_RUNNER)) as root:
+    with beam.Pipeline(options=PipelineOptions(runner=LOCAL.beam_class)) as root:
         _ = (
             root
             | beam.io.ReadFromTFRecord(shards)

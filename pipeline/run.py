@@ -31,9 +31,8 @@ from maskbeam.pipeline.process.ending import stopping_on_signals
 from maskbeam.pipeline.reports.closing_summary import Ending, closing_summary
 from maskbeam.pipeline.reports.report_writer import ReportWriter, read_run
 from maskbeam.pipeline.reports.summary_file import InputCounts
-from maskbeam.pipeline.runners.execute import ExecutionError, execute
-from maskbeam.pipeline.runners.flink import may_go_on_alone
-from maskbeam.pipeline.runners.local import is_local
+from maskbeam.pipeline.runners.execute import Executed, ExecutionError, execute
+from maskbeam.pipeline.runners.registry import runner_of
 from maskbeam.pipeline.storage import open_storage
 from maskbeam.pipeline.tally import tally
 from maskbeam.pipeline.terminal.progress import Ticker
@@ -82,10 +81,10 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         # Taken before the model is loaded, because it also shows whether the output can be written at all.
         storage, part = open_storage(output, staging=staging), options.read.part
         rivals = rivals_of(storage, output, part)
-        outlives, lock = not is_local(options.beam), f"{output}/{lock_of(part)}"
+        outlives, lock = not runner_of(options.beam).is_local, f"{output}/{lock_of(part)}"
         lease = Lease(storage, lock, name, rivals=rivals, outlives=outlives)
         clean_up = (lambda: None) if outlives else lease.release
-        rest = _JOB_GOES_ON if may_go_on_alone(options.beam) else _GOES_ON
+        rest = _JOB_GOES_ON if runner_of(options.beam).outlives_command(options.beam) else _GOES_ON
         # Before the lease is taken: a signal between the two would leave it there.
         stack.enter_context(stopping_on_signals(clean_up, rest=rest))
         stack.enter_context(lease)
@@ -110,14 +109,14 @@ def _find_probe(options: RunOptions, lock: str, answer: str) -> FindProbe:
         say("Model    tried on one of the workers first ...")
         return probe_on_worker(asked, model, flags=flags, output=output, sign=lock, answer=answer)
 
-    return ask if may_go_on_alone(flags) else _probe_here(options)
+    return ask if runner_of(flags).outlives_command(flags) else _probe_here(options)
 
 
 def _probe_here(options: RunOptions) -> FindProbe:
     """Has the model probed in this process, unless an earlier job has kept what it found."""
 
     def find(asked: ModelOptions, model: ModelFile) -> Probe:
-        recalled = recall_probe(options, model) if is_local(options.beam) else None
+        recalled = recall_probe(options, model) if runner_of(options.beam).is_local else None
         if recalled:
             say(f"Model    {TOLD}")
         return recalled or probe_file(asked, model)
@@ -156,7 +155,8 @@ def _work(loader: Loader, job: Job, lease: Lease) -> int:
     tally.reset()
     try:
         with Ticker(sys.stderr, source=counts_of(job)) as ticker, counting_input(job.options.read, ticker):
-            execute(job.options.beam, partial(segment, job=job, loader=loader, writer=writer))
+            graph = partial(segment, job=job, loader=loader, writer=writer)
+            executed = execute(job.options.beam, graph, hand_over=partial(_say_where, job))
     except ExecutionError as error:
         if isinstance(error.__cause__, grpc.RpcError):
             # Only the way to the job is lost; the job may go on.
@@ -166,8 +166,17 @@ def _work(loader: Loader, job: Job, lease: Lease) -> int:
         say(f"maskbeam: the run failed: {printable(str(error))}")
         say("maskbeam: what is done is kept; the same command goes on from there")
         return error.exit_code
+    if executed is Executed.HANDED_OVER:
+        # Its workers renew the lease, and the job's own last steps write the reports.
+        lease.keep()
+        return 0
     end_output(job)
     return _conclude(job)
+
+
+def _say_where(job: Job, place: str) -> None:
+    say(f"The job goes on without this command: {place}")
+    say(f"After its end {job.options.output.path} holds the reports; the same command then does what may be missing")
 
 
 def _leave(job: Job) -> None:

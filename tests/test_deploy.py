@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from maskbeam.pipeline.runners.flink import KEEP_WORKERS_MILLIS
+from maskbeam.pipeline.runners.portable import KEEP_WORKERS_MILLIS
 
 DEPLOY = Path("deploy")
 BEAM = re.findall(r"^apache-beam==(.*)$", Path("requirements.txt").read_text(), re.MULTILINE)[0]

@@ -2,7 +2,7 @@
 
 Elements that hold arrays compare by identity (`eq=False`) and are never pickled on the way: from reading to
 writing is one fused stage. Beam still sizes sampled elements by encoding them, so `SizedCoder` answers from the
-arrays' own sizes; it also keeps the result right where an engine breaks the fusion.
+arrays' own sizes; it also keeps the result right where a runner breaks the fusion.
 """
 
 import hashlib

@@ -161,8 +161,8 @@ def check_beam_flags(words: Sequence[str]) -> None:
         raise RunError(f"{not_known(words[0], ours)} (see maskbeam run --help)")
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    # Has flags of its own that Beam's Python does not know.
-    import maskbeam.pipeline.runners.flink  # noqa: F401
+    # Runners may have flags of their own that Beam's Python does not know.
+    import maskbeam.pipeline.runners.registry  # noqa: F401
 
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     parser.error = _refuse  # type: ignore[method-assign]
@@ -172,14 +172,16 @@ def check_beam_flags(words: Sequence[str]) -> None:
     for word in unknown:
         known = [option for action in parser._actions for option in action.option_strings]
         raise RunError(f"{not_known(word, [*ours, *known])} (see maskbeam run --help)")
-    _check_runner(known_words.runner)
+    _check_runner(known_words.runner, words)
 
 
-def _check_runner(name: str | None) -> None:
+def _check_runner(name: str | None, words: Sequence[str]) -> None:
     from apache_beam.runners.runner import create_runner
 
+    from maskbeam.pipeline.runners.registry import runner_of
+
     try:
-        create_runner(name or "DirectRunner")
+        create_runner(runner_of(words).beam_class or str(name))
     except Exception as error:
         raise RunError(f"--runner {name}: {str(error) or type(error).__name__}") from error
 

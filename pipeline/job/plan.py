@@ -25,8 +25,7 @@ from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import PRODUCTS, ModelOptions, RunOptions
 from maskbeam.pipeline.output.ours import check_made, check_new
 from maskbeam.pipeline.output.tree import RECORD
-from maskbeam.pipeline.runners.flink import check_engine
-from maskbeam.pipeline.runners.local import is_local
+from maskbeam.pipeline.runners.registry import check_runner, runner_of
 from maskbeam.pipeline.storage import open_storage
 from maskbeam.pipeline.text.wording import printable
 from maskbeam.transforms.classes.class_table import ClassTable
@@ -104,7 +103,7 @@ def check_command(options: RunOptions) -> Found:
             or not what it should be; or the model does not say how it wants its input scaled.
     """
     check_options(options)
-    check_engine(options)
+    check_runner(options)
     surveyed = survey(options.read)
     model = open_model(options.model)
     facts = file_facts(model)
@@ -139,7 +138,7 @@ def make_plan(options: RunOptions, found: Found, run: str, *, find_probe: FindPr
     check_channels(probe.spec.channels, options.read)
     job = settled(make_job(options, run, probe, _class_table(options, probe)))
     check_made(options.output.path, made, job.fingerprint)
-    if not probe.engine and is_local(options.beam):
+    if not probe.engine and runner_of(options.beam).is_local:
         keep_probe(options, job.probe)
     if stored is None or not _has_settings(job, stored):
         return Plan(job, found)
@@ -155,7 +154,7 @@ def settled(job: Job) -> Job:
 
     options = job.options
     load = partial(loaded_model, options.model, job.probe.digest)
-    local, threshold = is_local(options.beam), job.labeling.threshold
+    local, threshold = runner_of(options.beam).is_local, job.labeling.threshold
     asked = engine_asked(options.model)
     probe = settle_engine(asked, load, job.probe, end=job.end, local=local, threshold=threshold)
     return make_job(options, job.run, probe, job.table)

@@ -3,16 +3,23 @@
 import logging
 import os
 import warnings
+from collections.abc import Iterable
 
 from maskbeam.pipeline.text.wording import printable, printable_lines
 
+_silent: set[str] = set()
+
 
 class _NotWanted(logging.Filter):
-    """Drops what Beam says, as nobody in particular, about Google libraries and of a job server's Java."""
+    """Drops what Beam says without a logger of its own: about Google libraries, and in modules that are silenced."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        from_job_server = record.module == "portable_runner"
-        return not from_job_server and not record.getMessage().startswith("apitools not found")
+        return record.module not in _silent and not record.getMessage().startswith("apitools not found")
+
+
+def silence(modules: Iterable[str]) -> None:
+    """Drops what modules say without a logger of their own, where `quiet` was called for people."""
+    _silent.update(modules)
 
 
 class _OneLine(logging.Formatter):

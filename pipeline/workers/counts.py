@@ -4,12 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
-
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.output.stored_json import parse_stored
 from maskbeam.pipeline.output.tree import Tree
-from maskbeam.pipeline.runners.local import is_local
+from maskbeam.pipeline.runners.registry import runner_of
 from maskbeam.pipeline.storage import Conflict, NotFound, SourceChanged, is_gcs
 from maskbeam.pipeline.tally import Counts, CountSource, tally
 from maskbeam.transforms.errors import RunError
@@ -59,9 +57,8 @@ class WorkersTally:
 
 def counts_of(job: Job) -> CountSource:
     """Where to look for a job's counts: in this process if its workers are threads of it."""
-    mode = PipelineOptions(list(job.options.beam)).view_as(DirectOptions).direct_running_mode
-    in_here = is_local(job.options.beam) and mode != "multi_processing"
-    return tally if in_here else WorkersTally(job.tree, job.run)
+    flags = job.options.beam
+    return tally if runner_of(flags).in_threads(flags) else WorkersTally(job.tree, job.run)
 
 
 def total(counts: Sequence[Counts]) -> Counts:

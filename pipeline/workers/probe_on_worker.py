@@ -21,13 +21,10 @@ from maskbeam.pipeline.models.files.model_file import ModelFile
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.pipeline.runners.execute import ExecutionError, execute
+from maskbeam.pipeline.runners.registry import runner_of
 from maskbeam.pipeline.storage import Conflict, open_storage
 from maskbeam.pipeline.workers.check_worker import check_sees, check_version
 from maskbeam.transforms.errors import RunError
-
-# With more subtasks the engine would start a worker for each. One that is kept would hold its memory while those that
-# do the work begin.
-_ONE_WORKER = ("--parallelism=1", "--environment_cache_millis=0")
 
 
 def probe_on_worker(
@@ -51,7 +48,7 @@ def probe_on_worker(
     """
     ask = AskWorker(options, model.digest, __version__, output, sign, answer)
     try:
-        execute([*flags, *_ONE_WORKER], partial(_graph, ask=ask))
+        execute([*flags, *runner_of(flags).one_worker], partial(_graph, ask=ask))
     except ExecutionError as error:
         raise RunError(str(error)) from error
     storage = open_storage(output)
@@ -64,7 +61,7 @@ def probe_on_worker(
 
 def _graph(root: beam.Pipeline, *, ask: "AskWorker") -> Any:
     # Packed, so that a worker without maskbeam fails at its first element: one that cannot set up a step is silent,
-    # and the engine waits minutes for it.
+    # and the runner waits minutes for it.
     packed = root | "Model" >> beam.Create([pickle.dumps(ask)])
     return packed | "Unpack" >> beam.Map(pickle.loads) | "Probe" >> beam.Map(operator.call)
 
@@ -87,9 +84,9 @@ class AskWorker:
             check_version(self.version)
             found = {"probe": probe_and_start(self.options, self.digest).to_json()}
         except RunError as error:
-            # It would be the same every time, and an engine tries again whatever fails.
+            # It would be the same every time, and a runner tries again whatever fails.
             found = {"error": str(error)}
-        # An answer that is there comes from an attempt of which the engine does not know that it ended well.
+        # An answer that is there comes from an attempt of which the runner does not know that it ended well.
         with suppress(Conflict):
             storage.write(self.answer, json.dumps(found).encode(), expected=None)
 

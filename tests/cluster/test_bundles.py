@@ -1,4 +1,4 @@
-"""How engines cut the work does not matter: one huge bundle for each worker, or many small ones."""
+"""How runners cut the work does not matter: one huge bundle for each worker, or many small ones."""
 
 from pathlib import Path
 

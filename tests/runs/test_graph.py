@@ -1,4 +1,4 @@
-"""What the graph is to an engine: its portable form, fused as the local runner fuses it."""
+"""The graph as a runner has it: its portable form, fused as the local runner fuses it."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -65,7 +65,7 @@ def shuffled() -> Iterator[tuple[str, Any]]:
 
 @cache
 def fused_stages() -> list[Any]:
-    """The stages that an engine would run, each a set of transforms."""
+    """The stages that a runner would run, each a set of transforms."""
     pipeline = proto()
     phases = [
         translations.annotate_downstream_side_inputs,

@@ -31,7 +31,7 @@ def _load(options: ModelOptions, digest: str) -> LoadedModel:
         file = open_model(options)
     except RunError as error:
         # It was there when the command looked, so that it matters where it is not.
-        # Of a chain of errors it is the first that an engine's pages are searched for.
+        # Of a chain of errors it is the first that a runner's pages are searched for.
         raise RunError(f"{error} (on {socket.gethostname()})") from None
     if file.digest != digest:
         raise RunError(

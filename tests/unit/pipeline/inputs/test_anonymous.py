@@ -16,7 +16,7 @@ from maskbeam.pipeline.digests import content_digest, digest
 from maskbeam.pipeline.inputs.anonymous import PLAIN, Anonymous, naming
 from maskbeam.pipeline.inputs.containers.example import make_example
 from maskbeam.pipeline.inputs.ids import encode_id
-from maskbeam.pipeline.runners.flink import check_engine
+from maskbeam.pipeline.runners.registry import check_runner
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.elements import Source
 from maskbeam.transforms.errors import RunError
@@ -132,17 +132,17 @@ def test_workers_elsewhere_need_a_key_that_they_can_fetch(
     monkeypatch.setenv("MASKBEAM_ID_KEY", SECRET)
     options = run_options(command("gs://b/in", "gs://b/out", "--anonymous_ids", *flags))
     with pytest.raises(RunError, match="MASKBEAM_ID_KEY=@gs://bucket/file") as refused:
-        check_engine(options)
+        check_runner(options)
     assert SECRET not in str(refused.value)
     for here in (["--runner=DirectRunner"], ["--runner=PrismRunner"], []):
-        check_engine(run_options(command("gs://b/in", "gs://b/out", "--anonymous_ids", *here)))
+        check_runner(run_options(command("gs://b/in", "gs://b/out", "--anonymous_ids", *here)))
 
 
 def test_workers_in_containers_do_not_see_a_key_on_this_machine(key: Path) -> None:
     flags = ("--runner=PortableRunner", "--job_endpoint=nowhere:1", "--anonymous_ids")
     options = run_options(["--input", "gs://b/in", "--output", "gs://b/out", "--model", "gs://b/m.keras", *flags])
     with pytest.raises(RunError, match=f"MASKBEAM_ID_KEY {key} is on a disk of this machine"):
-        check_engine(options)
+        check_runner(options)
 
 
 def test_nothing_that_a_run_leaves_or_sends_can_tell_names(

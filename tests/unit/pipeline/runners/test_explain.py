@@ -27,7 +27,7 @@ def from_flink(line: str) -> str:
         "maskbeam.pipeline.storage.Denied: the disk is full; free some space [while running 'Write/Run ahead']",
     ],
 )
-def test_our_own_error_comes_out_of_an_engines_pages_as_it_was_said(line: str) -> None:
+def test_our_own_error_comes_out_of_a_runners_pages_as_it_was_said(line: str) -> None:
     assert from_flink(line) == "the disk is full; free some space"
 
 

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from maskbeam.pipeline.output.lease import Lease
 from maskbeam.pipeline.output.lease_file import LEASE_SECONDS
 from maskbeam.pipeline.output.tree import LOCK, Tree
 from maskbeam.pipeline.runners.execute import ExecutionError
+from maskbeam.pipeline.runners.local import LOCAL
 from maskbeam.pipeline.storage import Unavailable
 from maskbeam.pipeline.storage.gcs_client import forget_client
 from maskbeam.pipeline.storage.local_storage import LocalStorage
@@ -270,7 +272,7 @@ def test_a_signal_frees_the_output_only_if_the_job_ends_with_its_command(
         held.append((out / LOCK).exists())
         return make_plan(*args, **kwargs)
 
-    monkeypatch.setattr("maskbeam.pipeline.run.is_local", lambda _: local)
+    monkeypatch.setattr("maskbeam.pipeline.run.runner_of", lambda _: replace(LOCAL, is_local=local))
     monkeypatch.setattr("maskbeam.pipeline.run.stopping_on_signals", listening)
     monkeypatch.setattr("maskbeam.pipeline.run.make_plan", signalled)
     # Nothing is written without the lease.
@@ -283,7 +285,7 @@ def test_a_signal_frees_the_output_only_if_the_job_ends_with_its_command(
 def test_the_lease_is_left_to_a_job_that_only_cannot_be_reached(
     cause: Exception, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: object) -> None:
+    def lost(*_: object, **__: object) -> None:
         raise ExecutionError("lost") from cause
 
     monkeypatch.setattr("maskbeam.pipeline.run.execute", lost)

@@ -67,7 +67,7 @@ def test_a_worker_finds_what_a_command_finds_itself(head: str, tmp_path: Path) -
     assert [path.name for path in out.iterdir()] == ["sign"]
 
 
-def test_what_a_worker_finds_wrong_is_an_answer_and_no_failure_that_an_engine_tries_again(
+def test_what_a_worker_finds_wrong_is_an_answer_and_no_failure_that_a_runner_tries_again(
     model: Path, tmp_path: Path
 ) -> None:
     out, here = tmp_path / "out", socket.gethostname()
@@ -79,7 +79,7 @@ def test_what_a_worker_finds_wrong_is_an_answer_and_no_failure_that_an_engine_tr
     assert f"{here} runs maskbeam {__version__} and the command maskbeam 99.0" in answer_to(
         asking(model, out, version="99.0")
     )
-    # An engine may begin again what has ended.
+    # A runner may begin again what has ended.
     assert "99.0" in answer_to(asking(model, out, version="98.0"))
 
 

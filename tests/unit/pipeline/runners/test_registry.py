@@ -12,7 +12,7 @@ import pytest
 from maskbeam.pipeline.cli.parser import run_options
 from maskbeam.pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
 from maskbeam.pipeline.run import run
-from maskbeam.pipeline.runners.flink import check_engine, may_go_on_alone, with_defaults
+from maskbeam.pipeline.runners.registry import check_runner, runner_of, with_defaults
 from maskbeam.transforms.errors import RunError
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.trees import draw_folder
@@ -63,7 +63,7 @@ def options(*beam: str, where: str = "") -> RunOptions:
     ],
 )
 def test_a_job_goes_on_alone_where_nothing_of_it_is_in_the_command(flags: list[str], goes_on: bool) -> None:
-    assert may_go_on_alone(flags) == goes_on
+    assert runner_of(flags).outlives_command(flags) == goes_on
 
 
 @pytest.mark.parametrize(
@@ -142,24 +142,24 @@ def test_how_many_slots_a_flink_without_any_will_have_is_the_user_s_to_say(monke
 
 def test_a_flink_that_beam_starts_by_itself_has_no_address_to_ask() -> None:
     assert "--parallelism" not in " ".join(with_defaults(["--runner=FlinkRunner"]))
-    check_engine(options("--runner=FlinkRunner"))
+    check_runner(options("--runner=FlinkRunner"))
 
 
 def test_nobody_at_the_address_of_the_job_server_is_told_at_once() -> None:
     flags = ["--runner=PortableRunner", f"--job_endpoint={NOBODY}", "--environment_type=EXTERNAL"]
     with pytest.raises(RunError, match=f"--job_endpoint {NOBODY}: Beam's job server does not answer"):
-        check_engine(options(*flags))
+        check_runner(options(*flags))
 
 
 def test_nobody_at_the_address_of_flink_is_told_at_once() -> None:
     with pytest.raises(RunError, match=f"--flink_master {NOBODY}: no Flink answers there"):
-        check_engine(options("--runner=FlinkRunner", f"--flink_master={NOBODY}", "--environment_type=EXTERNAL"))
+        check_runner(options("--runner=FlinkRunner", f"--flink_master={NOBODY}", "--environment_type=EXTERNAL"))
 
 
 @pytest.mark.parametrize("endpoint", [[], ["--job_endpoint=here"]])
 def test_a_job_servers_address_is_needed(endpoint: list[str]) -> None:
     with pytest.raises(RunError, match="job_endpoint"):
-        check_engine(options("--runner=PortableRunner", *endpoint, "--environment_type=EXTERNAL"))
+        check_runner(options("--runner=PortableRunner", *endpoint, "--environment_type=EXTERNAL"))
 
 
 @pytest.mark.parametrize("environment", [[], ["--environment_type=DOCKER"]])
@@ -167,14 +167,14 @@ def test_containers_do_not_see_this_machines_files(environment: list[str]) -> No
     with flink() as address:
         flags = ["--runner=PortableRunner", f"--job_endpoint={address}", *environment]
         with pytest.raises(RunError, match="--output /data/out is on a disk of this machine"):
-            check_engine(options(*flags, where="/data"))
-        check_engine(options(*flags, where="gs://bucket"))
+            check_runner(options(*flags, where="/data"))
+        check_runner(options(*flags, where="gs://bucket"))
 
 
 def refused(*flags: str) -> str:
-    """Why an engine is refused for files on this machine's disk; "" where it is not."""
+    """Why a runner is refused for files on this machine's disk; "" where it is not."""
     try:
-        check_engine(options(*flags, where="/data"))
+        check_runner(options(*flags, where="/data"))
     except RunError as error:
         return str(error)
     return ""
