@@ -63,7 +63,7 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         | "Remember failures" >> beam.Map(RememberFailure(job.tree))
         | "Count failures" >> beam.Map(count_failure, options.output.stop_after_failures),
         "counted": read.counted,
-    } | "Report" >> Report(ids=job.table.ids, write_shard=writer.write_shard, finish=writer.finish)
+    } | "Report" >> Report(write_shard=writer.write_shard, finish=writer.finish)
 
 
 def skip_done(job: Job) -> SkipDone:

@@ -41,7 +41,8 @@ from maskbeam.pipeline.workers.counts import counts_of
 from maskbeam.pipeline.workers.probe_on_worker import probe_on_worker
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.measures.class_summary import summarize
-from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.counted import Sums
+from maskbeam.transforms.measures.pixels import PIXELS
 from maskbeam.transforms.predict import Loader
 
 MakeLoader = Callable[[Job], tuple[Loader, Job]]
@@ -213,7 +214,7 @@ def _conclude(job: Job) -> int:
         say("maskbeam: the run ended without a report; run the same command again")
         return 1
     counts = InputCounts(ended["inputs"], ended["done"], ended["failed"], ended["duplicate"])
-    statistics = PixelStatistics.from_json(ended["statistics"])
+    statistics = Sums.from_json(ended["statistics"])[PIXELS]
     ending = Ending(
         job.options.output.path,
         _folders(job),

@@ -18,7 +18,7 @@ from maskbeam.pipeline.text.wording import count, percent
 from maskbeam.transforms.argmax import label_map
 from maskbeam.transforms.elements import EncodedImage, Failure, Labels, LogitsBatch
 from maskbeam.transforms.errors import ImageError
-from maskbeam.transforms.measures.statistics import count as count_pixels
+from maskbeam.transforms.measures.counted import count as count_pixels
 from maskbeam.transforms.predict import Engine
 from maskbeam.transforms.resampling.prepare import prepare
 

@@ -13,12 +13,11 @@ from typing import Any
 
 from maskbeam.pipeline.options import PRODUCTS
 from maskbeam.pipeline.output.stored_json import parse_stored
-from maskbeam.transforms.measures.statistics import Counted
+from maskbeam.transforms.measures.counted import Counted
+from maskbeam.transforms.measures.measure import ENDLESS
 
 # The name of the PNG text chunk. Its value is one JSON object.
 TEXT_KEY = "maskbeam"
-# More than any image has pixels, files have bytes, or confidences sum up to.
-_ENDLESS = 1 << 62
 # Google Cloud Storage takes 8 KiB of metadata for an object, names and all; what others add must fit, too.
 METADATA_BYTES = 6 << 10
 
@@ -161,19 +160,19 @@ def _claim(values: Mapping[str, Any]) -> Claim:
 
 def _is_sound(record: Record) -> bool:
     """Whether maskbeam can have written a record: it may be data of others, and is used before it is verified."""
-    counted = Counted.from_json(record.statistics)
+    Counted.from_json(record.statistics)
     numbers = (record.height, record.width, *record.products.values())
     texts = (*record.options.values(), *record.drawn.values())
     return (
         record.orientation in range(1, 9)
-        and all(map(_is_number, (*numbers, *counted.pixels, *counted.pixels.values(), *counted[1:-1])))
+        and all(map(_is_number, numbers))
         and all(isinstance(text, str) for text in texts)
         and all(map(_stays_within, record.products))
     )
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _ENDLESS
+    return type(value) is int and 0 <= value < ENDLESS
 
 
 def _stays_within(path: str) -> bool:

@@ -11,7 +11,7 @@ from apache_beam import coders
 from apache_beam.coders.typecoders import registry
 
 from maskbeam.transforms.elements import Source
-from maskbeam.transforms.measures.statistics import Counted
+from maskbeam.transforms.measures.counted import Counted
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,15 @@ Plain = tuple[Any, ...]
 def to_plain(outcome: Outcome) -> Plain:
     """As a tuple of plain values: pickled, a third of what dataclasses take."""
     # Not dataclasses.astuple, which copies deeply: five times as long.
-    source, counted = tuple(vars(outcome.source).values()), outcome.counted and tuple(outcome.counted)
+    source, counted = tuple(vars(outcome.source).values()), outcome.counted and outcome.counted.to_plain()
     return tuple({**vars(outcome), "source": source, "counted": counted}.values())
 
 
 def from_plain(plain: Plain) -> Outcome:
     """What `to_plain` was given."""
     image_id, source, height, width, counted, *rest = plain
-    return Outcome(image_id, Source(*source), height, width, counted and Counted(*counted), *rest)
+    held = None if counted is None else Counted.from_plain(counted)
+    return Outcome(image_id, Source(*source), height, width, held, *rest)
 
 
 class OutcomeCoder(coders.Coder):

@@ -32,7 +32,8 @@ from maskbeam.pipeline.storage import Conflict, NotFound, Storage
 from maskbeam.transforms.codecs.encode import encode_binary, encode_mask, read_text
 from maskbeam.transforms.elements import EncodedImage, Labels, Source
 from maskbeam.transforms.errors import Code, ImageError, RunError
-from maskbeam.transforms.measures.statistics import Counted, PixelStatistics, count
+from maskbeam.transforms.measures.counted import Counted, count
+from maskbeam.transforms.measures.nonfinite import NONFINITE
 from maskbeam.transforms.products.render import Rendering, bytes_to_draw, render
 
 # A contest for one name among many writers ends after a few rounds; more means that something else rewrites it.
@@ -174,7 +175,7 @@ class Write:
         drawn = render(labels, self.rendering, text=claim_text(claim))
         drawn.pop(self.tree.record, None)
         products = [File(pattern.format(name), data) for pattern, data in drawn.items()]
-        statistics = PixelStatistics.sum([counted]).to_json()
+        statistics = counted.to_json()
         sizes = {pattern: len(data) for pattern, data in drawn.items()}
         turned = int(labels.origin.facts.get("orientation", 1))
         how = {kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products}
@@ -193,7 +194,7 @@ class Write:
 def _matters(flag: str, labels: Labels, counted: Counted) -> bool:
     """Whether an option that matters to some images mattered to this one."""
     told = {"--input_range": "samples", "--background": "transparency", "--orientation": "orientation"}
-    return counted.nonfinite > 0 if flag == "--nonfinite" else told[flag] in labels.origin.facts
+    return counted[NONFINITE].nonfinite > 0 if flag == "--nonfinite" else told[flag] in labels.origin.facts
 
 
 def _is_older(held: Claim, mine: Claim) -> bool:

@@ -39,31 +39,24 @@ class Report(beam.PTransform[Any, Any]):
     PCollections (Outcome). Each is gathered by itself, because the local runner keeps whatever comes to a `Flatten`.
 
     Args:
-        ids: Class ids, in the order of the class table.
         write_shard: Writes the rows of one shard: its number, the number of shards, and its buckets in any order,
             which can be gone through several times.
         finish: Called once, with the sums and with what was found, after all shards are written.
     """
 
-    def __init__(self, *, ids: tuple[int, ...], write_shard: WriteShard, finish: Finish) -> None:
+    def __init__(self, *, write_shard: WriteShard, finish: Finish) -> None:
         super().__init__()
-        self._ids = ids
         self._write_shard = write_shard
         self._finish = finish
 
     def expand(self, run: Any) -> Any:
-        ids = self._ids
         keyed = (
             run["failed"] | "Key failures" >> beam.Map(_keyed_failure).with_output_types(tuple[int, Failure]),
             *(outcomes | f"Gather outcomes {n}" >> Gather() for n, outcomes in enumerate(run["outcomes"], 1)),
         )
         resolve_ids = beam.ParDo(_Resolve())  # type: ignore[no-untyped-call]
         resolved = keyed | "Group by id" >> beam.CoGroupByKey() | "Resolve ids" >> resolve_ids
-        totals = (
-            resolved
-            | "Sum bucket" >> beam.Map(Totals.of, ids)
-            | "Sum buckets" >> beam.CombineGlobally(SumTotals(ids))
-        )
+        totals = resolved | "Sum bucket" >> beam.Map(Totals.of) | "Sum buckets" >> beam.CombineGlobally(SumTotals())
         written = (
             resolved
             | "Pack" >> beam.Map(_packed)

@@ -5,9 +5,10 @@ have nine significant digits. Texts in CSV files that a spreadsheet would take f
 them, see `maskbeam.pipeline.text.csv_text`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from maskbeam.pipeline.inputs.anonymous import PLAIN, Names
 from maskbeam.pipeline.reports.packed import in_order
@@ -15,25 +16,12 @@ from maskbeam.pipeline.text.csv_text import csv_line
 from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.transforms.classes.class_table import ClassTable, hex_color
 from maskbeam.transforms.elements import Failure, Source
-from maskbeam.transforms.measures.class_summary import ClassSummary, mean_confidence, summarize
-from maskbeam.transforms.measures.statistics import Counted, PixelStatistics
+from maskbeam.transforms.measures.counted import Counted, Sums
+from maskbeam.transforms.measures.measure import Cell, Measure
+from maskbeam.transforms.measures.registry import MEASURES
 
-Cell = str | int | float | None
-
-CLASS_COLUMNS = (
-    "id",
-    "name",
-    "color",
-    "pixels",
-    "share",
-    "images",
-    "mean_share_where_present",
-    "imbalance_ratio",
-    "weight_inverse_frequency",
-    "weight_median_frequency",
-    "weight_effective_number",
-)
-_IMAGE_COLUMNS = ("id", "width", "height", "source", "mean_confidence", "ignored")
+_OF_CLASSES = ("id", "name", "color")
+_OF_IMAGES: dict[str, type] = {"id": str, "width": int, "height": int, "source": str}
 
 
 @dataclass(frozen=True)
@@ -44,47 +32,42 @@ class ImageRow:
     source: Source
     height: int
     width: int
-    statistics: Counted | PixelStatistics
+    counted: Counted
 
 
-def classes_csv(table: ClassTable, statistics: PixelStatistics) -> str:
+def class_columns(measures: Sequence[Measure[Any, Any]] = MEASURES) -> list[str]:
+    """Names of the columns of the classes report."""
+    return [*_OF_CLASSES, *(column for measure in measures for column in measure.class_columns)]
+
+
+def class_values(table: ClassTable, sums: Sums, measures: Sequence[Measure[Any, Any]] = MEASURES) -> list[list[Cell]]:
+    """Cells of each class, by channel, in the order of `class_columns`."""
+    own: list[list[Cell]] = [[info.id, info.name, hex_color(info.color)] for info in table.classes]
+    measured = [measure.class_values(sums[measure], table) for measure in measures]
+    return [list(chain.from_iterable(cells)) for cells in zip(own, *measured, strict=True)]
+
+
+def classes_csv(table: ClassTable, sums: Sums, measures: Sequence[Measure[Any, Any]] = MEASURES) -> str:
     """One row per class, by channel. A class never seen keeps its row, its weights are empty.
 
     The file can be read back as a class table.
     """
-    rows = (class_values(summary) for summary in summarize(table, statistics))
-    return csv_line(CLASS_COLUMNS) + "".join(map(csv_line, rows))
+    return csv_line(class_columns(measures)) + "".join(map(csv_line, class_values(table, sums, measures)))
 
 
-def class_values(summary: ClassSummary) -> list[Cell]:
-    """One class's cells, in the order of `CLASS_COLUMNS`."""
-    info = summary.info
-    return [
-        info.id,
-        info.name,
-        hex_color(info.color),
-        summary.pixels,
-        summary.share,
-        summary.images,
-        summary.mean_share,
-        summary.imbalance,
-        summary.inverse_frequency,
-        summary.median_frequency,
-        summary.effective_number,
-    ]
-
-
-def image_columns(table: ClassTable) -> list[str]:
-    """Names of the columns of the images report; those of classes are `pixels_` and the class's name."""
-    return [*_IMAGE_COLUMNS, *(f"pixels_{name}" for name in table.names)]
+def image_columns(table: ClassTable) -> dict[str, type]:
+    """Names of the columns of the images report, and what their cells are."""
+    measured = chain.from_iterable(measure.image_columns(table).items() for measure in MEASURES)
+    return _OF_IMAGES | dict(measured)
 
 
 def image_values(row: ImageRow, table: ClassTable, *, names: Names = PLAIN) -> list[Cell]:
-    """One image's cells; `names` says what is told of the source."""
-    statistics = row.statistics
+    """One image's cells; `names` says what is told of the source. Those of what was not counted of it are empty."""
     source, _ = names.told(row.source)
-    pixels = [statistics.pixels.get(i, 0) for i in table.ids]
-    return [row.image_id, row.width, row.height, source, mean_confidence(statistics), statistics.ignored, *pixels]
+    cells: list[Cell] = [row.image_id, row.width, row.height, source]
+    for measure, count in zip(MEASURES, row.counted.values, strict=True):
+        cells += [None] * len(measure.image_columns(table)) if count is None else measure.image_values(count, table)
+    return cells
 
 
 def images_csv(rows: Iterable[ImageRow], table: ClassTable, *, names: Names = PLAIN) -> Iterator[str]:
@@ -100,14 +83,13 @@ def images_parquet(rows: Iterable[ImageRow], table: ClassTable, *, names: Names 
 
     ordered = sorted(rows, key=lambda row: row.image_id)
     values = [image_values(row, table, names=names) for row in ordered]
-    texts, floats = {"id", "source"}, {"mean_confidence"}
+    kinds = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
     arrays = []
-    for i, name in enumerate(image_columns(table)):
-        kind = pyarrow.string() if name in texts else pyarrow.float64() if name in floats else pyarrow.int64()
+    for i, kind in enumerate(image_columns(table).values()):
         column = [_utf8(cell) if isinstance(cell, str) else cell for cell in (cells[i] for cells in values)]
-        arrays.append(pyarrow.array(column, kind))
+        arrays.append(pyarrow.array(column, kinds[kind]))
     sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.table(arrays, names=image_columns(table)), sink)
+    pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(image_columns(table))), sink)
     return bytes(sink.getvalue())
 
 

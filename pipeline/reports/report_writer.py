@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from maskbeam import __version__
 from maskbeam.pipeline.cli.stored_options import to_stored
 from maskbeam.pipeline.job.end_output import check_output
 from maskbeam.pipeline.job.job import Job
@@ -16,18 +15,14 @@ from maskbeam.pipeline.output.parts import write_ended
 from maskbeam.pipeline.output.stored_json import parse_stored
 from maskbeam.pipeline.output.tree import SUCCESS, overwrite
 from maskbeam.pipeline.reports.free_ids import free_ids
-from maskbeam.pipeline.reports.input_warnings import input_warnings, left_out_warnings
-from maskbeam.pipeline.reports.report_files import ImageRow, classes_csv, failures_jsonl, images_csv, images_parquet
+from maskbeam.pipeline.reports.report_files import ImageRow, failures_jsonl, images_csv, images_parquet
+from maskbeam.pipeline.reports.run_reports import REPORTS, Ended
 from maskbeam.pipeline.reports.sample_overlays import draw_samples
-from maskbeam.pipeline.reports.summary_file import InputCounts, summary_json
 from maskbeam.pipeline.reports.totals import Resolved, Totals
-from maskbeam.pipeline.reports.verdict import Verdict, judge_run
 from maskbeam.pipeline.storage import NotFound
 from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.transforms.elements import Found
 from maskbeam.transforms.errors import Code
-from maskbeam.transforms.head import BINARY
-from maskbeam.transforms.measures.warnings import find_warnings
 from maskbeam.transforms.products.render import patterns
 
 
@@ -65,89 +60,49 @@ class ReportWriter:
         Raises:
             RunError: Another run has taken the output over, or the output is not all there.
         """
-        tree, options = self.job.tree, self.job.options.output
+        tree = self.job.tree
         tree.look()
         if not found.inputs:
             self.write_shard(0, 1, [])
-        counts = InputCounts(found.inputs, totals.done, sum(totals.failed.values()), totals.duplicates)
-        choices = 2 if self.job.probe.head.kind in BINARY else None
-        warnings = find_warnings(self.job.table, totals.statistics, choices=choices)
-        verdict = judge_run(
-            counts,
-            warnings,
-            failures=totals.failed,
-            max_failures=options.max_failures,
-            fail_on_degenerate=options.fail_on_degenerate,
-        )
-        of_images = input_warnings(totals.statistics, self.job.options.decode)
-        of_inputs = [*self.job.probe.warnings, *left_out_warnings(found), *of_images]
+        ended = Ended.of(self.job, totals, found)
         if self._part:
-            warnings += of_inputs
             check_output(self.job, totals.done)
-            self._write_run(totals, counts, found, verdict, warnings)
+            self._write_run(ended, [*ended.warnings, *ended.of_inputs])
             write_ended(tree, self._part, to_stored(self.job.options))
             return
-        self._write("classes.csv", classes_csv(self.job.table, totals.statistics))
-        self._write("summary.json", self._summary(totals, counts, found, warnings, of_inputs))
-        warnings += of_inputs + draw_samples(self.job, [outcome for _, outcome in totals.samples])
-        if (
-            Code.ID_FREED in totals.failed
-            and Code.SHARD_UNREAD not in totals.failed
-            and self.job.options.read.limit is None
-        ):
+        for name, text in REPORTS:
+            self._write(name, text(ended))
+        samples = draw_samples(self.job, [outcome for _, outcome in totals.samples])
+        if self._may_free(totals):
             free_ids(self.job)
-        if options.overwrite:
+        if self.job.options.output.overwrite:
             remove_leftovers(tree, patterns(self.job.rendering, planes=self.job.labeling.has_planes))
         others = check_output(self.job, totals.done)
         # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
-        self._write_run(totals, counts, found, verdict, warnings, others)
-        if verdict.code == 0:
-            overwrite(tree, SUCCESS, self._success(counts))
+        self._write_run(ended, [*ended.warnings, *ended.of_inputs, *samples], others)
+        if ended.verdict.code == 0:
+            overwrite(tree, SUCCESS, self._success(ended))
+
+    def _may_free(self, totals: Totals) -> bool:
+        unseen = Code.SHARD_UNREAD in totals.failed or self.job.options.read.limit is not None
+        return Code.ID_FREED in totals.failed and not unseen
 
     @property
     def _part(self) -> Part | None:
         return self.job.options.read.part
 
-    @property
-    def _versions(self) -> dict[str, str]:
-        return {"maskbeam": __version__, **dict(self.job.probe.versions)}
-
     def _write(self, name: str, text: str) -> None:
         overwrite(self.job.tree, f"reports/{name}", text.encode())
 
-    def _summary(
-        self, totals: Totals, counts: InputCounts, found: Found, warnings: list[str], of_inputs: list[str]
-    ) -> str:
-        return summary_json(
-            versions=self._versions,
-            options=self.job.settings,
-            model={"sha256": self.job.probe.digest, "evidence": list(self.job.probe.evidence)},
-            counts=counts,
-            left_out=found.left_out,
-            failures=totals.failed,
-            table=self.job.table,
-            statistics=totals.statistics,
-            warnings=warnings,
-            input_warnings=of_inputs,
-        )
-
-    def _write_run(
-        self,
-        totals: Totals,
-        counts: InputCounts,
-        found: Found,
-        verdict: Verdict,
-        warnings: list[str],
-        others: int | None = None,
-    ) -> None:
-        ended = time.time()
+    def _write_run(self, ended: Ended, warnings: list[str], others: int | None = None) -> None:
+        totals, now = ended.totals, time.time()
         run: dict[str, Any] = {
             "run": self.job.run,
             "started": _utc(self.started),
-            "ended": _utc(ended),
-            "seconds": ended - self.started,
-            **asdict(counts),
-            "left_out": dict(found.left_out),
+            "ended": _utc(now),
+            "seconds": now - self.started,
+            **asdict(ended.counts),
+            "left_out": dict(ended.found.left_out),
             "written": totals.done - totals.skipped,
             "skipped": totals.skipped,
             "updated": totals.updated,
@@ -158,19 +113,19 @@ class ReportWriter:
             "workers": totals.workers,
             "warnings": warnings,
             "statistics": totals.statistics.to_json(),
-            "exit_code": verdict.code,
-            "too_many": verdict.too_many,
-            "refused": verdict.refused,
-            "versions": self._versions,
+            "exit_code": ended.verdict.code,
+            "too_many": ended.verdict.too_many,
+            "refused": ended.verdict.refused,
+            "versions": ended.versions,
         }
         overwrite(self.job.tree, f"runs/{self.job.run}.json", (json_text(run, indent=2) + "\n").encode())
 
-    def _success(self, counts: InputCounts) -> bytes:
+    def _success(self, ended: Ended) -> bytes:
         content = {
-            **asdict(counts),
+            **asdict(ended.counts),
             "fingerprint": self.job.tree.fingerprint,
             "settings": self.job.settings,
-            "versions": self._versions,
+            "versions": ended.versions,
         }
         return (json_text(content, indent=2) + "\n").encode()
 

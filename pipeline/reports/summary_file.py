@@ -4,22 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from maskbeam.pipeline.reports.report_files import CLASS_COLUMNS, class_values
-from maskbeam.pipeline.text.json_text import in_order, json_text
+from maskbeam.pipeline.reports.report_files import class_columns, class_values
+from maskbeam.pipeline.text.json_text import in_order
 from maskbeam.transforms.classes.class_table import ClassTable
-from maskbeam.transforms.measures.class_summary import ClassSummary, mean_confidence, summarize
-from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.counted import Sums
+from maskbeam.transforms.measures.registry import MEASURES
 
-_DEFINITIONS = {
-    "share": "pixels of the class / labelled pixels; labelled are all pixels but those that no class owns",
-    "mean_share_where_present": "mean, over the images that hold the class, of its share of their labelled pixels",
-    "imbalance_ratio": "pixels of the most frequent class / pixels of the class",
-    "weight_inverse_frequency": "n / (C n_c) over the C classes seen; the mean weight over all pixels is 1",
-    "weight_median_frequency": "median(f) / f_c, f_c = pixels of the class / labelled pixels of images with it",
-    "weight_effective_number": "(1 - beta) / (1 - beta^n_c), beta = (N - 1) / N, N = all pixels; scaled so "
-    "that the mean weight over the classes seen is 1",
-    "mean_confidence": "mean over model pixels of the probability of what was decided for",
-}
+# Where these stand in the file; what other measures say comes after.
+_ORDER = ("pixels", "images", "mean_confidence", "classes", "shares_may_exceed_1")
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,7 @@ class InputCounts:
         return self.inputs == self.done + self.failed + self.duplicate
 
 
-def summary_json(
+def summary(
     *,
     versions: Mapping[str, str],
     options: Mapping[str, Any],
@@ -46,11 +38,11 @@ def summary_json(
     left_out: Mapping[str, int],
     failures: Mapping[str, int],
     table: ClassTable,
-    statistics: PixelStatistics,
+    sums: Sums,
     warnings: Sequence[str],
     input_warnings: Sequence[str] = (),
-) -> str:
-    """The report of the whole run.
+) -> dict[str, Any]:
+    """The report of the whole run, as JSON values.
 
     Args:
         versions: Of this package and of what else decides about pixels.
@@ -60,48 +52,43 @@ def summary_json(
         left_out: Number of files that were no inputs, by kind.
         failures: Number of failures by code.
         table: The model's classes.
-        statistics: Sums over all images that are done.
+        sums: Over all images that are done.
         warnings: What looks wrong about the predictions.
         input_warnings: What is to be known of the images; no reason to take the model for dead.
-
-    Raises:
-        ValueError: A number that JSON does not have, such as NaN.
     """
-    content = {
+    return {
         **asdict(counts),
         "reconciles": counts.reconciles,
         "left_out": in_order(left_out),
         "failures": in_order(failures),
         "warnings": [*warnings, *input_warnings],
         "degenerate": bool(warnings),
-        "pixels": pixels_summary(statistics),
-        "images": images_summary(statistics),
-        "mean_confidence": mean_confidence(statistics),
-        "classes": [_class(summary) for summary in summarize(table, statistics)],
-        "shares_may_exceed_1": statistics.independent,
+        **_measured(table, sums),
         "class_table": {"source": table.source, "notes": list(table.notes)},
-        "definitions": _DEFINITIONS,
+        "definitions": _definitions(),
         "model": in_order(model),
         "options": in_order(options),
         "versions": in_order(versions),
     }
-    return json_text(content, indent=2) + "\n"
 
 
-def pixels_summary(statistics: PixelStatistics) -> dict[str, int]:
-    """The number of pixels of a run by what became of them."""
-    return {
-        "total": statistics.total,
-        "labelled": statistics.total - statistics.ignored,
-        "ignored": statistics.ignored,
-        "nonfinite_model_pixels": statistics.nonfinite,
-    }
+def measured_summary(sums: Sums) -> dict[str, Any]:
+    """What measures say of a run, by name; what several say under one name is one object."""
+    found: dict[str, Any] = {}
+    for measure in MEASURES:
+        for name, value in measure.summary(sums[measure]).items():
+            found[name] = found[name] | value if name in found else value
+    return found
 
 
-def images_summary(statistics: PixelStatistics) -> dict[str, int]:
-    """The number of images that can be read in two ways: with transparency, with an EXIF orientation other than 1."""
-    return {"transparent": statistics.transparent, "turned": statistics.turned}
+def _measured(table: ClassTable, sums: Sums) -> dict[str, Any]:
+    columns = ["channel", *class_columns()]
+    rows = [[info.channel, *cells] for info, cells in zip(table.classes, class_values(table, sums), strict=True)]
+    found = measured_summary(sums) | {"classes": [dict(zip(columns, row, strict=True)) for row in rows]}
+    return {name: found[name] for name in (*_ORDER, *(name for name in found if name not in _ORDER))}
 
 
-def _class(summary: ClassSummary) -> dict[str, Any]:
-    return {"channel": summary.info.channel, **dict(zip(CLASS_COLUMNS, class_values(summary), strict=True))}
+def _definitions() -> dict[str, str]:
+    """Definitions of the columns of classes first."""
+    measures = sorted(MEASURES, key=lambda measure: not measure.class_columns)
+    return {name: said for measure in measures for name, said in measure.definitions.items()}

@@ -12,7 +12,7 @@ from maskbeam.pipeline.inputs.records import record_of
 from maskbeam.pipeline.output.outcome import Outcome
 from maskbeam.transforms.elements import Failure
 from maskbeam.transforms.errors import Code
-from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.counted import Sums
 
 # A bucket of a hundred million images holds some 100,000 rows.
 BUCKETS = 1000
@@ -47,7 +47,7 @@ class Totals:
     """Sums over images.
 
     Attributes:
-        statistics: Pixel statistics of all images that are done.
+        statistics: What was counted of all images that are done.
         done: Images with a mask.
         duplicates: Inputs that are copies of an image that is done.
         failed: Number of failures by code.
@@ -58,7 +58,7 @@ class Totals:
         workers: Images by the process that did them.
     """
 
-    statistics: PixelStatistics
+    statistics: Sums
     done: int = 0
     duplicates: int = 0
     failed: dict[str, int] = field(default_factory=dict)
@@ -69,9 +69,9 @@ class Totals:
     workers: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, resolved: Resolved, ids: tuple[int, ...]) -> "Totals":
+    def of(cls, resolved: Resolved) -> "Totals":
         """The sums over one bucket."""
-        statistics = PixelStatistics.sum((o.counted for o in resolved.done if o.counted), ids)
+        statistics = Sums.over((o.image_id, o.counted) for o in resolved.done if o.counted)
         return cls(
             statistics,
             done=len(resolved.done),
@@ -115,11 +115,11 @@ class Totals:
 class SumTotals(beam.CombineFn):
     """Adds up `Totals`."""
 
-    def __init__(self, ids: tuple[int, ...]) -> None:
-        self._ids = ids
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def create_accumulator(self) -> Totals:
-        return Totals(PixelStatistics.zero(self._ids))
+        return Totals(Sums.zero())
 
     def add_input(self, accumulator: Totals, element: Totals) -> Totals:
         return accumulator + element

@@ -15,7 +15,7 @@ from maskbeam.pipeline.storage import Listed, Storage, absolute, join, open_stor
 from maskbeam.pipeline.text.wording import count, printable
 from maskbeam.pipeline.verify.verify_image import Checked, Made, check_image
 from maskbeam.pipeline.verify.verify_reports import Row, compare_reports, image_rows, read_json, row_differs
-from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.counted import Sums
 
 _SHOWN = 100
 _THREADS = 8
@@ -68,16 +68,17 @@ def verify(output: str) -> int:
     return 1 if findings.differences else 0
 
 
-def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[PixelStatistics, Images]:
-    total, names, texts = PixelStatistics.zero(made.table.ids), array("Q"), array("Q")
+def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[Sums, Images]:
+    total, names, texts = Sums.zero(), array("Q"), array("Q")
     rows = image_rows(storage, root)
     check = partial(_check_row, storage, root, made)
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(rows, _BATCH)):
             names.extend(digest_of(encode_id(row.image_id)) for row in batch)
-            for checked in pool.map(check, batch):
+            found = list(pool.map(check, batch))
+            total += Sums.over((row.image_id, c.counted) for row, c in zip(batch, found, strict=True) if c.counted)
+            for checked in found:
                 texts.append(digest_of(checked.text))
-                total += checked.statistics or PixelStatistics.zero()
                 for text in checked.differences:
                     findings.difference(text)
     return total, Images(names, texts)
@@ -85,7 +86,7 @@ def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) ->
 
 def _check_row(storage: Storage, root: str, made: Made, row: Row) -> Checked:
     checked = check_image(storage, root, made, row.image_id, row.place)
-    if checked.statistics is not None and row_differs(row, checked, made):
+    if checked.counted is not None and row_differs(row, checked, made):
         checked.differences.append(
             f"reports/images.csv says something else of {encode_id(row.image_id)} than its mask"
         )

@@ -14,7 +14,8 @@ from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
 from maskbeam.transforms.codecs.encode import decode_mask, decode_written, read_text
 from maskbeam.transforms.elements import Array, Labels, Origin, Region, Source
 from maskbeam.transforms.head import MULTILABEL
-from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.counted import Counted, recount
+from maskbeam.transforms.measures.pixels import PIXELS
 from maskbeam.transforms.products.render import class_folders
 
 
@@ -55,9 +56,9 @@ class Made:
 
 
 class Checked(NamedTuple):
-    """What was found: the image's statistics as its pixels say, its size, what differs, in words, its mask's text."""
+    """What was found: the image's counts as its pixels say, its size, what differs, in words, its mask's text."""
 
-    statistics: PixelStatistics | None
+    counted: Counted | None
     size: tuple[int, int]
     differences: list[str]
     text: str = ""
@@ -85,7 +86,7 @@ def check_image(storage: Storage, root: str, made: Made, image_id: str, place: s
         return Checked(None, (0, 0), [f"{path} is damaged: {error}"])
     if record is None:
         return Checked(None, (0, 0), [f"{path} carries no record"])
-    statistics, wrong = _recount(labels, record, made)
+    counted, wrong = _recount(labels, record, made)
     found = [
         *(["carries a record that its pixels do not bear out"] if wrong else []),
         *(["was made with another model or other options"] if record.claim.fingerprint != made.fingerprint else []),
@@ -93,32 +94,16 @@ def check_image(storage: Storage, root: str, made: Made, image_id: str, place: s
     ]
     products = _products(storage, root, made, record, encode_id(image_id), labels)
     differences = [*(f"{path} {said}" for said in found), *products]
-    return Checked(statistics, (record.height, record.width), differences, text)
+    return Checked(counted, (record.height, record.width), differences, text)
 
 
-def _recount(labels: Array, record: Record, made: Made) -> tuple[PixelStatistics, bool]:
-    held = PixelStatistics.from_json(record.statistics)
+def _recount(labels: Array, record: Record, made: Made) -> tuple[Counted, bool]:
+    held = Counted.from_json(record.statistics)
     if made.planes:
-        first = next(iter(made.binary.values()))
-        return held, int(np.count_nonzero(labels)) != held.pixels[first] or labels.size != held.total
-    counted = PixelStatistics.of(
-        Labels(
-            Origin("", Source("", ""), facts=_facts(held)),
-            Region.whole(labels.shape),
-            labels,
-            confidence_sum=held.confidence_sum,
-            confidence_pixels=held.confidence_pixels,
-            nonfinite=held.nonfinite,
-        ),
-        made.table.ids,
-    )
+        pixels, first = held[PIXELS], next(iter(made.binary.values()))
+        return held, int(np.count_nonzero(labels)) != pixels.by_class.get(first, 0) or labels.size != pixels.total
+    counted = recount(Labels(Origin("", Source("", "")), Region.whole(labels.shape), labels), made.table.ids, held)
     return counted, counted.to_json() != record.statistics
-
-
-def _facts(held: PixelStatistics) -> dict[str, str]:
-    """What the record says of the source image that its mask's pixels cannot bear out."""
-    facts = {"transparency": held.transparent, "orientation": held.turned}
-    return {name: "as recorded" for name, number in facts.items() if number}
 
 
 def _lost(error: Exception) -> str:

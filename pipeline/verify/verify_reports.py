@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -9,25 +10,26 @@ from typing import Any, NamedTuple
 
 from maskbeam.pipeline.output.ours import report_files
 from maskbeam.pipeline.output.stored_json import parse_stored
-from maskbeam.pipeline.reports.report_files import ImageRow, classes_csv, image_values
-from maskbeam.pipeline.reports.summary_file import images_summary, pixels_summary
+from maskbeam.pipeline.reports.report_files import ImageRow, classes_csv, image_columns, image_values
+from maskbeam.pipeline.reports.summary_file import measured_summary
 from maskbeam.pipeline.storage import NotFound, Storage, join
 from maskbeam.pipeline.text.csv_text import csv_line, unguard
+from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.pipeline.verify.verify_image import Checked, Made
 from maskbeam.transforms.elements import Source
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.counted import Sums
 
 _HALF = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
 _PLACE = re.compile(r"[0-9a-f]{32}")
 
 
 class Row(NamedTuple):
-    """A line of the images report: id and source as they were before they were made safe, and all its cells."""
+    """A line of the images report: id and source as they were before they were made safe, and its cells by column."""
 
     image_id: str
     source: Source
-    cells: tuple[str, ...]
+    cells: dict[str, str]
 
     @property
     def place(self) -> str:
@@ -68,10 +70,12 @@ def image_rows(storage: Storage, root: str) -> Iterator[Row]:
 
 def _rows(text: io.TextIOWrapper) -> Iterator[Row]:
     lines = csv.reader(text)
-    next(lines, None)
+    columns = next(lines, [])
     for cells in lines:
         image_id, where = (_halves(unguard(cells[i])) for i in (0, 3))
-        yield Row(image_id, Source(where, ""), tuple(cells))
+        if len(cells) != len(columns):
+            raise IndexError("a line of another number of cells than the header")
+        yield Row(image_id, Source(where, ""), dict(zip(columns, cells, strict=True)))
 
 
 def _damaged(uri: str) -> RunError:
@@ -80,10 +84,12 @@ def _damaged(uri: str) -> RunError:
 
 def row_differs(row: Row, checked: Checked, made: Made) -> bool:
     """Whether a row says something else than the image's files."""
-    assert checked.statistics is not None  # noqa: S101 - the caller asks about images that could be read only
-    image = ImageRow(row.image_id, row.source, *checked.size, checked.statistics)
+    assert checked.counted is not None  # noqa: S101 - the caller asks about images that could be read only
+    image = ImageRow(row.image_id, row.source, *checked.size, checked.counted)
     line = csv_line(image_values(image, made.table))
-    return tuple(next(csv.reader(io.StringIO(line, newline="")))) != row.cells
+    said = dict(zip(image_columns(made.table), next(csv.reader(io.StringIO(line, newline=""))), strict=True))
+    # A report of an older version lacks columns of what was not counted then: they would be empty.
+    return [*row.cells] != [c for c in said if c in row.cells] or {**dict.fromkeys(said, ""), **row.cells} != said
 
 
 class Failed(NamedTuple):
@@ -110,7 +116,7 @@ def failure_codes(storage: Storage, root: str) -> Counter[str]:
 
 
 def compare_reports(
-    storage: Storage, root: str, made: Made, success: dict[str, Any] | None, statistics: PixelStatistics, done: int
+    storage: Storage, root: str, made: Made, success: dict[str, Any] | None, sums: Sums, done: int
 ) -> Iterator[str]:
     """What the reports say otherwise than the images.
 
@@ -119,7 +125,7 @@ def compare_reports(
         root: The output folder.
         made: How it was made.
         success: The content of `_SUCCESS`; None where too many images failed.
-        statistics: Sums over all images, as their masks say.
+        sums: Over all images, as their masks say.
         done: The number of rows of the images report.
     """
     summary = read_json(storage, root, "reports/summary.json")
@@ -127,17 +133,25 @@ def compare_reports(
     yield from _counts("reports/summary.json", summary, done, codes)
     if dict(codes) != summary.get("failures"):
         yield "reports/summary.json and reports/failures.jsonl count failures differently"
-    if summary.get("pixels") != pixels_summary(statistics):
-        yield "reports/summary.json differs from the pixels of the masks"
-    if summary.get("images", images_summary(statistics)) != images_summary(statistics):
-        yield "reports/summary.json differs from what the masks say of their images"
-    if storage.read(join(root, "reports/classes.csv")).decode() != classes_csv(made.table, statistics):
-        yield "reports/classes.csv differs from the pixels of the masks"
+    yield from _sums(summary, storage.read(join(root, "reports/classes.csv")).decode(), made, sums)
     if success is None:
         return
     yield from _counts("_SUCCESS", success, done, codes)
     if success.get("settings") != made.settings or success.get("fingerprint") != made.fingerprint:
         yield "_SUCCESS was written with another model or other options than .job.json"
+
+
+# What is said of a summary that differs from the masks in one of these; an older one may lack what is not `pixels`.
+_OF_SUMS = {"pixels": "the pixels of the masks", "images": "what the masks say of their images"}
+
+
+def _sums(summary: dict[str, Any], classes: str, made: Made, sums: Sums) -> Iterator[str]:
+    for name, value in json.loads(json_text(measured_summary(sums))).items():
+        if summary.get(name, None if name == "pixels" else value) != value:
+            yield f"reports/summary.json differs from {_OF_SUMS.get(name, f'the masks in {name}')}"
+    # A report of an older version lacks columns of what was counted of no image then.
+    if classes not in (classes_csv(made.table, sums), classes_csv(made.table, sums, sums.measures)):
+        yield "reports/classes.csv differs from the pixels of the masks"
 
 
 def _counts(name: str, counts: dict[str, Any], done: int, codes: Counter[str]) -> Iterator[str]:

@@ -22,10 +22,14 @@ from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.codecs.encode import read_text
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import ImageError
-from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.counted import Sums
+from maskbeam.transforms.measures.pixel_statistics import PixelStatistics
+from maskbeam.transforms.measures.pixels import PIXELS
+from maskbeam.transforms.measures.two_readings import TWO_READINGS, TwoReadings
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.pictures import as_file, encoded, scene
 from tests.support.plain_script import read_pixels
+from tests.support.report_inputs import sums_with
 
 ORIENTATION = 274
 
@@ -151,8 +155,8 @@ def test_an_image_on_its_side_is_decoded_at_the_scale_that_it_has_upright() -> N
     assert (upright.pixels.shape, upright.origin.size) == ((300, 200, 3), (600, 400))
 
 
-def statistics(transparent: int = 0, turned: int = 0) -> PixelStatistics:
-    return PixelStatistics(images=5, transparent=transparent, turned=turned)
+def statistics(transparent: int = 0, turned: int = 0) -> Sums:
+    return sums_with({PIXELS: PixelStatistics(images=5), TWO_READINGS: TwoReadings(transparent, turned)})
 
 
 def test_a_warning_names_the_flag_until_that_says_what_to_do() -> None:

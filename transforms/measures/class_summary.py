@@ -9,10 +9,7 @@ from maskbeam.transforms.measures.balance import (
     inverse_frequency_weights,
     median_frequency_weights,
 )
-from maskbeam.transforms.measures.statistics import SHARE, Counted, PixelStatistics
-
-# One certain pixel in the units of `confidence_sum`.
-_CERTAIN = 65535
+from maskbeam.transforms.measures.pixel_statistics import SHARE, PixelStatistics
 
 
 @dataclass(frozen=True)
@@ -68,11 +65,6 @@ def summarize(table: ClassTable, statistics: PixelStatistics) -> tuple[ClassSumm
         )
         for info, count, imbalance, inverse, median, effective in columns
     )
-
-
-def mean_confidence(statistics: Counted | PixelStatistics) -> float | None:
-    """Mean probability, 0..1, of what the model decided for; None where it gives no probabilities."""
-    return ratio(statistics.confidence_sum, statistics.confidence_pixels * _CERTAIN)
 
 
 def ratio(part: int, whole: int) -> float | None:

@@ -1,8 +1,11 @@
 """Signs that a model sees nothing in its images, though every mask was written: a dead model must not look good."""
 
 from maskbeam.transforms.classes.class_table import ClassTable
-from maskbeam.transforms.measures.class_summary import mean_confidence, summarize
-from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.class_summary import summarize
+from maskbeam.transforms.measures.confidence import CONFIDENCE
+from maskbeam.transforms.measures.counted import Sums
+from maskbeam.transforms.measures.pixel_statistics import PixelStatistics
+from maskbeam.transforms.measures.pixels import PIXELS
 
 # A class that holds more than this share of all labelled pixels.
 ONE_CLASS = 0.99
@@ -18,18 +21,19 @@ _CAUSES = (
 )
 
 
-def find_warnings(table: ClassTable, statistics: PixelStatistics, *, choices: int | None = None) -> list[str]:
+def find_warnings(table: ClassTable, sums: Sums, *, choices: int | None = None) -> list[str]:
     """What looks wrong about a run's predictions; empty when nothing does, or when there are no pixels.
 
     Args:
         table: The model's classes.
-        statistics: Sums over the run.
+        sums: Sums over the run.
         choices: Among how many alternatives the confidence decides: the number of classes when None; 2 for
             sigmoids, which decide between yes and no.
 
     Returns:
         Sentences for a person; where they have causes in common, the last one names these and what to try.
     """
+    statistics, confidence = sums[PIXELS], sums[CONFIDENCE].mean
     if not statistics.total:
         return []
     hidden = _nearly_all_ignored(statistics)
@@ -38,7 +42,7 @@ def find_warnings(table: ClassTable, statistics: PixelStatistics, *, choices: in
     signs = [
         _one_class(table, statistics),
         _never_predicted(table, statistics),
-        _near_chance(statistics, choices or (2 if statistics.independent else len(table))),
+        _near_chance(confidence, choices or (2 if statistics.independent else len(table))),
     ]
     found = [sign for sign in signs if sign]
     return [*([hidden] if hidden else []), *found, *([_CAUSES] if found else [])]
@@ -73,8 +77,7 @@ def _never_predicted(table: ClassTable, statistics: PixelStatistics) -> str:
     return f"{noun} never predicted: {listed}{more}"
 
 
-def _near_chance(statistics: PixelStatistics, choices: int) -> str:
-    confidence = mean_confidence(statistics)
+def _near_chance(confidence: float | None, choices: int) -> str:
     if confidence is None or choices < 2 or confidence >= 1 / choices + _LEARNT * (1 - 1 / choices):
         return ""
     return f"mean confidence is {confidence:.3f}, near the 1/{choices} of a model that only guesses"

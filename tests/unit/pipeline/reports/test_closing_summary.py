@@ -8,10 +8,11 @@ from maskbeam.pipeline.reports.closing_summary import Ending, _shown, closing_su
 from maskbeam.pipeline.reports.summary_file import InputCounts
 from maskbeam.transforms.classes.class_table import ClassInfo
 from maskbeam.transforms.measures.class_summary import ClassSummary, summarize
+from maskbeam.transforms.measures.pixels import PIXELS
 from tests.support.report_inputs import BOTH, TABLE
 
 CLEAN = Ending("out/", ["masks", "color", "reports"], InputCounts(1000, 1000, 0, 0), seconds=20.0)
-CLASSES = summarize(TABLE, BOTH)
+CLASSES = summarize(TABLE, BOTH[PIXELS])
 
 
 def many(count: int) -> list[ClassSummary]:

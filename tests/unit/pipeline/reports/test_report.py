@@ -43,7 +43,7 @@ def run(ids: list[str], failures: int) -> None:
             "outcomes": tuple(root | f"i{n}" >> beam.Create(ids[n::2]) | f"o{n}" >> beam.Map(done) for n in (0, 1)),
             "failed": root | "f" >> beam.Create([failure(n) for n in range(failures)]),
             "counted": root | "c" >> beam.Create([Found(len(ids)), Found(failures)]),
-        } | Report(ids=(0, 1), write_shard=write_shard, finish=finish)
+        } | Report(write_shard=write_shard, finish=finish)
 
 
 def test_it_finishes_once_after_every_shard_is_written() -> None:

@@ -17,8 +17,8 @@ from maskbeam.pipeline.reports.report_files import ImageRow, classes_csv, failur
 from maskbeam.pipeline.text.csv_text import unguard
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.elements import Failure, Source
-from maskbeam.transforms.measures.statistics import PixelStatistics
-from tests.support.report_inputs import BOTH, FIELD, FIRST, NEVER, SECOND, TABLE, WATER
+from maskbeam.transforms.measures.counted import Sums
+from tests.support.report_inputs import BOTH, FIELD, FIRST, NEVER, SECOND, TABLE, WATER, counted_of
 
 ROWS = [
     ImageRow("sub/b", Source("gs://in/sub/b.jpg", "9"), 1, 2, SECOND),
@@ -42,7 +42,7 @@ def test_classes_csv() -> None:
 
 
 def test_classes_csv_of_no_images_keeps_every_class() -> None:
-    rows = read(classes_csv(TABLE, PixelStatistics.zero(TABLE.ids)))
+    rows = read(classes_csv(TABLE, Sums.zero()))
     assert [(row["name"], row["pixels"], row["share"]) for row in rows] == [
         ("field", "0", ""),
         ("water", "0", ""),
@@ -86,7 +86,7 @@ def test_rows_are_put_in_order_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_images_csv_without_probabilities_has_no_confidence() -> None:
-    (row,) = read("".join(images_csv([replace(ROWS[0], statistics=replace(SECOND, confidence_pixels=0))], TABLE)))
+    (row,) = read("".join(images_csv([replace(ROWS[0], counted=counted_of([[7, 7]]))], TABLE)))
     assert row["mean_confidence"] == ""
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from maskbeam.pipeline.reports.summary_file import InputCounts, summary_json
+from maskbeam.pipeline.reports.summary_file import InputCounts
+from maskbeam.pipeline.reports.summary_file import summary as summary_of
 from maskbeam.pipeline.text.json_text import json_text
 from tests.support.report_inputs import BOTH, TABLE
 
@@ -21,10 +22,10 @@ def summary(**changed: Any) -> str:
         "left_out": {"DICOM": 1, ".avif": 15},
         "failures": {"UNREADABLE": 1, "BAD_CHANNELS": 1},
         "table": TABLE,
-        "statistics": BOTH,
+        "sums": BOTH,
         "warnings": ["class never predicted"],
     }
-    return summary_json(**{**values, **changed})
+    return json_text(summary_of(**{**values, **changed}), indent=2) + "\n"
 
 
 def test_content() -> None:

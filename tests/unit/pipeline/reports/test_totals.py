@@ -7,14 +7,15 @@ from maskbeam.pipeline.output.outcome import Outcome, OutcomeCoder
 from maskbeam.pipeline.reports.packed import pack_resolved, unpack_resolved
 from maskbeam.pipeline.reports.totals import KINDS, SAMPLES, Resolved, SumTotals, Totals, resolve
 from maskbeam.transforms.elements import Failure, Source
-from maskbeam.transforms.measures.statistics import Counted
-
-IDS = (0, 1)
+from maskbeam.transforms.measures.pixel_statistics import Pixels
+from maskbeam.transforms.measures.pixels import PIXELS
+from tests.support.report_inputs import counted_with
 
 
 def outcome(image_id: str, where: str = "", content: str = "", *, pixels: int = 4, **other: object) -> Outcome:
     source = Source(where or f"{image_id}.png", "1", content or where or image_id)
-    return Outcome(image_id, source, 2, 2, Counted({1: pixels} if pixels else {}, pixels, 0), **other)  # type: ignore[arg-type]
+    counted = counted_with({PIXELS: Pixels({1: pixels} if pixels else {}, pixels)})
+    return Outcome(image_id, source, 2, 2, counted, **other)  # type: ignore[arg-type]
 
 
 def lost(image_id: str, where: str, content: str, rival: str) -> Outcome:
@@ -22,7 +23,7 @@ def lost(image_id: str, where: str, content: str, rival: str) -> Outcome:
 
 
 def summed(outcomes: Sequence[Outcome], failures: Sequence[Failure] = ()) -> Totals:
-    return Totals.of(resolve(0, outcomes, failures), IDS)
+    return Totals.of(resolve(0, outcomes, failures))
 
 
 def test_outcomes_survive_their_coder() -> None:
@@ -65,7 +66,7 @@ def test_a_duplicate_is_one_of_an_image_that_is_done_here() -> None:
 def test_the_same_image_twice_counts_once() -> None:
     held = outcome("a")
     totals = summed([held, outcome("a", skipped=True)])
-    assert (totals.done, totals.duplicates, totals.statistics.images, totals.skipped) == (1, 1, 1, 0)
+    assert (totals.done, totals.duplicates, totals.statistics[PIXELS].images, totals.skipped) == (1, 1, 1, 0)
 
 
 def failure(n: int) -> Failure:
@@ -78,19 +79,19 @@ def test_any_split_sums_to_the_same(kinds: list[bool], random: object, parts: in
     failures = [failure(n) for n, good in enumerate(kinds) if not good]
     whole = summed(outcomes, failures)
     random.shuffle(outcomes)  # type: ignore[attr-defined]
-    combine = SumTotals(IDS)
+    combine = SumTotals()
     accumulators = []
     for part in range(parts):
         accumulator = combine.create_accumulator()
         accumulators.append(combine.add_input(accumulator, summed(outcomes[part::parts], failures[part::parts])))
     assert combine.extract_output(combine.merge_accumulators(accumulators)) == whole
     assert whole.inputs == len(kinds)
-    assert whole.statistics.pixels[1] == sum(n + 1 for n, good in enumerate(kinds) if good)
+    assert whole.statistics[PIXELS].pixels[1] == sum(n + 1 for n, good in enumerate(kinds) if good)
     assert len(whole.samples) == min(SAMPLES, len(outcomes))
 
 
 def test_an_empty_bucket_sums_to_nothing() -> None:
-    assert Totals.of(Resolved(0, (), (), ()), IDS) == SumTotals(IDS).create_accumulator()
+    assert Totals.of(Resolved(0, (), (), ())) == SumTotals().create_accumulator()
 
 
 def test_reasons_are_counted_by_kind_however_the_failures_are_split() -> None:

@@ -5,15 +5,17 @@ from dataclasses import replace
 import pytest
 
 from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
-from maskbeam.transforms.measures.statistics import PixelStatistics
+from maskbeam.transforms.measures.confidence import CONFIDENCE, Confidence
+from maskbeam.transforms.measures.counted import Sums
+from maskbeam.transforms.measures.pixels import PIXELS
 from maskbeam.transforms.measures.warnings import find_warnings
-from tests.support.report_inputs import BOTH, TABLE, statistics_of
+from tests.support.report_inputs import BOTH, TABLE, statistics_of, sums_with
 
 ALIVE = statistics_of([[7, 3, 0]], confidence_sum=65535 * 9, confidence_pixels=10)
 
 
-def with_confidence(mean: float) -> PixelStatistics:
-    return replace(ALIVE, confidence_sum=round(mean * 65535 * 1000), confidence_pixels=1000)
+def with_confidence(mean: float, others: Sums = ALIVE) -> Sums:
+    return sums_with({CONFIDENCE: Confidence(round(mean * 65535 * 1000), 1000)}, others)
 
 
 def test_a_live_model_gives_no_warning() -> None:
@@ -21,7 +23,7 @@ def test_a_live_model_gives_no_warning() -> None:
 
 
 def test_no_images_give_no_warning() -> None:
-    assert find_warnings(TABLE, PixelStatistics.zero(TABLE.ids)) == []
+    assert find_warnings(TABLE, Sums.zero()) == []
 
 
 @pytest.mark.parametrize(("others", "warns"), [(1, True), (2, True), (4, False)])
@@ -77,5 +79,6 @@ def test_confidence_near_chance(mean: float, choices: int | None, warns: bool) -
 
 
 def test_sigmoids_decide_between_two() -> None:
-    warnings = find_warnings(TABLE, replace(with_confidence(0.5), independent=True))
+    independent = sums_with({PIXELS: replace(ALIVE[PIXELS], independent=True)}, ALIVE)
+    warnings = find_warnings(TABLE, with_confidence(0.5, independent))
     assert "mean confidence is 0.500, near the 1/2" in warnings[0]
