@@ -15,6 +15,7 @@ from maskbeam.pipeline.output.tree import Tree
 from maskbeam.pipeline.storage import is_gcs
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.classes.class_table import ClassTable
+from maskbeam.transforms.codecs.encode import mask_path
 from maskbeam.transforms.emitted import assumed_note, emits_ids
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import Head
@@ -84,7 +85,7 @@ class Job:
     def _record(self) -> str:
         if self.labeling.has_planes:
             return f"binary/{self.rendering.folders[0][2]}/{{}}.png"
-        return "masks/{}.png"
+        return mask_path()
 
     @property
     def end(self) -> str:

@@ -69,7 +69,7 @@ def _for_a_person(job: Job) -> Decoder:
 def _labels(job: Job, name: str) -> Array:
     tree, rendering = job.tree, job.rendering
     if not job.labeling.has_planes:
-        return decode_mask(tree.storage.read(tree.uri(f"masks/{name}.png")))
+        return decode_mask(tree.storage.read(tree.uri(tree.record.format(name))))
     planes = [
         (class_id, decode_mask(tree.storage.read(tree.uri(f"binary/{folder}/{name}.png"))))
         for _, class_id, folder in rendering.folders

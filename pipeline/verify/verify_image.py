@@ -11,7 +11,7 @@ from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_claim, parse_record
 from maskbeam.pipeline.storage import LOST, NotFound, Storage, join
 from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
-from maskbeam.transforms.codecs.encode import decode_mask, decode_written, read_text
+from maskbeam.transforms.codecs.encode import decode_mask, decode_written, mask_path, read_text
 from maskbeam.transforms.elements import Array, Labels, Origin, Region, Source
 from maskbeam.transforms.head import MULTILABEL
 from maskbeam.transforms.measures.counted import Counted, recount
@@ -47,7 +47,7 @@ class Made:
     @cached_property
     def record(self) -> str:
         """Path pattern of the file that carries an image's record."""
-        return f"binary/{next(iter(self.binary))}/{{}}.png" if self.planes else "masks/{}.png"
+        return f"binary/{next(iter(self.binary))}/{{}}.png" if self.planes else mask_path()
 
     @cached_property
     def products(self) -> set[str]:

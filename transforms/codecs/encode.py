@@ -23,7 +23,7 @@ _EIGHT_BITS = ((np.arange(UNIT + 1) + 128) // 257).astype(np.uint8)
 
 
 def encode_mask(labels: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
-    """Writes class ids as a grey PNG whose pixel is the id in every reader.
+    """Writes class ids in the format of masks: a grey PNG whose pixel is the id in every reader.
 
     Args:
         labels: `[H, W]` uint8, or uint16 for a PNG of 16 bits.
@@ -34,6 +34,11 @@ def encode_mask(labels: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:
     """
     _check(labels, 2, (np.uint8, np.uint16))
     return registry.MASKS.encode(labels, text=text)
+
+
+def mask_path() -> str:
+    """Path of masks below the output, `{}` standing for the image's encoded id."""
+    return f"masks/{{}}{registry.MASKS.extensions[0]}"
 
 
 def decode_mask(data: bytes) -> Array:
