@@ -14,10 +14,10 @@ from maskbeam.pipeline.job.check_channels import check_channels
 from maskbeam.pipeline.options import ReadOptions
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.codecs import registry
-from maskbeam.transforms.codecs.codec import Codec, Part, Reader, Request, Samples, Size, too_large
+from maskbeam.transforms.codecs.codec import Codec, Reader, Request, Samples, Size, too_large
 from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.codecs.encode import decode_mask
-from maskbeam.transforms.elements import Array
+from maskbeam.transforms.elements import Array, Grid, Region
 from maskbeam.transforms.errors import Code, ImageError, RunError
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.pictures import encoded
@@ -26,6 +26,7 @@ from tests.support.trees import differing, draw, pixels, tree_of
 
 BEGIN = b"TOY of two bands and one more\n"
 SIZE = (14, 19)
+GRID = Grid("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_500_000.0))
 
 
 def toy(picture: Array) -> bytes:
@@ -35,7 +36,7 @@ def toy(picture: Array) -> bytes:
 
 
 class ToyReader(Reader):
-    grid = "a grid of its own"
+    grid = GRID
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -49,7 +50,7 @@ class ToyReader(Reader):
     def bands(self) -> int:
         return 3
 
-    def read(self, region: Part | None = None) -> Samples:
+    def read(self, region: Region | None = None) -> Samples:
         height, width = self.size
         values = np.frombuffer(self._data, np.uint8, offset=len(BEGIN) + 8)
         if values.size != 3 * height * width:
@@ -112,9 +113,16 @@ def test_files_are_found_by_extension_and_by_content(images: Path) -> None:
 
 
 @pytest.mark.usefixtures("toys")
-def test_the_decoder_asks_the_format_for_everything() -> None:
+def test_the_decoder_asks_the_format_for_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = pixels("asked", SIZE)
-    assert np.array_equal(decode(encoded(toy(picture))).pixels, picture)
+    found = decode(encoded(toy(picture)), upright=True)
+    assert np.array_equal(found.pixels, picture)
+    assert (found.origin.size, found.origin.grid) == (SIZE, GRID)
+    monkeypatch.setattr(ToyReader, "orientation", 3)
+    assert decode(encoded(toy(picture))).origin.grid == GRID
+    turned = decode(encoded(toy(picture)), upright=True)
+    assert np.array_equal(turned.pixels, picture[::-1, ::-1])
+    assert turned.origin.grid is None
     with pytest.raises(ImageError, match="TOO_LARGE: it has 266 pixels and --max_pixels is 265"):
         decode(encoded(toy(picture)), max_pixels=265)
     with pytest.raises(ImageError, match="UNREADABLE: the toy is cut short"):

@@ -6,9 +6,9 @@ Each format is one object in a file of its own; `registry.py` lists them.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
-from maskbeam.transforms.elements import Array
+from maskbeam.transforms.elements import Array, Grid, Region
 from maskbeam.transforms.errors import Code, ImageError
 
 # So many bytes tell all formats apart.
@@ -45,19 +45,6 @@ class Request:
     jpeg_decoder: JpegDecoder | None = None
 
 
-class Part(Protocol):
-    """A rectangle of an image's pixels as they are stored."""
-
-    @property
-    def top(self) -> int: ...
-    @property
-    def left(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-
-
 class Samples(NamedTuple):
     """What a file holds: `values` `[H, W, C]` of any real type, and `alpha` `[H, W, 1]` or None.
 
@@ -71,8 +58,8 @@ class Samples(NamedTuple):
     is_alpha: bool = True
     is_cut: bool = False
 
-    def within(self, region: Part) -> "Samples":
-        """The same of one part: views, no copies."""
+    def within(self, region: Region) -> "Samples":
+        """The same of one region `[height, width, C]`: views, no copies."""
         rows = slice(region.top, region.top + region.height)
         columns = slice(region.left, region.left + region.width)
         alpha = None if self.alpha is None else self.alpha[rows, columns]
@@ -83,12 +70,12 @@ class Reader(ABC):
     """An opened image, whose pixels are not decoded yet.
 
     Attributes:
-        grid: Where on Earth its pixels lie; None for plain pictures.
+        grid: Where its pixels lie on the earth, as they are stored; None for plain pictures.
         orientation: That of EXIF, 1 to 8; 1: as stored.
         pixel_bytes: What decoding one pixel takes at its peak, all copies counted.
     """
 
-    grid: object | None = None
+    grid: Grid | None = None
     orientation: int = 1
     pixel_bytes: int = PIXEL_BYTES
 
@@ -108,8 +95,8 @@ class Reader(ABC):
         return self.size
 
     @abstractmethod
-    def read(self, region: Part | None = None) -> Samples:
-        """Decodes a part, or all of the image; of one that is read at a reduced size there are no parts.
+    def read(self, region: Region | None = None) -> Samples:
+        """Decodes a region of the image, or all of it; one that is read at a reduced size has no regions.
 
         Raises:
             ImageError: UNREADABLE, or UNSUPPORTED_FORMAT for a colour space without a rule.

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -13,7 +13,7 @@ from maskbeam.transforms.codecs.codec import JpegDecoder, Request, Samples, Size
 from maskbeam.transforms.codecs.pillow_samples import turned_upright
 from maskbeam.transforms.codecs.registry import codec_for
 from maskbeam.transforms.codecs.value_range import is_opaque, on_background, to_byte_scale
-from maskbeam.transforms.elements import Array, EncodedImage, Image, Region
+from maskbeam.transforms.elements import Array, EncodedImage, Grid, Image, Region
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import LookAhead
 
@@ -24,6 +24,18 @@ _CUT = (
     "its colours are CMYK or premultiplied, of whose 16 bits only the upper 8 are read, so that --input_range cannot "
     "apply: convert it to RGB"
 )
+
+
+class _Read(NamedTuple):
+    """Samples, facts of the header, the full size where it is not that of the samples, and where pixels lie.
+
+    Turned upright they lie on no grid of the file's any more.
+    """
+
+    samples: Samples
+    facts: dict[str, str]
+    full_size: Size | None = None
+    grid: Grid | None = None
 
 
 def decode(
@@ -63,14 +75,13 @@ def decode(
     """
     if encoded.data is None:
         raise ValueError("the image has to be fetched before it is decoded")
-    facts: dict[str, str] = {}
-    full_size = None
     try:
         if encoded.raw_shape is not None:
-            samples = _raw_samples(encoded.data, encoded.raw_shape, encoded.raw_dtype, max_pixels)
+            read = _Read(_raw_samples(encoded.data, encoded.raw_shape, encoded.raw_dtype, max_pixels), {})
         else:
             request = Request(max_pixels, fast_scale, upright, jpeg_decoder)
-            samples, facts, full_size = _file_samples(encoded.data, request, 1 if background is None else 2)
+            read = _read_file(encoded.data, request, 1 if background is None else 2)
+        samples, facts, full_size, grid = read
         if samples.is_cut and input_range is not None:
             raise ImageError(Code.BAD_VALUE_RANGE, _CUT)
         pixels = to_byte_scale(samples.values, input_range)
@@ -84,7 +95,8 @@ def decode(
     except MemoryError:
         raise ImageError(Code.TOO_LARGE, "there was not enough memory to decode it") from None
     region = Region.whole(full_size or pixels.shape[:2])
-    return Image(replace(encoded.origin, size=region.size, facts=facts), region, pixels)
+    origin = replace(encoded.origin, size=region.size, grid=grid or encoded.origin.grid, facts=facts)
+    return Image(origin, region, pixels)
 
 
 def _without_alpha(
@@ -103,8 +115,8 @@ def _without_alpha(
     return on_background(pixels, samples.alpha, background), {**facts, "transparency": "on background"}
 
 
-def _file_samples(data: bytes, request: Request, times: int) -> tuple[Samples, dict[str, str], Size | None]:
-    """Samples, what is kept of the header, and the full size where it is not that of the samples.
+def _read_file(data: bytes, request: Request, times: int) -> _Read:
+    """Reads a file of a format of the registry.
 
     Args:
         data: The file's bytes.
@@ -117,7 +129,7 @@ def _file_samples(data: bytes, request: Request, times: int) -> tuple[Samples, d
         full_size = full_size[::-1]
     admit(prod(reader.read_size) * reader.pixel_bytes * times)
     facts = {} if reader.orientation == 1 else {"orientation": str(reader.orientation)}
-    return reader.read(), facts, full_size
+    return _Read(reader.read(), facts, full_size, reader.grid if not (request.upright and facts) else None)
 
 
 def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixels: int) -> Samples:

@@ -17,7 +17,6 @@ from maskbeam.transforms.codecs.codec import (
     DEEP_PIXEL_BYTES,
     PIXEL_BYTES,
     Codec,
-    Part,
     Reader,
     Request,
     Samples,
@@ -26,6 +25,7 @@ from maskbeam.transforms.codecs.codec import (
 )
 from maskbeam.transforms.codecs.pillow_errors import decoder_errors
 from maskbeam.transforms.codecs.pillow_samples import Opened, T, orientation, read_samples
+from maskbeam.transforms.elements import Region
 
 # Our cap is read from the header before anything is decoded. Pillow's own would warn, or refuse, on top of it.
 PIL.Image.MAX_IMAGE_PIXELS = None
@@ -54,7 +54,7 @@ class PillowReader(Reader, Generic[T]):
         deep = image.mode in ("I", "F") or "16" in image.mode or any("16" in str(tile) for tile in tiles)
         return DEEP_PIXEL_BYTES if deep else PIXEL_BYTES
 
-    def read(self, region: Part | None = None) -> Samples:
+    def read(self, region: Region | None = None) -> Samples:
         whole = self._samples()
         return whole if region is None else whole.within(region)
 

@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from maskbeam.transforms.codecs.registry import (
     names_of_formats,
     writable_codecs,
 )
-from maskbeam.transforms.elements import Array
+from maskbeam.transforms.elements import Array, Region
 from tests.support.documents import README
 from tests.support.pictures import as_file, scene
 
@@ -81,7 +80,7 @@ def test_channels_that_a_name_lets_expect(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_part_is_what_lies_there_in_the_whole(data: bytes) -> None:
     codec = codec_for(data)
     whole = codec.open(data, Request(10**6)).read()
-    part = codec.open(data, Request(10**6)).read(SimpleNamespace(top=7, left=100, height=30, width=21))
+    part = codec.open(data, Request(10**6)).read(Region(7, 100, 30, 21))
     assert np.array_equal(part.values, whole.values[7:37, 100:121])
     assert (part.alpha is None) == (whole.alpha is None)
     if part.alpha is not None and whole.alpha is not None:
