@@ -1,8 +1,9 @@
 """Whether a JPEG holds all the pixels that its header promises.
 
 libjpeg makes up what is missing, in the last colour, and Pillow, OpenCV and TensorFlow say nothing. Nothing in a file
-tells how long a scan should be, so a decoder has to show it. Of arithmetic coding nothing can be said: its encoders
-leave out bytes at the end, which decoders make up by rule.
+tells how long a scan should be, so a decoder has to show it. simplejpeg does, and decodes where it is installed; this
+is for all else: what it cannot read, other colours, and reduced sizes. Of arithmetic coding nothing can be said: its
+encoders leave out bytes at the end, which decoders make up by rule.
 """
 
 import struct

@@ -1,4 +1,7 @@
-"""How many scans a JPEG has. Its decoder goes over the whole image for each, so that a small file may take hours."""
+"""How many scans a JPEG has. Its decoder goes over the whole image for each, so that a small file may take hours.
+
+Counted here, because the headers that Pillow and simplejpeg give do not tell, and neither takes a limit.
+"""
 
 from collections.abc import Iterator
 
