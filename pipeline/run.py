@@ -13,6 +13,7 @@ import grpc
 
 from maskbeam.pipeline.build import segment
 from maskbeam.pipeline.cli.places import absolute_options
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.listing import describe_inputs
 from maskbeam.pipeline.job.begin_output import begin_output, end_output
 from maskbeam.pipeline.job.job import Job
@@ -64,7 +65,7 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         make_loader: Gives a job's loader, and the job as it knows it then; tests pass an engine of their own.
 
     Returns:
-        The command's exit code: 0 done, 1 failed on the way, 3 too many images failed.
+        The command's exit code, see `ExitCode`.
 
     Raises:
         RunError: The command is wrong; nothing was done.
@@ -99,7 +100,7 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
             return _work(loader, job, lease)
         except TakenOverError as error:
             say(f"maskbeam: {printable(str(error))}")
-            return 1
+            return ExitCode.FAILED
 
 
 def _find_probe(options: RunOptions, lock: str, answer: str) -> FindProbe:
@@ -132,7 +133,7 @@ def _describe(plan: Plan, make_loader: MakeLoader) -> int:
     say(f"Found    {found}")
     say(f"Size     {output_size(job, loader()).of(found, job.options.read.limit)}")
     say("Nothing was done: --dry_run.")
-    return 0
+    return ExitCode.DONE
 
 
 def engine_loader(job: Job) -> tuple[Loader, Job]:
@@ -170,7 +171,7 @@ def _work(loader: Loader, job: Job, lease: Lease) -> int:
     if executed is Executed.HANDED_OVER:
         # Its workers renew the lease, and the job's own last steps write the reports.
         lease.keep()
-        return 0
+        return ExitCode.DONE
     end_output(job)
     return _conclude(job)
 
@@ -212,7 +213,7 @@ def _conclude(job: Job) -> int:
     ended = read_run(job)
     if ended is None:
         say("maskbeam: the run ended without a report; run the same command again")
-        return 1
+        return ExitCode.FAILED
     counts = InputCounts(ended["inputs"], ended["done"], ended["failed"], ended["duplicate"])
     statistics = Sums.from_json(ended["statistics"])[PIXELS]
     ending = Ending(

@@ -9,7 +9,7 @@ import pytest
 # From the ground up. Rooms of one floor do not know each other.
 FLOORS = (
     ("transforms",),
-    ("pipeline.text", "pipeline.digests", "pipeline.tally", "pipeline.options"),
+    ("pipeline.text", "pipeline.digests", "pipeline.exit_codes", "pipeline.tally", "pipeline.options"),
     ("pipeline.process", "pipeline.storage", "pipeline.terminal"),
     ("pipeline.inputs", "pipeline.classes", "pipeline.models"),
     ("pipeline.runners",),

@@ -7,15 +7,17 @@ from typing import Any
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.flag import FLAG, Flag
 
-GROUPS = (
-    "needed",
-    "to try first",
-    "input",
-    "model",
-    "labels",
-    "output",
-    "when a run is repeated or goes wrong",
-)
+#: Groups of the help, by the name that fields give them, with their titles.
+GROUPS = {
+    "needed": "needed",
+    "try": "to try first",
+    "input": "input",
+    "model": "model",
+    "labels": "labels",
+    "output": "output",
+    "rerun": "when a run is repeated or goes wrong",
+    "cluster": "on several machines",
+}
 SECTIONS = {"run": RunOptions} | {
     field.name: type(getattr(RunOptions(), field.name))
     for field in fields(RunOptions)

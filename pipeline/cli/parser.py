@@ -3,149 +3,122 @@
 import argparse
 import difflib
 import re
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from maskbeam.pipeline.cli.commands import COMMANDS, Command
 from maskbeam.pipeline.cli.flags import FLAGS, SECTIONS
+from maskbeam.pipeline.cli.flags_file import KNOWN, expand
+from maskbeam.pipeline.cli.help_pages import Shown, help_asked, page
+from maskbeam.pipeline.cli.near_words import not_known
 from maskbeam.pipeline.cli.places import absolute_options
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.flag import Flag
 from maskbeam.transforms.errors import RunError
 
-EXAMPLE = """example:
-  maskbeam run --input 'scenes/*.tfrecord' --model unet.keras --classes labels.csv \\
-               --products color,overlay --output out
-"""
-ABOUT_RUN = """Segment images: masks and reports out. Run again, it does only what is missing.
-Flags of Beam (--runner, ...) go beside ours. @FILE stands for the flags in a file, quoted as in a shell, comments
-after #. Of a flag given twice the last one counts; of --input all."""
-
-# A comment begins with a # that is neither quoted nor inside a word, as in a shell.
-_MAX_FLAGS = 1_000_000  # characters of a flags file
-_COMMENT = re.compile(r"""((?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|(?<=\S)\#|[^#"'\\])*)(?:\#.*)?""")
-
-
-class Shown(SystemExit):
-    """The help was asked for, and shown."""
+__all__ = ["Shown", "check_beam_flags", "parse", "run_options"]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are one line that ends in what to do."""
+    """An argparse parser of one command, whose errors are one line that ends in what to do."""
 
-    def __init__(self, prog: str, description: str, epilog: str | None = None) -> None:
-        super().__init__(
-            prog=prog,
-            description=description,
-            usage=f"{prog} [options]",
-            epilog=epilog,
-            formatter_class=_formatter,
-            allow_abbrev=False,
-        )
+    def __init__(self, command: Command) -> None:
+        super().__init__(prog=f"maskbeam {command.name}", add_help=False, allow_abbrev=False)
+        if command.out:
+            self.add_argument("output", type=KNOWN["output"].parse, metavar="OUT")
+        for flag in command.flags:
+            # What is not given the options have themselves.
+            self.add_argument(f"--{flag.name}", dest=flag.name, default=argparse.SUPPRESS, **_argparse(flag))
 
     def error(self, message: str) -> NoReturn:
-        text = re.sub(
-            r"^argument (--?\w+)(?:/--?\w+)?: expected (one|at least one) argument$", r"\1 needs a value", message
-        )
+        text = re.sub(r"^argument (--?\w+): expected (one|at least one) argument$", r"\1 needs a value", message)
         raise RunError(f"{text.removeprefix('argument ')} (see {self.prog} --help)")
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        # Only --help ends here; errors are raised.
-        raise Shown(status)
-
-    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Parses words that must all be known.
-
-        Raises:
-            RunError: One is not known, or a value is wrong.
-        """
-        values, unknown = self.parse_known_args(list(expand(argv)))
-        for word in unknown:
-            raise RunError(f"{not_known(word, self.flags)} (see {self.prog} --help)")
-        return values
-
-    @property
-    def flags(self) -> list[str]:
-        """All flags, with their dashes."""
-        return [option for action in self._actions for option in action.option_strings]
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30)
-
-
-def add_flags(parser: argparse.ArgumentParser, only: Sequence[str] | None = None) -> None:
-    """Gives a parser the flags of a run, all of them or `only` those of these names."""
-    for title, flags in FLAGS.items():
-        group = parser if only is not None else parser.add_argument_group(title)
-        for flag in (flag for flag in flags if only is None or flag.name in only):
-            group.add_argument(f"--{flag.name}", dest=flag.target, **_argparse(flag))
 
 
 def _argparse(flag: Flag) -> dict[str, Any]:
     if not flag.has_value:
-        return {"action": "store_true", "default": False, "help": flag.help}
-    words = f": {', '.join(flag.choices)}" if flag.choices else ""
-    text, bracket, default = flag.help.partition(" [")
-    # argparse would parse a text that is its default; the options have it themselves.
-    known = {"default": flag.default or argparse.SUPPRESS, "metavar": flag.metavar}
-    known["help"] = f"{text}{words}{bracket + default or _default(flag)}".replace("%", "%%")
+        return {"action": "store_true"}
     if flag.many:
-        return {**known, "default": [], "nargs": "+", "action": "extend", "type": flag.parse}
-    return {**known, "choices": flag.choices, "type": flag.parse}
+        return {"metavar": flag.metavar, "type": flag.parse, "nargs": "+", "action": "extend"}
+    return {"metavar": flag.metavar, "type": flag.parse, "choices": flag.choices}
 
 
-def _default(flag: Flag) -> str:
-    value = flag.default
-    if value in (None, "", (), frozenset()):
-        return ""
-    return f" [{','.join(map(str, value)) if isinstance(value, tuple) else value}]"
+def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
+    """What a command's function is called with.
 
-
-def expand(argv: Sequence[str]) -> Iterator[str]:
-    """The words of a command, flags files read, and values that look like flags (`-1..1`) bound to theirs.
+    Args:
+        command: Whose words they are.
+        argv: As typed after it.
 
     Raises:
-        RunError: A flags file cannot be read.
+        RunError: A flag or a value is wrong or missing.
+        Shown: The help was asked for, and shown.
     """
-    takes_value = {f"--{flag.name}" for flags in FLAGS.values() for flag in flags if flag.has_value and not flag.many}
-    words = iter([part for word in argv for part in (_words_of(word[1:]) if word[:1] == "@" else [word])])
+    topic = help_asked(argv)
+    if topic is not None:
+        print(page(command, topic), end="")  # noqa: T201 - what was asked for
+        raise Shown
+    parser = Parser(command)
+    values, unknown = parser.parse_known_args(list(expand(argv, command.name)))
+    _check_unknown(command, unknown)
+    given = vars(values)
+    missing = [f"--{name}" for name in command.needs if not given.get(name)]
+    if missing:
+        parser.error(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    own = command.words if command.typed else command.flags
+    called = {flag.name: given.get(flag.name, flag.default) for flag in own}
+    if command.out:
+        called["output"] = given["output"]
+    if command.typed:
+        called["options"] = _to_options(command, given, unknown)
+    return called
+
+
+def _check_unknown(command: Command, words: Sequence[str]) -> None:
+    flags = {flag.name for flag in command.flags}
     for word in words:
-        value = next(words, None) if word in takes_value else None
-        if value is not None and re.match(r"-[\d.]", value):
-            yield f"{word}={value}"
-        else:
-            yield from (word,) if value is None else (word, value)
+        name = word.split("=")[0].removeprefix("--")
+        if word.startswith("--") and name in KNOWN and name not in flags:
+            raise RunError(
+                f"maskbeam {command.name} does not heed --{name}, a flag of maskbeam {_takers(name)}: leave it out; "
+                f"in a file of flags, have it below a header such as [run] (see maskbeam {command.name} --help)"
+            )
+    if command.beam:
+        check_beam_flags(words)
+    elif words:
+        known = ["--help", *(f"--{name}" for name in flags)]
+        raise RunError(f"{not_known(words[0], known)} (see maskbeam {command.name} --help)")
 
 
-def _words_of(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_MAX_FLAGS + 1)
-        if len(text) > _MAX_FLAGS:
-            raise RunError(f"@{path} holds over {_MAX_FLAGS:,} characters; it stands for a file that holds flags")
-        matches = ((line, _COMMENT.fullmatch(line)) for line in text.splitlines())
-        return [word for line, match in matches for word in shlex.split(match[1] if match else line)]
-    except OSError as error:
-        raise RunError(f"@{path}: {error.strerror}; it stands for a file that holds flags") from None
-    except ValueError as error:
-        raise RunError(f"@{path} cannot be read as flags: {error}") from None
+def _takers(name: str) -> str:
+    return " and ".join(each.name for each in COMMANDS.values() if name in {flag.name for flag in each.flags})
 
 
-def to_options(values: argparse.Namespace, beam: Sequence[str]) -> RunOptions:
+def _to_options(command: Command, given: dict[str, Any], beam: Sequence[str]) -> RunOptions:
     """The typed options of parsed flags, paths absolute.
 
     Raises:
         RunError: A path is a URI of a scheme that is not supported.
     """
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    for target, value in vars(values).items():
-        if "." in target:
-            section, name = target.split(".")
+    for flag in command.of_run:
+        if flag.name in given:
+            section, name = flag.target.split(".")
+            value = given[flag.name]
             sections[section][name] = tuple(value) if isinstance(value, list) else value
     run = sections.pop("run")
-    given = {name: SECTIONS[name](**held) for name, held in sections.items()}
-    return absolute_options(RunOptions(**given, beam=tuple(beam), **run))
+    made = {name: SECTIONS[name](**held) for name, held in sections.items()}
+    return absolute_options(RunOptions(**made, beam=tuple(beam), **run))
+
+
+def run_options(argv: Sequence[str]) -> RunOptions:
+    """The options of `maskbeam run`.
+
+    Raises:
+        RunError: A flag or a value is wrong or missing.
+    """
+    options: RunOptions = parse(COMMANDS["run"], argv)["options"]
+    return options
 
 
 def check_beam_flags(words: Sequence[str]) -> None:
@@ -192,32 +165,3 @@ def _refuse(message: str) -> NoReturn:
 
 def _all_subclasses(kind: Any) -> list[Any]:
     return [deeper for child in kind.__subclasses__() for deeper in (child, *_all_subclasses(child))]
-
-
-def not_known(word: str, known: Sequence[str]) -> str:
-    """What is wrong with a word that means nothing here."""
-    if not word.startswith("-"):
-        return f"{word!r} belongs to no flag; patterns go after --input, in quotes if they hold wildcards"
-    return f"unknown flag {word}{did_you_mean(word.split('=')[0], known)}"
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """`; did you mean X?`, or nothing."""
-    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
-
-
-def run_options(argv: Sequence[str]) -> RunOptions:
-    """The options of `maskbeam run`.
-
-    Raises:
-        RunError: A flag or a value is wrong or missing.
-    """
-    parser = Parser("maskbeam run", ABOUT_RUN, EXAMPLE)
-    add_flags(parser)
-    values, beam = parser.parse_known_args(list(expand(argv)))
-    check_beam_flags(beam)
-    missing = [f"--{flag.name}" for flag in FLAGS["needed"] if not getattr(values, flag.target, None)]
-    if missing:
-        parser.error(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
-    return to_options(values, beam)

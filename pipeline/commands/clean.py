@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.job.settings import stored_fingerprint
 from maskbeam.pipeline.options import PRODUCTS
@@ -90,6 +91,12 @@ def _record(tree: Tree, listed: Listed) -> Record | None:
     return None
 
 
+def clean_here(output: str, *, yes: bool, all_inputs: bool, dry_run: bool) -> int:
+    """`clean` as a command: asks where a person is at a terminal, and with `dry_run` only lists."""
+    ask = None if dry_run else ask_at_terminal()
+    return clean(output, yes=yes and not dry_run, all_inputs=all_inputs, ask=ask)
+
+
 def clean(output: str, *, yes: bool = False, all_inputs: bool = False, ask: Callable[[], bool] | None = None) -> int:
     """Lists the masks that no row of the reports claims, and removes them with their products.
 
@@ -113,14 +120,14 @@ def clean(output: str, *, yes: bool = False, all_inputs: bool = False, ask: Call
     if not yes and ask is None:
         found = _list(_open(root, all_inputs), "GONE     ")
         _say(f"Nothing was removed; maskbeam clean {shlex.quote(output)} --yes removes these." if found else "")
-        return 0
+        return ExitCode.DONE
     with _holding(root) as hold:
         opened = _open(root, all_inputs, hold)
         if yes or (_list(opened, "GONE     ") and ask is not None and ask()):
             _remove(opened)
         else:
             _say("Nothing was removed.")
-    return 0
+    return ExitCode.DONE
 
 
 def _open(root: str, all_inputs: bool, hold: Holder | None = None) -> Output:

@@ -14,12 +14,12 @@ from maskbeam.pipeline.storage import absolute, open_storage
 from maskbeam.transforms.errors import RunError
 
 
-def merge(output: str, typed: RunOptions | None = None, *, run: Callable[[RunOptions], int] = run) -> int:
+def merge(output: str, options: RunOptions | None = None, *, run: Callable[[RunOptions], int] = run) -> int:
     """Writes the reports and `_SUCCESS` of a job whose parts are all done.
 
     Args:
         output: The folder that the parts wrote into.
-        typed: What was typed beside it: flags of `stored_options.TYPED`, and Beam's.
+        options: What was typed beside it: flags of a run that a merge takes, too, and Beam's.
         run: Runs the whole job; tests pass one with an engine of their own.
 
     Returns:
@@ -30,7 +30,7 @@ def merge(output: str, typed: RunOptions | None = None, *, run: Callable[[RunOpt
     """
     output = absolute(output).rstrip("/")
     try:
-        options = options_of_merge(read_options(open_storage(output), output), typed or RunOptions(), output)
+        whole = options_of_merge(read_options(open_storage(output), output), options or RunOptions(), output)
     except ValueError as error:
         raise RunError(f"{output}/parts is damaged: {error}; remove it, and run all parts again") from None
-    return run(options)
+    return run(whole)

@@ -41,8 +41,9 @@ class RunOptions:
     dry_run: bool = option(
         False,
         "say what would be done, and do nothing",
-        group="to try first",
+        group="try",
         first=True,
+        also=("clean",),
         decides=Decides.NOTHING,
         kept=False,
     )

@@ -36,6 +36,7 @@ class Flag:
         decides: What depends on it.
         place: Whether its value is a path, which is made absolute.
         kept: Whether a part of a job keeps it for `maskbeam merge`.
+        short: A letter that stands for it.
         name: Without its dashes.
         target: The field, as `section.field`.
         default: The field's own.
@@ -52,6 +53,7 @@ class Flag:
     decides: Decides = Decides.MASKS
     place: bool = False
     kept: bool = True
+    short: str = ""
     name: str = ""
     target: str = ""
     default: Any = None

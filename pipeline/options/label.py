@@ -35,7 +35,6 @@ class LabelOptions:
         metavar="P",
         parse=fraction,
         group="labels",
-        first=True,
         also=("inspect",),
     )
     ignore_label: int | None = option(

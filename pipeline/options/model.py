@@ -22,6 +22,7 @@ class ModelOptions:
         "",
         ".keras or .h5 file or SavedModel folder; local or gs://",
         name="model",
+        short="m",
         metavar="PATH",
         group="needed",
         first=True,

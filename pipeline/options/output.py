@@ -6,7 +6,6 @@ from maskbeam.pipeline.options.flag import Decides, option
 from maskbeam.pipeline.options.values import allowance, count, fraction, names, some_of
 
 PRODUCTS = ("color", "binary", "overlay", "confidence")
-_AGAIN = "when a run is repeated or goes wrong"
 
 
 @dataclass(frozen=True)
@@ -17,6 +16,7 @@ class OutputOptions:
         "",
         "folder for masks and reports; local or gs://",
         name="output",
+        short="o",
         metavar="DIR",
         group="needed",
         first=True,
@@ -60,20 +60,20 @@ class OutputOptions:
     overwrite: bool = option(
         False,
         "replace what another model, other options or other input left",
-        group=_AGAIN,
+        group="rerun",
         first=True,
         decides=Decides.NOTHING,
         kept=False,
     )
     retry_failed: bool = option(
-        False, "try images again that failed before", group=_AGAIN, first=True, decides=Decides.NOTHING, kept=False
+        False, "try images again that failed before", group="rerun", decides=Decides.NOTHING, kept=False
     )
     max_failures: str = option(
         "0.1%",
         "more failed images than this, a count or a share, is exit code 3",
         metavar="N|P%",
         parse=allowance,
-        group=_AGAIN,
+        group="rerun",
         first=True,
         decides=Decides.NOTHING,
     )
@@ -82,12 +82,12 @@ class OutputOptions:
         "stop when so many of a worker's first 1,000 images failed",
         metavar="N",
         parse=count,
-        group=_AGAIN,
+        group="rerun",
         decides=Decides.NOTHING,
     )
     fail_on_degenerate: bool = option(
         False,
         "a model that looks dead is exit code 3, not a warning",
-        group=_AGAIN,
+        group="rerun",
         decides=Decides.NOTHING,
     )

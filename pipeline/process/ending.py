@@ -16,12 +16,13 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import NamedTuple, NoReturn
 
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.process.streams import open_streams
 from maskbeam.pipeline.text.wording import printable_lines
 
 # What an early end may take: the terminal and the storage that it speaks to may hang, too.
 END_SECONDS = 2.0
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+EXIT_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
 class _Stop(NamedTuple):
@@ -89,7 +90,7 @@ def _exit_code(command: Callable[[], int]) -> int:
         return command()
     except BaseException:
         traceback.print_exc()
-        return 1
+        return ExitCode.FAILED
 
 
 def _wait_if_ending() -> None:

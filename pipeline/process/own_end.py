@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.process.ending import end_early
 
 _SAID = "maskbeam: the model, or a library, ended this process in the middle of its work; this is no success"
@@ -27,7 +28,7 @@ def only_our_end() -> Iterator[None]:
         if not over:
             for witness in witnesses:
                 witness()
-            end_early(1, _SAID, clean_up=False)
+            end_early(ExitCode.FAILED, _SAID, clean_up=False)
 
     handler, owner = _Handler(ended), ctypes.create_string_buffer(1)
     register = partial(libc.__cxa_atexit, handler, None, owner)

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.process.ending import end_early
 from maskbeam.pipeline.process.own_end import notice_first, witnesses
 from maskbeam.pipeline.process.patience import Patience
@@ -131,7 +132,7 @@ class Watchdog:
 
 
 def _end_process(what: str) -> None:
-    end_early(1, what)
+    end_early(ExitCode.FAILED, what)
 
 
 @cache

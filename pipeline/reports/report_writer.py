@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from maskbeam.pipeline.cli.stored_options import to_stored
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.job.end_output import check_output
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.options import Part
@@ -80,7 +81,7 @@ class ReportWriter:
         others = check_output(self.job, totals.done)
         # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
         self._write_run(ended, [*ended.warnings, *ended.of_inputs, *samples], others)
-        if ended.verdict.code == 0:
+        if ended.verdict.code is ExitCode.DONE:
             overwrite(tree, SUCCESS, self._success(ended))
 
     def _may_free(self, totals: Totals) -> bool:

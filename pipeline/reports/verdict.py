@@ -3,17 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.reports.summary_file import InputCounts
 from maskbeam.transforms.errors import Code
-
-DONE, BROKEN, TOO_MANY = 0, 1, 3
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The command's exit code, and what made it so: too many failures, or predictions that were refused."""
 
-    code: int
+    code: ExitCode
     too_many: bool = False
     refused: bool = False
 
@@ -36,11 +35,11 @@ def judge_run(
         fail_on_degenerate: Whether a warning is a failure.
     """
     if not counts.reconciles:
-        return Verdict(BROKEN)
+        return Verdict(ExitCode.FAILED)
     too_many = counts.failed > allowed_failures(max_failures, counts.inputs)
     unread = failures.get(Code.SHARD_UNREAD, 0) > 0
     refused = bool(warnings) and fail_on_degenerate
-    return Verdict(TOO_MANY if too_many or refused or unread else DONE, too_many, refused)
+    return Verdict(ExitCode.TOO_MANY if too_many or refused or unread else ExitCode.DONE, too_many, refused)
 
 
 def allowed_failures(max_failures: str, inputs: int) -> float:

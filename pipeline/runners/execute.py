@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.runners.explain import cause_of
 from maskbeam.pipeline.runners.registry import RUNNERS, runner_of, with_defaults
 from maskbeam.pipeline.terminal.logs import silence
@@ -25,7 +26,7 @@ class Executed(Enum):
 class ExecutionError(MaskbeamError):
     """The run ended early, after work had started; `exit_code` is the command's."""
 
-    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+    def __init__(self, message: str, *, exit_code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
@@ -67,4 +68,4 @@ def execute(
     except Exception as error:
         logging.getLogger(__name__).debug("the runner's own account", exc_info=True)
         too_many = TooManyFailuresError.__name__ in f"{type(error).__name__}: {error}"
-        raise ExecutionError(cause_of(error), exit_code=3 if too_many else 1) from error
+        raise ExecutionError(cause_of(error), exit_code=ExitCode.TOO_MANY if too_many else ExitCode.FAILED) from error

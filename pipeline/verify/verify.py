@@ -1,11 +1,13 @@
 """`maskbeam verify`: checks a whole output against its own records, pixel by pixel."""
 
+import json
 from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.job.settings import stored_fingerprint
 from maskbeam.pipeline.output.claim import TEXT_KEY
@@ -25,19 +27,27 @@ _BATCH = 512
 class _Findings:
     """Differences and orphans: the first ones in words, all of them counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, told: bool) -> None:
         self.differences = self.orphans = 0
+        self.shown: dict[str, list[str]] = {"DIFFERENT": [], "ORPHAN": []}
+        self._told = told
 
     def difference(self, text: str) -> None:
         self.differences += 1
-        _say(f"DIFFERENT {text}", self.differences)
+        self._show("DIFFERENT", text, self.differences)
 
     def orphan(self, path: str) -> None:
         self.orphans += 1
-        _say(f"ORPHAN    {path}", self.orphans)
+        self._show("ORPHAN", path, self.orphans)
+
+    def _show(self, word: str, text: str, number: int) -> None:
+        if number <= _SHOWN:
+            self.shown[word].append(text)
+        if self._told:
+            _say(f"{word:<9} {text}", number)
 
 
-def verify(output: str) -> int:
+def verify(output: str, *, format: str = "text") -> int:
     """Decodes every mask of an output, recounts its pixels and compares them with everything that was said of them.
 
     Prints each difference, and the orphans: files of the same model and options that no row of the report claims,
@@ -45,9 +55,10 @@ def verify(output: str) -> int:
 
     Args:
         output: The output folder, local or on GCS.
+        format: `text`, or `json` for one document in the place of lines.
 
     Returns:
-        0 when nothing differs, else 1.
+        The command's exit code: `DONE` when nothing differs, else `FAILED`.
 
     Raises:
         RunError: No run has finished there.
@@ -57,15 +68,32 @@ def verify(output: str) -> int:
     success = read_json(storage, root, SUCCESS) if storage.stat(join(root, SUCCESS)) else None
     if success is None:
         read_json(storage, root, "reports/summary.json")
-        _say("there is no _SUCCESS: the last run ended with too many failures, or was stopped", 0)
+        if format == "text":
+            _say("there is no _SUCCESS: the last run ended with too many failures, or was stopped", 0)
     record = read_json(storage, root, RECORD)
-    made, findings = Made(record["settings"], stored_fingerprint(record)), _Findings()
+    made, findings = Made(record["settings"], stored_fingerprint(record)), _Findings(told=format == "text")
     statistics, images = _check_rows(storage, root, made, findings)
     for text in compare_reports(storage, root, made, success, statistics, len(images)):
         findings.difference(text)
     _check_files(storage, root, made, images, findings)
-    _conclude(root, len(images), findings)
-    return 1 if findings.differences else 0
+    if format == "json":
+        print(_document(root, len(images), findings, success=success is not None))  # noqa: T201
+    else:
+        _conclude(root, len(images), findings)
+    return ExitCode.FAILED if findings.differences else ExitCode.DONE
+
+
+def _document(root: str, images: int, findings: _Findings, *, success: bool) -> str:
+    found = {
+        "output": root,
+        "success": success,
+        "images": images,
+        "differences": findings.differences,
+        "orphans": findings.orphans,
+        "first_differences": findings.shown["DIFFERENT"],
+        "first_orphans": findings.shown["ORPHAN"],
+    }
+    return json.dumps(found, indent=1)
 
 
 def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[Sums, Images]:

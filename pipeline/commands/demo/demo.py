@@ -9,9 +9,12 @@ import numpy as np
 from PIL import Image as Pillow
 
 from maskbeam.pipeline.classes.class_files import read_class_table
+from maskbeam.pipeline.cli.parser import run_options
 from maskbeam.pipeline.commands.demo.demo_sheet import draw_comparison, draw_products
 from maskbeam.pipeline.commands.demo.sample_input import SAMPLE_CLASSES, SAMPLE_MODEL, scene_id, write_sample
 from maskbeam.pipeline.commands.demo.scenes import CLASSES
+from maskbeam.pipeline.exit_codes import ExitCode
+from maskbeam.pipeline.run import run
 from maskbeam.pipeline.text.wording import printable
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.measures.compare import confusion_matrix, iou
@@ -19,12 +22,17 @@ from maskbeam.transforms.measures.compare import confusion_matrix, iou
 LOWEST_IOU = 0.85
 
 
-def demo(output: str, *, run: Callable[[Sequence[str]], int], scenes: int = 60) -> int:
+def run_words(words: Sequence[str]) -> int:
+    """`maskbeam run` with these words."""
+    return run(run_options(words))
+
+
+def demo(output: str, *, run: Callable[[Sequence[str]], int] = run_words, scenes: int = 60) -> int:
     """Runs the demo; a second time it finds everything done.
 
     Args:
         output: Folder for everything: `input/`, `truth/`, `result/` and two pictures.
-        run: Carries out a command line of maskbeam.
+        run: Carries out the words after `maskbeam run`.
         scenes: How many scenes to draw and segment.
 
     Returns:
@@ -34,7 +42,7 @@ def demo(output: str, *, run: Callable[[Sequence[str]], int], scenes: int = 60) 
     _say(printable(f"Sample scenes in {root / 'input'}, their true masks in {root / 'truth'} ..."))
     write_sample(root / "input", root / "truth", scenes=scenes)
     command = _command(root)
-    _say(f"\n$ maskbeam {printable(shlex.join(command))}\n")
+    _say(f"\n$ maskbeam run {printable(shlex.join(command))}\n")
     if code := run(command):
         return code
     per_class = measure(root, scenes)
@@ -42,7 +50,7 @@ def demo(output: str, *, run: Callable[[Sequence[str]], int], scenes: int = 60) 
     draw_comparison(root, scenes, table).save(root / "demo.png")
     draw_products(root, scenes, table).save(root / "products.png")
     _say(_report(Path(printable(str(root))), per_class))
-    return 0 if np.mean(per_class) >= LOWEST_IOU else 1
+    return ExitCode.DONE if np.mean(per_class) >= LOWEST_IOU else ExitCode.FAILED
 
 
 def measure(root: Path, scenes: int) -> Array:
@@ -60,7 +68,7 @@ def measure(root: Path, scenes: int) -> Array:
 def _command(root: Path) -> list[str]:
     """What a user would type."""
     return [
-        *("run", "--input", str(root / "input" / "*.tfrecord"), "--model", str(_near(SAMPLE_MODEL))),
+        *("--input", str(root / "input" / "*.tfrecord"), "--model", str(_near(SAMPLE_MODEL))),
         *("--classes", str(_near(SAMPLE_CLASSES)), "--products", "all", "--output", str(root / "result")),
     ]
 

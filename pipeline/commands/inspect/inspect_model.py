@@ -1,9 +1,12 @@
 """`maskbeam inspect`: what a model is, how it reads images fed in different ways, and the command that fits it."""
 
+import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from maskbeam.pipeline.classes.class_files import load_class_table, read_class_table, read_file
 from maskbeam.pipeline.cli.command_text import run_command
@@ -16,6 +19,7 @@ from maskbeam.pipeline.commands.inspect.variants import (
     decode_as_trained,
     worth_drawing,
 )
+from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.check_manifests import check_manifests
 from maskbeam.pipeline.inputs.fetch import fetch
 from maskbeam.pipeline.inputs.read import read_chunk
@@ -26,7 +30,7 @@ from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, open_mode
 from maskbeam.pipeline.models.probing.find_input import scales_itself
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import ModelOptions, RunOptions
-from maskbeam.pipeline.storage import absolute, is_gcs
+from maskbeam.pipeline.storage import is_gcs
 from maskbeam.pipeline.text.wording import count, percent, printable
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.classes.class_table import ClassTable, generated_table
@@ -53,16 +57,29 @@ _HELPS: dict[str, str] = {
 Say = Callable[[str], None]
 
 
-def say(text: str) -> None:
+def say_at_terminal(text: str) -> None:
     """Tells the person at the terminal."""
     print(printable(text), flush=True)  # noqa: T201 - what the command is for
 
 
-def inspect(options: RunOptions, *, say: Say = say) -> int:
+@dataclass
+class Told:
+    """What there is to tell: lines as they come, and the same as facts, for `--format json`."""
+
+    say: Say
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, text: str) -> None:
+        """Says a line."""
+        self.say(text)
+
+
+def inspect(options: RunOptions, *, format: str = "text", say: Say = say_at_terminal) -> int:
     """Looks at a model and, where there are images, at how it wants them.
 
     Args:
         options: Of which `model` is needed; of `read` and `label` what there is. The contact sheet goes to `output`.
+        format: `text`, or `json` for one document in the place of lines.
         say: Takes what there is to tell.
 
     Returns:
@@ -73,19 +90,36 @@ def inspect(options: RunOptions, *, say: Say = say) -> int:
     """
     if is_gcs(options.output.path):
         raise RunError("maskbeam inspect writes one picture: --output must be a folder on this machine.")
+    told = Told(say if format == "text" else lambda _: None)
+    _inspect(options, told)
+    if format == "json":
+        print(json.dumps({**told.facts, "command": told.facts.get("command")}, indent=1))  # noqa: T201
+    return ExitCode.DONE
+
+
+def _inspect(options: RunOptions, say: Told) -> None:
     file = open_model(options.model)
     say(_describe(file))
+    say.facts["model"] = {
+        "path": file.uri,
+        "keras_version": file.keras_version or None,
+        "bytes": file.size,
+        "loaded_by": file.framework,
+        "sha256": file.digest,
+    }
     loaded = loaded_model(options.model, file.digest)
     open_scaling = options.model.normalize is None and not scales_itself(loaded)
     assumed = replace(options.model, normalize="0..1") if open_scaling else options.model
     probe = probe_model(loaded, assumed, digest=file.digest)
-    for line in _evidence(probe, loaded, open_scaling=open_scaling):
+    say.facts["evidence"] = list(_evidence(probe, loaded, open_scaling=open_scaling))
+    for line in say.facts["evidence"]:
         say(f"  {line}")
     table = _class_table(options, probe)
+    say.facts["classes"] = [{"channel": info.channel, "id": info.id, "name": info.name} for info in table.classes]
     if not options.read.patterns:
         _say_without_images(options, probe, table, open_scaling=open_scaling, say=say)
-        return 0
-    return _compare(options, loaded, probe, table, _images(options, probe, say), say, open_scaling=open_scaling)
+        return
+    _compare(options, loaded, probe, table, _images(options, probe, say), say, open_scaling=open_scaling)
 
 
 def _describe(file: ModelFile) -> str:
@@ -108,7 +142,7 @@ def _class_table(options: RunOptions, probe: Probe) -> ClassTable:
 
 
 def _say_without_images(
-    options: RunOptions, probe: Probe, table: ClassTable, *, open_scaling: bool, say: Say
+    options: RunOptions, probe: Probe, table: ClassTable, *, open_scaling: bool, say: Told
 ) -> None:
     say("Classes: " + ", ".join(f"{info.channel} {info.name}" for info in table.classes[:MOST_SHOWN]))
     if open_scaling:
@@ -117,13 +151,13 @@ def _say_without_images(
         _say_command(options, probe, options.model, say)
 
 
-def _images(options: RunOptions, probe: Probe, say: Say) -> list[EncodedImage]:
+def _images(options: RunOptions, probe: Probe, say: Told) -> list[EncodedImage]:
     """A few images that can be used; says why others cannot.
 
     Raises:
         RunError: None can be used; says what helps where a flag does. A manifest lists what are no files.
     """
-    check_manifests(map(absolute, options.read.patterns))
+    check_manifests(options.read.patterns)
     limited = replace(options.read, limit=options.read.limit or IMAGES)
     usable, codes = [], Counter[str]()
     for found in (found for chunk in sample(limited) for found in read_chunk(chunk, limited)):
@@ -132,6 +166,7 @@ def _images(options: RunOptions, probe: Probe, say: Say) -> list[EncodedImage]:
         except ImageError as error:
             codes[error.code] += 1
             say(f"  left out: {error}")
+            say.facts.setdefault("left_out", []).append(str(error))
     if not usable:
         helps = ", ".join(_HELPS[code] for code in codes if code in _HELPS) or "name other images with --input"
         raise RunError(
@@ -155,10 +190,10 @@ def _compare(
     probe: Probe,
     table: ClassTable,
     images: Sequence[EncodedImage],
-    say: Say,
+    say: Told,
     *,
     open_scaling: bool,
-) -> int:
+) -> None:
     labeling = Labeling(
         probe.head.kind,
         table.ids,
@@ -182,10 +217,29 @@ def _compare(
     say(f"{count(len(images), 'image')}, fed in {count(len(findings), 'way')}:")
     for line in _table_lines(findings, best if told else None, table):
         say(f"  {line}")
+    say.facts |= _facts(images, findings, best if told else None, table)
     _say_channels(best, table, say)
     _write_sheet(options, pictures, worth_drawing(findings, best), best if told else None, table, say)
     _say_how_to_go_on(options, probe, best if told else None, open_scaling=open_scaling, say=say)
-    return 0
+
+
+def _facts(
+    images: Sequence[EncodedImage], findings: Sequence[Finding], best: Finding | None, table: ClassTable
+) -> dict[str, Any]:
+    ways = [
+        {
+            **asdict(finding.variant),
+            "mismatch": _finite(finding.mismatch),
+            "confidence": _finite(finding.confidence),
+            "shares": {info.name: float(finding.shares[info.channel]) for info in table.classes},
+        }
+        for finding in findings
+    ]
+    return {"images": len(images), "ways": ways, "best": asdict(best.variant) if best else None}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _table_lines(findings: Sequence[Finding], marked: Finding | None, table: ClassTable) -> Iterator[str]:
@@ -206,7 +260,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _say_channels(finding: Finding, table: ClassTable, say: Say) -> None:
+def _say_channels(finding: Finding, table: ClassTable, say: Told) -> None:
     say(f"Predicted share of each channel, fed as {finding.variant}:")
     shown = [info for info in table.classes if finding.shares[info.channel] > 0 or len(table) <= MOST_SHOWN]
     for info in shown:
@@ -221,16 +275,17 @@ def _write_sheet(
     findings: Sequence[Finding],
     marked: Finding | None,
     table: ClassTable,
-    say: Say,
+    say: Told,
 ) -> None:
     path = Path(options.output.path or ".") / SHEET
     path.parent.mkdir(parents=True, exist_ok=True)
     draw_contact_sheet(pictures, findings, table, marked=marked).save(path)
+    say.facts["picture"] = str(path)
     say(f"Look at {path}: a row for each image, a column for each way, or for those that tell most.")
 
 
 def _say_how_to_go_on(
-    options: RunOptions, probe: Probe, best: Finding | None, *, open_scaling: bool, say: Say
+    options: RunOptions, probe: Probe, best: Finding | None, *, open_scaling: bool, say: Told
 ) -> None:
     if best is None:
         say(
@@ -249,7 +304,7 @@ def _say_how_to_go_on(
     _say_command(options, probe, model, say)
 
 
-def _say_command(options: RunOptions, probe: Probe, model: ModelOptions, say: Say) -> None:
+def _say_command(options: RunOptions, probe: Probe, model: ModelOptions, say: Told) -> None:
     label = options.label
     if probe.head.classes is None and label.classes is None:
         label = replace(label, classes="CLASSES")
@@ -260,4 +315,6 @@ def _say_command(options: RunOptions, probe: Probe, model: ModelOptions, say: Sa
         )
     read = replace(options.read, patterns=options.read.patterns or ("INPUT",), limit=None)
     output = replace(options.output, path="OUTPUT")
-    say(f"To run it: {run_command(replace(options, read=read, model=model, label=label, output=output))}")
+    command = run_command(replace(options, read=read, model=model, label=label, output=output))
+    say.facts["command"] = command
+    say(f"To run it: {command}")

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from maskbeam.pipeline.cli.command_text import run_command
+from maskbeam.pipeline.cli.commands import COMMANDS
 from maskbeam.pipeline.cli.flags import ALL, FLAGS
-from maskbeam.pipeline.cli.parser import did_you_mean, expand, run_options
-from maskbeam.pipeline.main import HELP, main
+from maskbeam.pipeline.cli.flags_file import KNOWN, expand
+from maskbeam.pipeline.cli.help_pages import TOPICS, overview
+from maskbeam.pipeline.cli.near_words import did_you_mean
+from maskbeam.pipeline.cli.parser import parse, run_options
+from maskbeam.pipeline.main import main
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.transforms.errors import RunError
 
@@ -80,6 +84,45 @@ def test_flags_come_from_files(tmp_path: Path) -> None:
     assert (options.model.normalize, options.output.path, options.read.limit) == ("-1..1", here("out"), 3)
 
 
+def test_a_letter_stands_for_what_is_needed_and_dashes_for_underscores() -> None:
+    options = run_options(["-i", "a", "b", "-m=m.keras", "-o", "out", "--dry-run", "--max-failures=3%"])
+    assert options == run_options(
+        ["--input", "a", "b", "--model", "m.keras", "--output", "out", "--dry_run", "--max_failures", "3%"]
+    )
+    assert parsed("--normalize", "-1..1").model.normalize == "-1..1"
+    assert parsed("--output-name", "a-b--c").model.output_name == "a-b--c"
+    # Beam's own are left alone.
+    assert parsed("--job_name=x-y").beam == ("--job_name=x-y",)
+    assert "unknown flag --job-name" in refused(*NEEDED, "--job-name=x")
+
+
+def test_lines_below_a_header_are_for_that_command(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text(
+        "-m m.keras  # everybody's\n[run]  # of runs\n-i a -o out\n--products all\n[inspect]\n--limit 2\n"
+        "[run]\n--part 1/2\n"
+    )
+    options = run_options([f"@{file}", "--seed", "3"])
+    assert (options.read.limit, options.read.seed, str(options.read.part)) == (None, 3, "1/2")
+    assert options.output.products
+    looked = parse(COMMANDS["inspect"], [f"@{file}"])["options"]
+    assert (looked.read.patterns, looked.read.limit, looked.model.path) == ((), 2, os.path.abspath("m.keras"))
+    file.write_text("[verify OUT]\n--format json\n[verify]\nOUT\n[verify other]\nno\n")
+    assert parse(COMMANDS["verify"], [f"@{file}"]) == {"output": "OUT", "format": "text"}
+    assert parse(COMMANDS["verify"], ["OUT", f"@{file}"][:1]) == {"output": "OUT", "format": "text"}
+    file.write_text("[verify OUT]\n--format json\n")
+    assert parse(COMMANDS["verify"], ["OUT", f"@{file}"]) == {"output": "OUT", "format": "json"}
+
+
+@pytest.mark.parametrize("line", ["[rnu]", "[]", "[ ]"])
+def test_a_header_that_names_no_command_is_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text(line)
+    assert f"{line} names no command" in refused(f"@{tmp_path / 'f'}")
+    (tmp_path / "f").write_text("--input '[ab]' \n'[cd]'\n")
+    with pytest.raises(RunError, match="--model and --output are missing"):
+        run_options([f"@{tmp_path / 'f'}"])
+
+
 def test_flags_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert "No such file" in refused(f"@{tmp_path}/none")
     (tmp_path / "open").write_text("--input 'never closed")
@@ -91,7 +134,11 @@ def test_flags_files_that_cannot_be_read(tmp_path: Path) -> None:
     ("words", "expected"),
     [
         (("--inptu", "x"), "unknown flag --inptu; did you mean --input?"),
-        (("--dry-run",), "did you mean --dry_run?"),
+        (("--dry-rum",), "did you mean --dry_run?"),
+        (("-output", "x"), "unknown flag -output; did you mean --output?"),
+        (("-ox",), "unknown flag -ox"),
+        (("-x",), "unknown flag -x"),
+        (("--format", "json"), "maskbeam run does not heed --format, a flag of maskbeam inspect and verify"),
         (("--runer=X",), "did you mean --runner?"),
         (("--zzzzzz",), "unknown flag --zzzzzz (see"),
         (("junk", "--limit", "1"), "'junk' belongs to no flag"),
@@ -148,7 +195,7 @@ def test_flags_of_beam_pass_untouched() -> None:
 def test_no_flag_of_ours_hides_one_of_beam() -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    ours = {flag.name for flags in FLAGS.values() for flag in flags}
+    ours = {flag.name for command in COMMANDS.values() if command.beam for flag in command.flags}
     # Beam has it for its own tests only.
     assert ours & set(PipelineOptions([]).get_all_options()) == {"dry_run"}
 
@@ -191,15 +238,41 @@ def test_the_command_that_is_printed_names_paths_from_here(tmp_path: Path, monke
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == main([]) == main(["help"]) == 0
-    assert capsys.readouterr().out == HELP * 3
+    assert capsys.readouterr().out == overview() * 3
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("maskbeam ")
-    assert main(["run", "--help"]) == 0
-    shown = capsys.readouterr().out
-    for flags in FLAGS.values():
-        for flag in flags:
-            assert f"--{flag.name} " in shown
-    assert "example:" in shown
+    for command in COMMANDS.values():
+        assert main([command.name, "--help"]) == main([command.name, "-h"]) == 0
+        shown = capsys.readouterr().out.split()
+        assert {f"--{flag.name}" for flag in command.flags} <= set(shown), "each is named at least"
+        of_others = {f"--{name}" for name in KNOWN} - {f"--{flag.name}" for flag in command.flags}
+        # The heads of merge and clean say what other commands' flags did.
+        assert not of_others & set(shown) - {"--part", "--input"}
+
+
+def test_the_help_of_a_run_is_a_page_and_the_rest_by_topic(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown(*words: str) -> str:
+        assert main(["run", *words]) == 0
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("COLUMNS", "80")
+    assert len(shown("--help").splitlines()) <= 60
+    assert max(map(len, shown("--help").partition("example:")[0].splitlines())) <= 80
+    assert shown("--input", "x", "--help") == shown("--help", "--input", "x") == shown("--help")
+    told = [shown("--help", topic) for topic in TOPICS]
+    for flag in (flag for flag in ALL if flag.group not in ("needed", "try")):
+        assert sum(f"  --{flag.name}" in page for page in told) == 1
+    assert shown("--help=labels") == shown("--help", "labels")
+    text = " ".join(shown("--help", "all").split())
+    for flag in ALL:
+        assert f"--{flag.name} " in text
+        assert flag.help.partition(" [")[0] in text
+    assert main(["run", "--help", "tilse"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "'tilse' is no topic of the help; choose from input, model, labels, output, rerun, " in said.err
 
 
 def test_other_commands_refuse_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,6 +283,11 @@ def test_other_commands_refuse_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect"]) == 2
     assert main(["verify"]) == 2
     assert main(["demo", "x"]) == 2
+    capsys.readouterr()
+    assert main(["inspect", "--model", "m", "--products", "all"]) == 2
+    assert "maskbeam inspect does not heed --products, a flag of maskbeam run: leave" in capsys.readouterr().err
+    assert main(["merge", "out", "--direct_num_workers=2", "--normalize", "0..1"]) == 2
+    assert "maskbeam merge does not heed --normalize, a flag of maskbeam run and inspect" in capsys.readouterr().err
 
 
 def test_a_mistake_of_ours_shows_no_traceback(

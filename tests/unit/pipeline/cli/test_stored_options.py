@@ -158,8 +158,8 @@ def test_a_part_that_was_tampered_with_is_damaged(options: Any, tmp_path: Path) 
 def test_a_merge_takes_what_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[RunOptions] = []
 
-    def noted(_: str, typed: RunOptions) -> int:
-        seen.append(typed)
+    def noted(output: str, options: RunOptions) -> int:
+        seen.append(options)
         return 0
 
     monkeypatch.setattr(merge_module, "merge", noted)

@@ -77,6 +77,15 @@ def test_what_is_gone_is_removed_with_its_products(out: Path, capsys: pytest.Cap
     assert "Removed 0 masks" in capsys.readouterr().out
 
 
+def test_a_dry_run_only_lists_whatever_else_is_said(
+    out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maskbeam.pipeline.commands.clean.ask_at_terminal", lambda: lambda: True)
+    assert removed(out, lambda: main(["clean", str(out), "--dry_run", "--yes"])) == set()
+    assert "GONE      masks/gone.png" in capsys.readouterr().out
+    assert removed(out, lambda: main(["clean", str(out)])) == files(out, "gone", "deep/gone")
+
+
 def test_last_night_s_are_removed_when_that_is_said(out: Path) -> None:
     assert removed(out, lambda: clean(str(out), yes=True, all_inputs=True)) == files(out, "gone", "deep/gone", "old")
 

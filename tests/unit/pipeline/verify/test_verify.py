@@ -117,6 +117,20 @@ def test_a_row_too_few_is_found_and_its_files_are_orphans(out: Path, capsys: pyt
     assert "ORPHAN    masks/img0003.png" in said
 
 
+def test_the_same_is_told_as_one_json_document(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (out / "reports/images.csv").read_text().splitlines(keepends=True)
+    (out / "reports/images.csv").write_text("".join(line for line in lines if not line.startswith("img0003")))
+    verify(str(out))
+    lines = capsys.readouterr().out.splitlines()
+    assert verify(str(out), format="json") == 1
+    told = json.loads(capsys.readouterr().out)
+    for word, name in (("DIFFERENT", "differences"), ("ORPHAN", "orphans")):
+        shown = [line[len("DIFFERENT ") :] for line in lines if line.startswith(word)]
+        assert (told[name], told[f"first_{name}"]) == (len(shown), shown)
+        assert shown
+    assert (told["output"], told["images"], told["success"]) == (str(out), 5, True)
+
+
 def test_inputs_of_an_earlier_command_are_orphans_and_no_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

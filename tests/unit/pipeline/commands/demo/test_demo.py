@@ -20,7 +20,6 @@ from maskbeam.pipeline.commands.demo.sample_input import (
     write_sample,
 )
 from maskbeam.pipeline.commands.demo.scenes import CLASSES, draw_scene
-from maskbeam.pipeline.main import main
 from maskbeam.transforms.measures.compare import confusion_matrix, iou
 
 SCENES = 4
@@ -89,7 +88,7 @@ def test_the_demo_fails_when_its_masks_are_wrong(
         return 0
 
     assert demo(str(sample), run=fake_run, scenes=SCENES) == code
-    assert seen[0][:3] == ["run", "--input", str(sample / "input" / "*.tfrecord")]
+    assert seen[0][:2] == ["--input", str(sample / "input" / "*.tfrecord")]
     said = capsys.readouterr().out
     assert "maskbeam run --input" in said
     assert ("TOO LOW" in said) == bool(code)
@@ -129,11 +128,11 @@ def test_sample_classes_are_those_of_the_scenes() -> None:
 def test_the_real_demo_works_and_the_second_time_has_nothing_left_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert demo(str(tmp_path), run=main, scenes=SCENES) == 0
+    assert demo(str(tmp_path), scenes=SCENES) == 0
     summary = json.loads((tmp_path / "result" / "reports" / "summary.json").read_text())
     masks = {path.name: path.read_bytes() for path in (tmp_path / "result" / "masks").iterdir()}
     assert len(masks) == SCENES
     capsys.readouterr()
-    assert demo(str(tmp_path), run=main, scenes=SCENES) == 0
+    assert demo(str(tmp_path), scenes=SCENES) == 0
     assert masks == {path.name: path.read_bytes() for path in (tmp_path / "result" / "masks").iterdir()}
     assert json.loads((tmp_path / "result" / "reports" / "summary.json").read_text()) == summary

@@ -1,3 +1,4 @@
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -101,9 +102,21 @@ def test_the_scaling_of_the_training_is_found(
         assert sheet.width == 8 + (1 + 10 + 4) * 188
 
 
-def test_a_model_that_scales_by_itself_leaves_nothing_to_choose(folder: Path, tmp_path: Path) -> None:
+def test_a_model_that_scales_by_itself_leaves_nothing_to_choose(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = unet(keras, prepare=keras.layers.Rescaling(1 / 255))
-    code, told = inspected(options_for(save(model, tmp_path / "model.keras"), folder, tmp_path))
+    options = options_for(save(model, tmp_path / "model.keras"), folder, tmp_path)
+    code, told = inspected(options)
+    assert inspect(options, format="json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert f"To run it: {facts['command']}" == told.splitlines()[-1]
+    assert f"  {facts['evidence'][0]}" in told
+    assert f"{facts['images']} images, fed in {len(facts['ways'])} ways" in told
+    assert facts["best"] in [{name: way[name] for name in facts["best"]} for way in facts["ways"]]
+    assert all(sum(way["shares"].values()) == pytest.approx(1) for way in facts["ways"])
+    assert facts["model"]["sha256"] in told
+    assert Path(facts["picture"]).exists()
     assert code == 0
     assert "the model has its own, Rescaling" in told
     assert " none       bgr   tf " in told

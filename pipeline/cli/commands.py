@@ -1,0 +1,147 @@
+"""The commands of maskbeam: what each is for, the words that it takes, and the function that does it.
+
+A new command is an entry here; `maskbeam --help`, parsing and calling follow from it. Functions are named, so that no
+heavy library is imported before its command is known to be good.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+
+from maskbeam.pipeline.cli.flags import ALL, FLAGS
+from maskbeam.pipeline.options.flag import Flag
+
+EXAMPLE = """example:
+  maskbeam run --input 'scenes/*.tfrecord' --model unet.keras --classes labels.csv \\
+               --products color,overlay --output out
+"""
+FORMAT = Flag(
+    "lines for people, or one JSON document on standard output",
+    metavar="WORD",
+    choices=("text", "json"),
+    name="format",
+    default="text",
+)
+YES = Flag("remove them, and ask nothing", name="yes", default=False)
+ALL_INPUTS = Flag("also masks that other commands' --input made", name="all_inputs", default=False)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        name: The word after `maskbeam`.
+        help: One line for the list of commands.
+        about: The head of its own help.
+        function: `module:function`; it takes the words that were parsed by their names, and gives an exit code.
+        out: Whether a finished output is its first word.
+        words: Flags that are its own.
+        needs: Flags of a run that must be given.
+        typed: Whether flags of a run come as one `options`, else each by its name.
+        beam: Whether flags of Beam go beside its own.
+        works: Whether it runs a job, so that what is made while it starts lives as long as it does.
+        example: Stands below its help.
+    """
+
+    name: str
+    help: str
+    about: str
+    function: str
+    out: bool = False
+    words: tuple[Flag, ...] = ()
+    needs: tuple[str, ...] = ()
+    typed: bool = False
+    beam: bool = False
+    works: bool = False
+    example: str | None = None
+
+    @property
+    def of_run(self) -> tuple[Flag, ...]:
+        """The flags of a run that it heeds."""
+        in_order = (flag for flags in FLAGS.values() for flag in flags)
+        return tuple(flag for flag in in_order if self.name == "run" or self.name in flag.also)
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """All flags that it takes, but those of Beam."""
+        return (*self.of_run, *self.words)
+
+    def load(self) -> Callable[..., int]:
+        """Imports the function."""
+        module, _, name = self.function.partition(":")
+        found: Callable[..., int] = getattr(import_module(module), name)
+        return found
+
+
+def _of_run(name: str) -> Flag:
+    return next(flag for flag in ALL if flag.name == name)
+
+
+_HERE = "maskbeam.pipeline"
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(
+            "run",
+            "segment images: masks and reports out",
+            "Segment images: masks and reports out. Run again, it does only what is missing.\n"
+            "Flags of Beam (--runner, ...) go beside ours. @FILE stands for the flags in a\n"
+            "file, quoted as in a shell, comments after #; those below a header such as\n"
+            "[verify] are for that command. Of a flag given twice the last one counts; of\n"
+            "--input all.",
+            f"{_HERE}.run:run",
+            needs=("input", "model", "output"),
+            typed=True,
+            beam=True,
+            works=True,
+            example=EXAMPLE,
+        ),
+        Command(
+            "inspect",
+            "look at a model and how it wants its input",
+            "Look at a model: its input, its head, and, with --input, which scaling fits it.",
+            f"{_HERE}.commands.inspect.inspect_model:inspect",
+            words=(FORMAT,),
+            needs=("model",),
+            typed=True,
+        ),
+        Command(
+            "merge",
+            "report on an output that was made in parts",
+            "Report on an output whose parts (maskbeam run --part I/N) are all done.\n"
+            "Their options are kept in it, but not whose code may run here: --trust_model,\n"
+            "with --model and --custom_objects, is typed again, and so are flags of Beam.",
+            f"{_HERE}.commands.merge:merge",
+            out=True,
+            typed=True,
+            beam=True,
+            works=True,
+        ),
+        Command(
+            "verify",
+            "check a whole output against its own records",
+            "Check every mask and report of an output against its records.",
+            f"{_HERE}.verify.verify:verify",
+            out=True,
+            words=(FORMAT,),
+        ),
+        Command(
+            "clean",
+            "list or remove the masks of inputs that are gone",
+            "List the masks of inputs that the last run no longer found, and remove them\nwith their products. "
+            "Without --yes it asks at a terminal, and elsewhere only lists.",
+            f"{_HERE}.commands.clean:clean_here",
+            out=True,
+            words=(YES, ALL_INPUTS),
+        ),
+        Command(
+            "demo",
+            "make sample images and segment them",
+            "Make sample images and segment them with the sample model.",
+            f"{_HERE}.commands.demo.demo:demo",
+            words=(replace(_of_run("output"), help="where everything goes", default="demo"),),
+            works=True,
+        ),
+    )
+}
