@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import TypeVar
 
 # Of failures that another try, or another set of inputs, may end well for.
 _BY_ITSELF = ("every run",)
@@ -210,6 +211,9 @@ class MaskbeamError(Exception):
     """The base of all errors that maskbeam raises of its own."""
 
 
+Kind = TypeVar("Kind", bound=MaskbeamError)
+
+
 class ImageError(MaskbeamError):
     """One image cannot be done; it goes to the failures report and everything else goes on.
 
@@ -231,21 +235,14 @@ class RunError(MaskbeamError):
     """The run cannot go on, or must not start: a wrong option, model, class table or permission.
 
     The message names what is wrong, with which value, and what to do about it; it is printed as it is.
-
-    Attributes:
-        exit_code: That of the command which it ends on its way.
     """
-
-    exit_code = 1
 
 
 class TooManyFailuresError(RunError):
     """So many images fail that the run is stopped early; exit code 3."""
 
-    exit_code = 3
 
-
-def kinds_of(base: type[MaskbeamError]) -> Iterator[type[MaskbeamError]]:
+def kinds_of(base: type[Kind]) -> Iterator[type[Kind]]:
     """A class of errors and all its subclasses that have been imported."""
     yield base
     for kind in base.__subclasses__():

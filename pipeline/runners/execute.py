@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from maskbeam.pipeline.exit_codes import ExitCode
-from maskbeam.pipeline.runners.explain import cause_of
+from maskbeam.pipeline.runners.explain import cause_of, kinds_in
 from maskbeam.pipeline.runners.registry import RUNNERS, runner_of, with_defaults
 from maskbeam.pipeline.terminal.logs import silence
 from maskbeam.transforms.errors import MaskbeamError, TooManyFailuresError
@@ -67,5 +67,5 @@ def execute(
         return Executed.ENDED
     except Exception as error:
         logging.getLogger(__name__).debug("the runner's own account", exc_info=True)
-        too_many = TooManyFailuresError.__name__ in f"{type(error).__name__}: {error}"
+        too_many = TooManyFailuresError in kinds_in(error)
         raise ExecutionError(cause_of(error), exit_code=ExitCode.TOO_MANY if too_many else ExitCode.FAILED) from error

@@ -3,13 +3,8 @@
 import re
 
 from maskbeam.pipeline.runners.registry import RUNNERS
-from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.errors import RunError, kinds_of
 
-_OURS = re.compile(
-    r"^[\w.:()\" ]*\b(?:RunError|Denied|Unavailable|Unreadable|TakenOverError|TooManyFailuresError): "
-    r"(.*?)(?: \[while running .*)?$",
-    re.MULTILINE,
-)
 # The first that is found counts: causes of causes come first, and what a runner says of workers after what they say.
 _OF_WORKERS = (
     (
@@ -37,8 +32,8 @@ def cause_of(error: BaseException) -> str:
     """The cause of an error: the message of our own error if there is one in it, a known cause, or the last line."""
     if isinstance(error, RunError):
         return str(error).partition(" [while running")[0]
-    text = f"{type(error).__name__}: {error}"
-    ours = _OURS.search(text)
+    text = _text(error)
+    ours = re.search(rf"^[\w.:()\" ]*\b(?:{'|'.join(_kinds())}): (.*?)(?: \[while running .*)?$", text, re.MULTILINE)
     if ours:
         return ours[1]
     # A job server hands on what its cluster says, so the job's own runner is not the only one to ask.
@@ -49,3 +44,17 @@ def cause_of(error: BaseException) -> str:
             return words.format(*found.groups())
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return lines[-1].strip()
+
+
+def kinds_in(error: BaseException) -> set[type[RunError]]:
+    """The classes of our own errors that an error names: those of workers elsewhere arrive as text."""
+    text = _text(error)
+    return {kind for name, kind in _kinds().items() if re.search(rf"\b{name}\b", text)}
+
+
+def _kinds() -> dict[str, type[RunError]]:
+    return {kind.__name__: kind for kind in kinds_of(RunError)}
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -53,7 +53,7 @@ def test_the_kinds_of_an_error_are_all_below_it() -> None:
     from maskbeam.pipeline.output.lease_file import TakenOverError
     from maskbeam.pipeline.storage import Conflict, Denied
 
-    kinds = set(kinds_of(RunError))
+    kinds: set[type[Exception]] = set(kinds_of(RunError))
     assert {RunError, TooManyFailuresError, TakenOverError, Denied} <= kinds
     assert Conflict not in kinds
 

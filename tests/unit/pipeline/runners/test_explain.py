@@ -1,9 +1,12 @@
 import re
+import traceback
 
 import pytest
 
-from maskbeam.pipeline.runners.explain import cause_of
-from maskbeam.transforms.errors import RunError
+from maskbeam.pipeline.output.lease_file import NoLeaseError, TakenOverError
+from maskbeam.pipeline.runners.explain import cause_of, kinds_in
+from maskbeam.pipeline.storage import Denied, Unavailable, Unreadable
+from maskbeam.transforms.errors import RunError, TooManyFailuresError
 
 # As Flink hands it on: the worker's traceback, and Java's around it.
 FROM_FLINK = """Pipeline BeamApp-1 failed in state FAILED: java.lang.Exception: The user defined 'open()' method
@@ -61,6 +64,15 @@ def test_what_a_cluster_brings_is_told_in_a_persons_words(line: str, words: str)
 
 def test_a_run_error_of_this_process_needs_no_search() -> None:
     assert cause_of(RunError("no such class: 7 [while running 'X']")) == "no such class: 7"
+
+
+@pytest.mark.parametrize(
+    "kind", [RunError, TooManyFailuresError, TakenOverError, NoLeaseError, Denied, Unavailable, Unreadable]
+)
+def test_each_of_our_errors_is_known_by_the_text_that_comes_from_a_worker(kind: type[RunError]) -> None:
+    text = "".join(traceback.format_exception_only(kind("the disk is full")))
+    assert from_flink(text.strip()) == "the disk is full"
+    assert kinds_in(RuntimeError(FROM_FLINK.format(text))) == {kind}
 
 
 def test_any_other_error_is_its_last_line() -> None:
