@@ -67,7 +67,7 @@ class Budget:
                 self._wake()
 
     def take(self, count: int, *, wait: bool = True) -> bool:
-        """Whether this thread's task has `count` bytes more; outside of a task it always has.
+        """True if this thread's task has `count` bytes more; outside of a task it always has.
 
         Args:
             count: Bytes.

@@ -1,4 +1,4 @@
-"""What the class ids mean that a model emits by itself: channels of the class table, or the table's ids."""
+"""The meaning of class ids that a model emits by itself: channels of the class table, or the table's ids."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def two_meanings(channel_ids: Sequence[int]) -> list[int]:
 
 
 def emits_ids(channel_ids: Sequence[int], seen: Sequence[int]) -> bool:
-    """Whether a model must be emitting ids: what it gave are ids of the table, and not all of them channels.
+    """True if a model must be emitting ids: what it gave are ids of the table, and not all of them channels.
 
     Only asked where values have two meanings; elsewhere each is read as what it can be.
 
@@ -32,7 +32,7 @@ def emits_ids(channel_ids: Sequence[int], seen: Sequence[int]) -> bool:
 
 
 def assumed_note(channel_ids: Sequence[int], seen: Sequence[int]) -> str | None:
-    """What to tell a person where values are read as channels and could be ids; None where that is certain."""
+    """A note for a person where values are read as channels and could be ids; None where that is certain."""
     doubtful = two_meanings(channel_ids)
     if not doubtful or emits_ids(channel_ids, seen) or not set(channel_ids).issuperset(seen):
         return None

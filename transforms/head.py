@@ -1,4 +1,4 @@
-"""What a model's output means: where its classes are, and whether they are logits, probabilities or ids."""
+"""The meaning of a model's output: where its classes are, and whether they are logits, probabilities or ids."""
 
 from dataclasses import dataclass
 from math import inf, log
@@ -18,7 +18,7 @@ LAYOUTS = ("channels_last", "channels_first", "flat", "flat_first")
 
 @dataclass(frozen=True)
 class Head:
-    """How to read a model's output.
+    """The way to read a model's output.
 
     Attributes:
         kind: `logits` or `probabilities` of classes that exclude each other; `ids`, the argmax already taken;
@@ -51,12 +51,12 @@ class Head:
 
     @property
     def is_flat(self) -> bool:
-        """Whether rows and columns share an axis."""
+        """True if rows and columns share an axis."""
         return self.layout in ("flat", "flat_first")
 
     @property
     def is_multilabel(self) -> bool:
-        """Whether a pixel may have several classes, so that there is no label map."""
+        """True if a pixel may have several classes, so that there is no label map."""
         return self.kind in MULTILABEL
 
 

@@ -24,7 +24,7 @@ KEPT_WAITING = 2**30
 
 
 class Scores(NamedTuple):
-    """What an engine says of N planes.
+    """An engine's output for N planes.
 
     Attributes:
         logits: Float32 `[N, h, w, C]`, channels last; or channel indices `[N, h, w]` when the argmax is part of the
@@ -61,7 +61,7 @@ class Guard(Protocol):
     """Looks after calls of the engine, which may never return."""
 
     def alone(self, image: ModelInput) -> bool:
-        """Whether this image must not share a batch."""
+        """True if this image must not share a batch."""
         ...
 
     def calling(self, images: Sequence[ModelInput]) -> AbstractContextManager[None]:

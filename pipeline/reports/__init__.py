@@ -1,1 +1,1 @@
-"""What is said of a run: while it runs, at its end, and in the files that it leaves."""
+"""Reports of a run: while it runs, at its end, and in the files that it leaves."""

@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run: ten lines, give or take what failed."""
+"""The lines that a person reads at the end of a run: ten lines, give or take what failed."""
 
 import shlex
 import unicodedata
@@ -25,7 +25,7 @@ _INDENT = " " * 9
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         output: The output folder.

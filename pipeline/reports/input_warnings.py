@@ -1,4 +1,4 @@
-"""What a person should know of images that can be read in two ways, and of how they were read."""
+"""Warnings about images that can be read in two ways, and about how they were read."""
 
 from maskbeam.pipeline.options import DecodeOptions
 from maskbeam.pipeline.text.wording import by_kind, count

@@ -44,7 +44,7 @@ def pack_resolved(resolved: Resolved) -> bytes:
 
 
 def unpack_resolved(packed: bytes) -> Resolved:
-    """What `pack_resolved` was given."""
+    """Restores what `pack_resolved` was given."""
     bucket, done, failed, duplicates = _loosened(packed)
     return Resolved(bucket, tuple(map(from_plain, done)), failed, tuple(map(from_plain, duplicates)))
 

@@ -19,7 +19,7 @@ ROWS_PER_SHARD = 100_000
 
 
 def shard_count(totals: Totals) -> int:
-    """How many files the per-image reports are spread over."""
+    """The number of files that the per-image reports are spread over."""
     return min(BUCKETS, 1 + max(0, totals.inputs - 1) // ROWS_PER_SHARD)
 
 

@@ -26,7 +26,7 @@ _OF_IMAGES: dict[str, type] = {"id": str, "width": int, "height": int, "source":
 
 @dataclass(frozen=True)
 class ImageRow:
-    """What the reports say of one finished image; height and width in pixels."""
+    """One finished image as the reports show it; height and width in pixels."""
 
     image_id: str
     source: Source

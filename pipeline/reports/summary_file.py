@@ -16,7 +16,7 @@ _ORDER = ("pixels", "images", "mean_confidence", "classes", "shares_may_exceed_1
 
 @dataclass(frozen=True)
 class InputCounts:
-    """What became of the inputs."""
+    """Numbers of inputs by what became of them."""
 
     inputs: int
     done: int
@@ -25,7 +25,7 @@ class InputCounts:
 
     @property
     def reconciles(self) -> bool:
-        """Whether every input came to exactly one end."""
+        """True if every input came to exactly one end."""
         return self.inputs == self.done + self.failed + self.duplicate
 
 
@@ -73,7 +73,7 @@ def summary(
 
 
 def measured_summary(sums: Sums) -> dict[str, Any]:
-    """What measures say of a run, by name; what several say under one name is one object."""
+    """The parts of all measures, by name; what several say under one name is one object."""
     found: dict[str, Any] = {}
     for measure in MEASURES:
         for name, value in measure.summary(sums[measure]).items():

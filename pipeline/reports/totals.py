@@ -1,4 +1,4 @@
-"""What a whole run sums up to: a monoid, so that any split of the input gives the same."""
+"""Sums over a whole run: a monoid, so that any split of the input gives the same."""
 
 import hashlib
 import re

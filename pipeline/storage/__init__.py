@@ -68,7 +68,7 @@ class Listed:
 
 
 class Storage(Protocol):
-    """What local files and objects have in common. Thread-safe, cheap to open, can be pickled.
+    """The interface that local files and objects share. Thread-safe, cheap to open, can be pickled.
 
     Every method raises `Denied` when access is refused and `Unavailable` when storage keeps failing; those that read
     raise `Unreadable` where that holds for one local file, or where it gives more bytes than it is said to have.
@@ -86,7 +86,7 @@ class Storage(Protocol):
         """One file's listing, or None when there is no such file."""
 
     def look_up(self, uris: Collection[str]) -> Mapping[str, Listed | None]:
-        """What `stat` says of these files, of as many as can be told for less than asking for each.
+        """The answers of `stat` for these files, for as many as can be told for less than asking for each.
 
         The others are left out: all of them where asking is cheap, or where the names lie too far apart.
         """
@@ -165,7 +165,7 @@ def find_file(uri: str) -> Listed | None:
 
 
 def is_gcs(uri: str) -> bool:
-    """Whether a URI names an object on Google Cloud Storage."""
+    """True if a URI names an object on Google Cloud Storage."""
     return uri.startswith("gs://")
 
 

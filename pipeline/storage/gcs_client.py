@@ -60,7 +60,7 @@ def forget_client() -> None:
 
 
 def is_anonymous() -> bool:
-    """Whether this process found no credentials, so that only public buckets answer."""
+    """True if this process found no credentials, so that only public buckets answer."""
     from google.auth.credentials import AnonymousCredentials
 
     return isinstance(client()._credentials, AnonymousCredentials)

@@ -33,7 +33,7 @@ class _Bounds(threading.local):
     most = _MOST_BYTES
 
     def seconds(self) -> float | None:
-        """How long the next silence may be; None: no attempt is made.
+        """The longest silence that is waited for next, in seconds; None: no attempt is made.
 
         Raises:
             TimeoutError: The attempt has taken too long as a whole.
@@ -76,7 +76,7 @@ def expect_bytes(count: int) -> None:
 
 
 class _BoundedReader(io.RawIOBase):
-    """What a socket receives, within the bounds of the attempt that reads."""
+    """Reads from a socket, within the bounds of the attempt that reads."""
 
     def __init__(self, raw: io.RawIOBase, connection: Any) -> None:
         self._raw = raw

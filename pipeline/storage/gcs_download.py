@@ -71,7 +71,7 @@ def download(uri: str, generation: int | None, start: int, end: int | None, this
 
 
 def _lengths(answer: Any, start: int, end: int | None) -> tuple[int, int]:
-    """How many bytes of an object a part has, and how many the object."""
+    """The number of bytes of a part of an object, and of the object."""
     found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
     if answer.status_code != 206 or not found:
         raise UnfitAnswerError(f"status {answer.status_code} {_kind(answer)} to a question for a part of an object")

@@ -1,4 +1,4 @@
-"""What an error of the Google Cloud Storage client means: try again, or tell whom to ask for what."""
+"""The meaning of errors of the Google Cloud Storage client: try again, or tell whom to ask for what."""
 
 import http.client
 import json
@@ -35,7 +35,7 @@ _WHO = re.compile(r"([\w.@+-]+) does not have ([\w.]+) access")
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same call may do better in a moment."""
+    """True if the same call may succeed in a moment."""
     if isinstance(error, GoogleAPICallError):
         status = int(error.code or 0)
         damaged_upload = status == HTTPStatus.BAD_REQUEST and "crc32c" in str(error).lower()
@@ -81,7 +81,7 @@ def _denied(error: Exception, folder: str, rights: str) -> Denied:
 
 
 def call(attempt: Callable[[Attempt], T], *, place: str, rights: str, policy: RetryPolicy) -> T:
-    """What `attempt` returns, tried again while its errors are transient; messages name `place`.
+    """Calls `attempt`, tried again while its errors are transient; messages name `place`.
 
     Raises:
         NotFound: There is no such object, or no such bucket.

@@ -71,7 +71,7 @@ def find(pattern: str, stat: Stat, policy: RetryPolicy) -> Iterator[Listed]:
 
 
 def look_up(uris: Collection[str], policy: RetryPolicy) -> dict[str, Listed | None]:
-    """What is there of objects in one bucket, as `Storage.look_up` says; listings are consistent with writes.
+    """Looks up objects in one bucket, as `Storage.look_up` says; listings are consistent with writes.
 
     Raises:
         RunError: There is no such bucket.

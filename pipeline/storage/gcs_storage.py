@@ -103,7 +103,7 @@ class GcsStorage:
             raise no_bucket(split_uri(uri)[0]) from None
 
     def place(self, uri: str) -> str:
-        """What a message about an object names; see `open_storage`."""
+        """The name of an object in messages; see `open_storage`."""
         return self.named or folder_of(uri)
 
     def delete(self, uri: str, *, version: str | None = None) -> None:

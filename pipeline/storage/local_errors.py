@@ -1,4 +1,4 @@
-"""What the system's errors on local files mean: try again, or the fault of one image, or the end of the run."""
+"""The meaning of the system's errors on local files: try again, or the fault of one image, or the end of the run."""
 
 import errno
 import shlex
@@ -107,7 +107,7 @@ def writing(place: str) -> Iterator[None]:
 
 
 def refused(error: OSError, folder: str) -> Denied:
-    """What a user is told who may not do what he asks for."""
+    """The message for a user who may not do what he asks for."""
     return Denied(f"No access to {folder}: {error.strerror}; give this user the right, or choose another folder")
 
 

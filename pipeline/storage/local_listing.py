@@ -71,7 +71,7 @@ def file_or_folder(glob: Glob, special: Callable[[], None] | None = None) -> Ite
 
 
 def _names(folder: str, named: str, *, below: bool = False) -> list[str]:
-    """What is in a folder in reverse, so that the first is popped first; folders and special files are marked.
+    """The entries of a folder in reverse, so that the first is popped first; folders and special files are marked.
 
     Messages name `named`, which the user typed, whether it is this folder or one above it.
     """
@@ -130,7 +130,7 @@ class _Links:
         self._linked: set[tuple[int, int]] = set()
 
     def enter(self, folder: str, *, depth: int) -> bool:
-        """Whether to go into `folder`, which lies `depth` folders below the root."""
+        """True if the listing goes into `folder`, which lies `depth` folders below the root."""
         identity = _identity(folder)
         del self._above[depth:]
         # Of a folder that does not answer nothing is known; listing it says what is wrong.

@@ -116,7 +116,7 @@ class LocalStorage:
             insist(lambda: _delete(uri, version))
 
     def _place(self, uri: str) -> str:
-        """What a message about a file names."""
+        """The name of a file in messages."""
         return self.named or folder_of(uri)
 
 

@@ -23,11 +23,11 @@ class Glob:
     parts: tuple[str, ...]
 
     def matches(self, names: Sequence[str]) -> bool:
-        """Whether a file with these components below `fixed` is meant; hidden ones never are."""
+        """True if a file with these components below `fixed` is meant; hidden ones never are."""
         return not any(name.startswith(".") for name in names) and _match(names, self.parts or (EVERYTHING,))
 
     def may_hold(self, names: Sequence[str]) -> bool:
-        """Whether a folder with these components below `fixed` may hold matches."""
+        """True if a folder with these components below `fixed` may hold matches."""
         for name, part in zip(names, self.parts or (EVERYTHING,), strict=False):
             if part == EVERYTHING:
                 return True

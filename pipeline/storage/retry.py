@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long a call may fail.
+    """Limits within which a call that fails is tried again.
 
     Attributes:
         total: Seconds for all attempts and the pauses between them.
@@ -48,13 +48,13 @@ class Attempt:
 
 
 class UnfitAnswerError(MaskbeamError):
-    """What was answered cannot be the service's, or has been altered on its way; the text says how that shows."""
+    """An answer that cannot be the service's, or has been altered on its way; the text says how that shows."""
 
 
 def retrying(
     call: Callable[[Attempt], T], *, transient: Callable[[Exception], bool], policy: RetryPolicy, place: str
 ) -> T:
-    """What `call` returns once it does.
+    """Calls until the call returns, and returns that.
 
     Raises:
         Unavailable: It kept failing; the message names `place`.

@@ -20,7 +20,7 @@ def guard(text: str) -> str:
 
 
 def unguard(text: str) -> str:
-    """What `guard` was given."""
+    """Restores what `guard` was given."""
     return text[1:] if _GUARDED.match(text) else text
 
 

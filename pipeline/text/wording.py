@@ -12,7 +12,7 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def by_kind(numbers: Mapping[str, int]) -> str:
-    """How many there are of each kind, the most frequent first: `15 AVIF, 1 DICOM`."""
+    """Numbers of each kind, the most frequent first: `15 AVIF, 1 DICOM`."""
     ordered = sorted(numbers.items(), key=lambda each: (-each[1], each[0]))
     shown = [f"{number:,} {kind}" for kind, number in ordered[:_KINDS]]
     others = sum(number for _, number in ordered[_KINDS:])
@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
 
 
 def rate(number: int, seconds: float) -> str:
-    """How many a second, with three digits or so: `0.25/s`, `61.7/s`, `1,234/s`."""
+    """Images a second, with three digits or so: `0.25/s`, `61.7/s`, `1,234/s`."""
     per_second = number / seconds if seconds > 0 else 0.0
     decimals = 2 if per_second < 10 else 1 if per_second < 100 else 0
     return f"{per_second:,.{decimals}f}/s"

@@ -92,7 +92,7 @@ class ClassTable:
 
     @property
     def wide(self) -> bool:
-        """Whether masks need 16 bits: some id is above 254."""
+        """True if masks need 16 bits: some id is above 254."""
         return max(self.ids) > 254
 
     @property

@@ -1,4 +1,4 @@
-"""Whether a JPEG holds all the pixels that its header promises.
+"""A check that a JPEG holds all the pixels that its header promises.
 
 libjpeg makes up what is missing, in the last colour, and Pillow, OpenCV and TensorFlow say nothing. Nothing in a file
 tells how long a scan should be, so a decoder has to show it. simplejpeg does, and decodes where it is installed; this
@@ -42,7 +42,7 @@ class _Begin(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether all is in one scan, as in most files, and decoded as it comes."""
+        """True if all is in one scan, as in most files, and decoded as it comes."""
         return self.frame not in (*_PROGRESSIVE, *_ARITHMETIC) and self.in_scan == self.components > 0
 
 

@@ -1,4 +1,4 @@
-"""How many scans a JPEG has. Its decoder goes over the whole image for each, so that a small file may take hours.
+"""The scans of a JPEG. Its decoder goes over the whole image for each, so that a small file may take hours.
 
 Counted here, because the headers that Pillow and simplejpeg give do not tell, and neither takes a limit.
 """
@@ -36,12 +36,12 @@ def check_scans(data: bytes, image: JpegImageFile) -> None:
 
 
 def has_one_scan(data: bytes, image: JpegImageFile) -> bool:
-    """Whether the first scan has all that there is, as in most files, so that the decoder looks for no other."""
+    """True if the first scan has all that there is, as in most files, so that the decoder looks for no other."""
     return not image.info.get("progressive") and _has_all(data, image)
 
 
 def _has_all(data: bytes, image: JpegImageFile) -> bool:
-    """Whether the first scan has all of the image's components."""
+    """True if the first scan has all of the image's components."""
     end, size = image.fp.tell() if image.fp else 0, 6 + 2 * image.layers
     return data.startswith(SCAN + bytes([0, size, image.layers]), end - size - 2)
 

@@ -51,7 +51,7 @@ def load_png(image: PngImageFile) -> None:
 
 
 def has_all_rows(data: bytes) -> bool:
-    """Whether the compressed data of a sound file has as many bytes as its header says."""
+    """True if the compressed data of a sound file has as many bytes as its header says."""
     missing, stream = _promised(data), zlib.decompressobj()
     for piece in _pixel_data(data):
         left = piece
@@ -64,7 +64,7 @@ def has_all_rows(data: bytes) -> bool:
 
 
 def _promised(data: bytes) -> int:
-    """How many bytes all rows have, each with the byte of its filter."""
+    """The number of bytes of all rows, each with the byte of its filter."""
     width, height, depth, color_type, _, interlaced = struct.unpack_from(_IHDR, data, _FIRST_CHUNK + 8)
     bits = depth * _BANDS[color_type]
     total = 0

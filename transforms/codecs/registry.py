@@ -50,7 +50,7 @@ def format_of(head: bytes) -> str:
 
 
 def is_image(head: bytes) -> bool:
-    """Whether bytes that begin so are a file of one of the formats that are read."""
+    """True if bytes that begin so are a file of one of the formats that are read."""
     return codec_of(head) is not None
 
 
@@ -60,14 +60,14 @@ def writable_codecs() -> list[WritableCodec]:
 
 
 def channels_by_name(path: str) -> frozenset[int]:
-    """How many channels an image of this name may have: of an extension that no format has, those of any."""
+    """Channels that an image of this name may have: of an extension that no format has, those of any."""
     extension = image_extension(path)
     of_these = [codec.channels for codec in CODECS if extension in codec.extensions or not extension]
     return frozenset().union(*of_these)
 
 
 def channels_of_all() -> frozenset[int]:
-    """How many channels an image may have whatever its format is."""
+    """Channels that an image may have whatever its format is."""
     return frozenset.intersection(*(codec.channels for codec in CODECS))
 
 

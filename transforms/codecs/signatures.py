@@ -54,7 +54,7 @@ _BRANDS = {
 
 
 def looks_like_another(head: bytes) -> bool:
-    """Whether a file that begins like a format that is decoded is of another one that begins so, too."""
+    """True if a file that begins like a format that is decoded is of another one that begins so, too."""
     return bool(_named(head, _AHEAD))
 
 

@@ -1,4 +1,4 @@
-"""Whether the JPEGs that a TIFF is made of hold all its pixels; libtiff, too, makes up what is missing."""
+"""A check that the JPEGs that a TIFF is made of hold all its pixels; libtiff, too, makes up what is missing."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple

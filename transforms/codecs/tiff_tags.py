@@ -1,4 +1,4 @@
-"""What a TIFF says of its first image, read without a decoder: enough to tell what Pillow would read wrongly.
+"""The tags of a TIFF's first image, read without a decoder: enough to tell what Pillow would read wrongly.
 
 Pillow decodes the first image of a file. In a camera raw that is a thumbnail, or the sensor's values without colours.
 Pillow's own reader of tags takes seven times as long, of a file of 360 strips 0.22 ms for 0.03, and takes a BigTIFF
@@ -52,7 +52,7 @@ Tags = Mapping[int, tuple[int, ...]]
 
 
 def unread_kind(data: bytes) -> str:
-    """What a TIFF is that must not be decoded: `camera raw`, `TIFF with ... compression`, ...; else `""`.
+    """The kind of a TIFF that must not be decoded: `camera raw`, `TIFF with ... compression`, ...; else `""`.
 
     Args:
         data: The whole file. Where its first directory is damaged nothing is said of it: decoding shows that.
@@ -95,7 +95,7 @@ def with_bands_together(data: bytes) -> bytes:
 
 
 def _layout(data: bytes) -> tuple[bool, str, int]:
-    """Whether it is a BigTIFF, the order of its bytes as `struct` names it, and where its first directory lies."""
+    """True for a BigTIFF, the order of its bytes as `struct` names it, and where its first directory lies."""
     big, order = 43 in data[2:4], "<" if data.startswith(b"II") else ">"
     return big, order, int.from_bytes(data[8:16] if big else data[4:8], "little" if order == "<" else "big")
 
@@ -106,7 +106,7 @@ def _entries(at: int, *, big: bool) -> tuple[int, int, str]:
 
 
 def _has_bands_apart(tags: Tags) -> bool:
-    """Whether bands lie one after another in a way that Pillow reads wrongly, or not at all: not as 8-bit colours."""
+    """True for bands one after another that Pillow reads wrongly, or not at all: not as 8-bit colours."""
     apart = tags.get(_PLANAR) == _ONE_AFTER_ANOTHER and tags.get(_BANDS, (1,)) > (1,)
     return apart and (set(tags.get(_BITS, ())) != {8} or _EXTRA in tags)
 

@@ -42,7 +42,7 @@ def to_byte_scale(values: Array, input_range: tuple[float, float] | None = None)
 
 
 def is_opaque(alpha: Array | None) -> bool:
-    """Whether no pixel shows what is behind it; alpha `[H, W, 1]` as in `on_background`."""
+    """True if no pixel shows what is behind it; alpha `[H, W, 1]` as in `on_background`."""
     return alpha is None or bool((alpha == (255 if alpha.dtype == np.uint8 else 1)).all())
 
 

@@ -1,1 +1,1 @@
-"""What is counted of labels, and what follows from it."""
+"""Counts of labels, and what follows from them."""

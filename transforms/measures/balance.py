@@ -1,4 +1,4 @@
-"""How uneven the classes are, and weights that make up for it in the next training.
+"""Imbalance of the classes, and weights that make up for it in the next training.
 
 Everything is computed from integer counts by class, `[C]`, and given by class, None for a class that was never seen:
 no weight can be told for it.
@@ -13,7 +13,7 @@ Weights = list[float | None]
 
 
 def imbalance_ratios(pixels: Sequence[int]) -> Weights:
-    """How many times rarer than the most frequent class each one is, 1 for that one: `max(n) / n_c`."""
+    """Factors by which each class is rarer than the most frequent one, 1 for that one: `max(n) / n_c`."""
     counts = np.asarray(pixels, np.float64)
     return _where_seen(counts, lambda seen: seen.max() / seen)
 

@@ -1,4 +1,4 @@
-"""What the integer sums of a run say of each class: every ratio of the reports is computed here, once."""
+"""Ratios of each class from the integer sums of a run: every ratio of the reports is computed here, once."""
 
 from dataclasses import dataclass
 

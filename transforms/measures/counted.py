@@ -15,7 +15,7 @@ Plain = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What is counted of one image, or of a part of one: parts add up to their image, which then is one image.
+    """Counts of one image, or of a part of one: parts add up to their image, which then is one image.
 
     Attributes:
         values: The count of each measure, in the order of `MEASURES`; None where that was not counted.
@@ -40,7 +40,7 @@ class Counted:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Counted":
-        """What `to_json` gave, also of an older version; ValueError when it is something else."""
+        """Reads what `to_json` gave, also of an older version; ValueError when it is something else."""
         try:
             return cls(tuple(measure.count_from_json(values) for measure in MEASURES))
         except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
@@ -64,7 +64,7 @@ class Counted:
 
     @classmethod
     def from_plain(cls, plain: Plain) -> "Counted":
-        """What `to_plain` was given."""
+        """Restores what `to_plain` was given."""
         zeros = _zeros(tuple(MEASURES))
         usual = tuple(chain.from_iterable(zeros))
         row = iter(plain[::-1] + usual[len(plain) :])
@@ -141,7 +141,7 @@ class Sums:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Sums":
-        """What `to_json` gave, also of an older version; ValueError when it is something else."""
+        """Reads what `to_json` gave, also of an older version; ValueError when it is something else."""
         try:
             return cls(tuple(measure.from_json(values) for measure in MEASURES))
         except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:

@@ -72,7 +72,7 @@ class Measure(Generic[P, S]):
         return self._make(map(_added, _fields(one), _fields(other)))  # type: ignore[return-value]
 
     def count_to_json(self, count: P) -> dict[str, Any]:
-        """What a record says of an image: JSON values by name, no name that another measure has."""
+        """The count as a mask's record holds it: JSON values by name, no name that another measure has."""
         return {self.name: _to_json(count)}
 
     def count_from_json(self, values: Mapping[str, Any]) -> P | None:
@@ -88,7 +88,7 @@ class Measure(Generic[P, S]):
         return {self.name: _to_json(sums)}
 
     def from_json(self, values: Mapping[str, Any]) -> S | None:
-        """What `to_json` gave; ValueError when it is something else."""
+        """Reads what `to_json` gave; ValueError when it is something else."""
         return self._from_json(values[self.name]) if self.name in values else None  # type: ignore[return-value]
 
     def image_columns(self, table: ClassTable) -> dict[str, type]:
@@ -104,7 +104,7 @@ class Measure(Generic[P, S]):
         return [[] for _ in table.classes]
 
     def summary(self, sums: S) -> dict[str, Any]:
-        """What `summary.json` says of a run, by name; objects of one name are put together."""
+        """The part of `summary.json` that this measure writes, by name; objects of one name are put together."""
         return {}
 
     def _make(self, values: Iterable[Any]) -> P:

@@ -89,7 +89,7 @@ class PixelStatistics:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PixelStatistics":
-        """What `to_json` gave; ValueError, TypeError, AttributeError or KeyError when it is something else."""
+        """Reads what `to_json` gave; ValueError, TypeError, AttributeError or KeyError when it is something else."""
         columns = _zeros()
         for name, row in values["classes"].items():
             for column, value in zip(columns, row, strict=True):

@@ -22,7 +22,7 @@ _CAUSES = (
 
 
 def find_warnings(table: ClassTable, sums: Sums, *, choices: int | None = None) -> list[str]:
-    """What looks wrong about a run's predictions; empty when nothing does, or when there are no pixels.
+    """Finds what looks wrong about a run's predictions; empty when nothing does, or when there are no pixels.
 
     Args:
         table: The model's classes.

@@ -244,5 +244,5 @@ FILTERS: dict[str, Resizer] = {
 
 
 def is_of_tensorflow(resize_filter: str) -> bool:
-    """Whether a training that resized so read its JPEGs with TensorFlow, too."""
+    """True if a training that resized so read its JPEGs with TensorFlow, too."""
     return resize_filter.startswith("tf")

@@ -22,7 +22,7 @@ LARGEST = float(np.finfo(np.float32).max) / 4
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """Where the n pixels of one axis of an image lie on the model's output grid.
+    """Positions of the n pixels of one axis of an image on the model's output grid.
 
     Attributes:
         first: First grid cell that the image's box overlaps.

@@ -75,7 +75,7 @@ def _on_grid(scores: Array, decide: Callable[[Array], Array], lead: Callable[[Ar
 
 
 def _agreeing(labels: Array, certain: Array, rows: Axis, columns: Axis) -> Array:
-    """Whether the four cells around each run of rows and of columns have one label and are certain of it."""
+    """True if the four cells around each run of rows and of columns have one label and are certain of it."""
     above, below = rows.low[rows.starts], rows.high[rows.starts]
     before, after = columns.low[columns.starts], columns.high[columns.starts]
     upper, lower = labels[above], labels[below]
