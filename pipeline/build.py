@@ -22,16 +22,17 @@ from maskbeam.pipeline.reports.report_writer import ReportWriter
 from maskbeam.pipeline.workers.check_worker import CheckWorker
 from maskbeam.pipeline.workers.count_results import count_failure, count_outcome
 from maskbeam.pipeline.workers.heartbeat import Heartbeat
-from maskbeam.transforms.argmax import label_map
-from maskbeam.transforms.elements import EncodedImage, ModelInput
+from maskbeam.transforms.argmax import Argmax
+from maskbeam.transforms.codecs.decode import Decode
+from maskbeam.transforms.elements import EncodedImage
 from maskbeam.transforms.lookahead import LookAhead
 from maskbeam.transforms.predict import Loader, Predict
-from maskbeam.transforms.products.render import bytes_to_draw
-from maskbeam.transforms.resampling.prepare import prepare
+from maskbeam.transforms.products.render import Render, bytes_to_draw
+from maskbeam.transforms.resampling.prepare import Prepare
 
 
 def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWriter) -> Any:
-    """Wires list -> read -> decode -> predict -> label -> write -> report.
+    """Wires list -> read -> decode -> prepare -> predict -> argmax -> render -> write -> report.
 
     Everything from `Read` to `Write` is one fused stage; only chunks of names cross a shuffle before it, and only
     outcomes and failures after it.
@@ -85,15 +86,16 @@ def _skip_done(job: Job) -> LookAhead:
 
 
 def _decode(job: Job) -> LookAhead:
-    fit = partial(prepare, spec=job.probe.spec, keep_image="overlay" in job.rendering.products)
-    fetched = partial(fetch_content, names=job.names)
-    steps = WithinMemory((fetched, safe_decoder(job), fit))
-    return LookAhead(steps, output_type=ModelInput, waits=is_far)
+    fetch = LookAhead(partial(fetch_content, names=job.names), output_type=EncodedImage, waits=is_far)
+    prepare = Prepare(job.probe.spec, keep_image=job.keeps_images)
+    steps: LookAhead = fetch | Decode(safe_decoder(job)) | prepare
+    return steps.within(WithinMemory)
 
 
 def _write(job: Job) -> LookAhead:
-    label = partial(label_map, labeling=job.labeling)
-    write = Write(job.tree, job.rendering, job.table.ids)
-    classes = len(job.table.ids) if job.labeling.has_planes else 0
-    steps = WrittenWithinMemory((label, write, count_outcome), bytes_to_draw(job.rendering.products, planes=classes))
-    return LookAhead(steps, output_type=Outcome, waits=job.writes_far)
+    render = Render(job.rendering, text=job.tree.text)
+    steps = Write(job.tree, job.rendering, job.table.ids), count_outcome
+    write = LookAhead(*steps, output_type=Outcome, waits=job.writes_far)
+    planes = len(job.table.ids) if job.labeling.has_planes else 0
+    each = bytes_to_draw(job.rendering.products, planes=planes)
+    return (Argmax(job.labeling) | render | write).within(partial(WrittenWithinMemory, each=each))

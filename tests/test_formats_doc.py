@@ -8,11 +8,11 @@ import pytest
 from maskbeam.pipeline.classes.class_files import read_class_table
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.inputs.manifest import parse_manifest
-from maskbeam.pipeline.options import PRODUCTS
 from maskbeam.pipeline.output.claim import TEXT_KEY
 from maskbeam.pipeline.reports.report_files import class_columns
 from maskbeam.transforms.codecs.encode import read_text
 from maskbeam.transforms.head import KINDS
+from maskbeam.transforms.products.registry import product_names
 from tests.support.documents import FORMATS, README, Run, blocks, first_column, section, tiny_run
 
 
@@ -77,7 +77,7 @@ def test_records_are_as_documented(finished: Run) -> None:
 
 def test_heads_and_products_are_the_documented_ones() -> None:
     assert tuple(first_column(section(FORMATS, "## From logits to labels"))) == ("--head", *KINDS)
-    assert f"`--products {','.join(PRODUCTS)}`" in README.read_text()
+    assert f"`--products {','.join(product_names())}`" in README.read_text()
 
 
 def test_ids_become_the_documented_paths() -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 
 from maskbeam.transforms import head
@@ -288,14 +287,8 @@ def _sureness(scores: Array, labeling: Labeling) -> Array:
     return overwriting(chances, kind="probabilities", measure=labeling.measure)
 
 
-class Argmax(beam.PTransform[Any, Any]):
-    """`LogitsBatch` -> `Labels` of each image; failures go to the tag `failed`."""
+class Argmax(LookAhead):
+    """`LogitsBatch` of one image, as `Predict` gives them, -> its `Labels`; failures go to the tag `failed`."""
 
     def __init__(self, labeling: Labeling) -> None:
-        super().__init__()
-        self._labeling = labeling
-
-    def expand(self, batches: Any) -> Any:
-        label = partial(label_map, labeling=self._labeling)
-        singles = batches | "One image each" >> beam.FlatMap(LogitsBatch.split).with_output_types(LogitsBatch)
-        return singles | "Take argmax" >> LookAhead(label, output_type=Labels)
+        super().__init__(partial(label_map, labeling=labeling), output_type=Labels)

@@ -1,11 +1,8 @@
 """How sure the model is of each pixel's label."""
 
-from typing import Any
-
-import apache_beam as beam
 import numpy as np
 
-from maskbeam.transforms.elements import Array, LogitsBatch
+from maskbeam.transforms.elements import Array
 from maskbeam.transforms.resampling.upsample import LARGEST, finite
 
 MEASURES = ("probability", "entropy", "margin")
@@ -120,22 +117,3 @@ def _fold(combine: np.ufunc, planes: Array) -> Array:
     for plane in planes[1:]:
         combine(result, plane, out=result)
     return result
-
-
-class Confidence(beam.PTransform[Any, Any]):
-    """`LogitsBatch` -> `(image_id, uint16 [h, w])`, at the model's size."""
-
-    def __init__(self, *, kind: str, measure: str = "probability") -> None:
-        super().__init__()
-        self._how = {"kind": kind, "measure": measure}
-
-    def expand(self, batches: Any) -> Any:
-        return batches | "Measure confidence" >> beam.FlatMap(_measured, **self._how).with_output_types(
-            tuple[str, np.ndarray]
-        )
-
-
-def _measured(batch: LogitsBatch, kind: str, measure: str) -> list[tuple[str, Array]]:
-    planes = batch.logits.transpose(0, 3, 1, 2)
-    pairs = zip(batch.images, planes, strict=True)
-    return [(image.image_id, confidence(scores, kind=kind, measure=measure)) for image, scores in pairs]

@@ -306,6 +306,14 @@ class Labels(OfImage):
         return self.pixels.ndim == 3
 
 
+@dataclass(frozen=True, eq=False)
+class Rendered(OfImage):
+    """Labels, and the files that were drawn of them, by path below the output, `{}` for the image's encoded id."""
+
+    labels: Labels
+    files: Mapping[str, bytes]
+
+
 @dataclass(frozen=True)
 class Failure:
     """One input that could not be done; `image_id` is empty where it never got one.
@@ -347,5 +355,5 @@ def size_of(element: object) -> int:
     return 64 + sum(getattr(value, "nbytes", 0) or (len(value) if isinstance(value, bytes) else 0) for value in held)
 
 
-for _element in (EncodedImage, Image, ModelInput, LogitsBatch, Labels):
+for _element in (EncodedImage, Image, ModelInput, LogitsBatch, Labels, Rendered):
     registry.register_coder(_element, SizedCoder)

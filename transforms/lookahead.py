@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
 from itertools import islice
-from typing import Any
+from typing import Any, overload
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
@@ -206,6 +206,8 @@ class LookAhead(beam.PTransform[Any, Any]):
     longer than that. A function `together` sees a whole group first, and gives what its elements become, in order;
     it raises no `ImageError`. `waits` says that the functions wait for storage far away, always or for which
     elements; more threads make up for that.
+
+    One followed by another, `Decode() | Prepare(spec)`, is one chain: an element is handed over once for all of it.
     """
 
     def __init__(
@@ -218,13 +220,47 @@ class LookAhead(beam.PTransform[Any, Any]):
         waits: Waits = False,
     ) -> None:
         super().__init__()
-        self._run = _LookAhead(steps, group, together, waits)
+        self.steps = steps
         self._output_type = output_type
         self._tags = tags
+        self._group = group
+        self._together = together
+        self._waits = waits
+
+    @overload
+    def __or__(self, after: "LookAhead") -> "LookAhead": ...
+    @overload
+    def __or__(self, after: Any) -> Any: ...
+    def __or__(self, after: Any) -> Any:
+        if not isinstance(after, LookAhead):
+            return super().__or__(after)  # type: ignore[no-untyped-call]
+        if after._together is not tuple or callable(after._waits):
+            raise ValueError("only the first of a chain sees groups, and says of which elements it waits")
+        return LookAhead(
+            *self.steps,
+            *after.steps,
+            output_type=after._output_type,
+            tags=(*self._tags, *after._tags),
+            group=max(self._group, after._group),
+            together=self._together,
+            waits=after._waits or self._waits,
+        )
+
+    def within(self, wrap: Callable[[tuple[Step, ...]], Step]) -> "LookAhead":
+        """The same chain as one step, that `wrap` makes of its steps."""
+        return LookAhead(
+            wrap(self.steps),
+            output_type=self._output_type,
+            tags=self._tags,
+            group=self._group,
+            together=self._together,
+            waits=self._waits,
+        )
 
     def expand(self, elements: Any) -> Any:
-        run = beam.ParDo(self._run).with_output_types(self._output_type)
-        return elements | "Run ahead" >> run.with_outputs("failed", *self._tags, main="main")
+        run = beam.ParDo(_LookAhead(self.steps, self._group, self._together, self._waits))
+        ahead = run.with_output_types(self._output_type).with_outputs("failed", *self._tags, main="main")
+        return elements | "Run ahead" >> ahead
 
 
 class _LookAhead(beam.DoFn):

@@ -105,7 +105,7 @@ def _page(command: Command, groups: Mapping[str, Sequence[Flag]], epilog: str | 
 
 def _help(flag: Flag) -> str:
     words = f": {', '.join(flag.choices)}" if flag.choices else ""
-    text, bracket, default = flag.help.partition(" [")
+    text, bracket, default = flag.words.partition(" [")
     return f"{text}{words}{bracket + default or _default(flag)}".replace("%", "%%")
 
 

@@ -15,7 +15,6 @@ from typing import Any
 from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.job.settings import stored_fingerprint
-from maskbeam.pipeline.options import PRODUCTS
 from maskbeam.pipeline.output.claim import Claim, Record
 from maskbeam.pipeline.output.holder import Holder
 from maskbeam.pipeline.output.lease import Lease
@@ -29,6 +28,7 @@ from maskbeam.pipeline.text.wording import count, printable
 from maskbeam.pipeline.verify.verify_image import Made
 from maskbeam.pipeline.verify.verify_reports import failures, image_rows, read_json
 from maskbeam.transforms.errors import Code, RunError
+from maskbeam.transforms.products.registry import product, product_names
 
 # With these, records are missing that nobody has seen: their masks look as if their inputs were gone.
 _UNSEEN = (Code.SHARD_UNREAD, Code.DAMAGED_RECORD)
@@ -197,9 +197,9 @@ def _products(orphan: Orphan) -> list[str]:
 def _is_product(path: str, name: str) -> bool:
     folder, _, below = path.partition("/")
     stem, _, ending = below.rpartition(".")
-    if folder not in PRODUCTS or ending not in ("png", "jpg") or ".." in path.split("/"):
+    if folder not in product_names() or ending != product(folder).extension or ".." in path.split("/"):
         return False
-    return stem == name or (folder in ("binary", "confidence") and stem.partition("/")[2] == name)
+    return stem == name or (product(folder).is_by_class(planes=True) and stem.partition("/")[2] == name)
 
 
 def _delete(tree: Tree, path: str, claim: Claim) -> bool:

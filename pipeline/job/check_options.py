@@ -4,14 +4,12 @@ import os
 from pathlib import Path
 
 from maskbeam.pipeline.inputs.anonymous import KEY_VARIABLE, naming
-from maskbeam.pipeline.options import PRODUCTS, RunOptions
+from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.output.ours import check_layout
 from maskbeam.pipeline.storage import is_gcs
 from maskbeam.pipeline.storage.patterns import split
 from maskbeam.transforms.errors import RunError
-
-#: What a run fills; everything else in an output belongs to the run as a whole.
-FOLDERS = ("masks", *PRODUCTS, "reports")
+from maskbeam.transforms.products.registry import product_names, products_of
 
 
 def check_options(options: RunOptions) -> None:
@@ -24,9 +22,10 @@ def check_options(options: RunOptions) -> None:
         RunError: Two of them contradict each other, or one lacks what it needs or is for what was not asked for.
     """
     output, label, model = options.output, options.label, options.model
+    drawn_on = [product.name for product in products_of(output.products) if product.needs_image]
     _refuse(
-        "overlay" in output.products and label.upsample == "none",
-        "--products overlay draws on the image, but --upsample none leaves labels at the model's size",
+        bool(drawn_on) and label.upsample == "none",
+        f"--products {','.join(drawn_on)} draws on the image, but --upsample none leaves labels at the model's size",
     )
     _refuse(
         bool(output.binary_classes) and "binary" not in output.products and label.multilabel != "planes",
@@ -62,7 +61,7 @@ def check_options(options: RunOptions) -> None:
 
 def _check_apart(pattern: str, output: str) -> None:
     glob = split(pattern, os.path.lexists)
-    for folder in (f"{output}/{name}" for name in FOLDERS):
+    for folder in (f"{output}/{name}" for name in ("masks", *product_names(), "reports")):
         below = folder.removeprefix(glob.fixed + "/").split("/")
         _refuse(
             folder.startswith(glob.fixed + "/") and glob.may_hold(below),

@@ -8,7 +8,7 @@ from maskbeam.pipeline.inputs.anonymous import PLAIN, Names, naming
 from maskbeam.pipeline.job.settings import drawing_of, fingerprint, mending_of, of_images, settings_of
 from maskbeam.pipeline.job.without_effect import check_effects
 from maskbeam.pipeline.models.probing.probe import Probe
-from maskbeam.pipeline.options import PRODUCTS, RunOptions
+from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.output.holder import Holder
 from maskbeam.pipeline.output.parts import lock_of
 from maskbeam.pipeline.output.tree import Tree
@@ -19,7 +19,8 @@ from maskbeam.transforms.codecs.encode import mask_path
 from maskbeam.transforms.emitted import assumed_note, emits_ids
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import Head
-from maskbeam.transforms.products.render import Rendering
+from maskbeam.transforms.products.registry import product_names, products_of
+from maskbeam.transforms.products.rendering import Rendering
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Job:
         return is_gcs(self.options.output.path)
 
     @property
+    def keeps_images(self) -> bool:
+        """Whether something is drawn on the images themselves."""
+        return any(each.needs_image for each in products_of(self.rendering.products))
+
+    @property
     def mask_folder(self) -> tuple[str, ...]:
         """`masks`, or nothing for models whose classes overlap."""
         return () if self.labeling.has_planes else ("masks",)
@@ -119,7 +125,7 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
         ignore_label=ignore,
         measure=label.confidence,
         min_confidence=label.min_confidence,
-        keep_confidence="confidence" in options.output.products,
+        keep_confidence=any(each.needs_confidence for each in products_of(products)),
         multilabel=label.multilabel,
         nonfinite=label.nonfinite,
         emits_ids=probe.head.kind == "ids" and emits_ids(table.ids, seen),
@@ -133,11 +139,10 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
 
 def possible_products(products: frozenset[str], head: Head, multilabel: str) -> frozenset[str]:
     """The products that are made: `all` means all that this model can give; what is named alone must be possible."""
-    if products != frozenset(PRODUCTS):
+    if products != frozenset(product_names()):
         return products
-    if head.is_multilabel and multilabel == "planes":
-        return products - {"color", "overlay"}
-    return products - {"confidence"} if head.kind == "ids" else products
+    planes = head.is_multilabel and multilabel == "planes"
+    return frozenset(each.name for each in products_of(products) if each.fits(kind=head.kind, planes=planes))
 
 
 def make_rendering(options: RunOptions, table: ClassTable, labeling: Labeling) -> Rendering:
@@ -148,10 +153,11 @@ def make_rendering(options: RunOptions, table: ClassTable, labeling: Labeling) -
     """
     output, products = options.output, options.output.products
     if labeling.has_planes:
-        if products & {"color", "overlay"}:
+        of_labels = [each.name for each in products_of(product_names()) if not each.of_planes]
+        if products & set(of_labels):
             raise RunError(
-                "the model's classes are independent of each other, so a pixel has no single colour: leave color and "
-                "overlay out of --products, or say --multilabel argmax to take the likeliest class"
+                "the model's classes are independent of each other, so a pixel has no single colour: leave "
+                f"{' and '.join(of_labels)} out of --products, or say --multilabel argmax to take the likeliest class"
             )
         products |= {"binary"}
     if output.binary_classes and "binary" not in products:

@@ -20,6 +20,7 @@ from maskbeam.transforms.elements import EncodedImage, Failure, Labels, LogitsBa
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.measures.counted import count as count_pixels
 from maskbeam.transforms.predict import Engine
+from maskbeam.transforms.products.render import rendered
 from maskbeam.transforms.resampling.prepare import prepare
 
 IMAGES = 8
@@ -64,7 +65,14 @@ def output_size(job: Job, engine: Engine) -> OutputSize:
         except ImageError as error:
             failed.append(str(error))
             continue
-        sizes.append(sum(len(file.data) for file in writer.files(labels, count_pixels(labels, job.table.ids))))
+        sizes.append(
+            sum(
+                len(file.data)
+                for file in writer.files(
+                    rendered(labels, job.rendering, text=job.tree.text), count_pixels(labels, job.table.ids)
+                )
+            )
+        )
         inputs.append(len(image.data or b""))
     return OutputSize(len(sizes), sum(sizes), sum(inputs), tuple(failed))
 
@@ -92,7 +100,7 @@ def _sampled(job: Job) -> Iterator[EncodedImage]:
 
 
 def _segment(job: Job, engine: Engine, image: EncodedImage) -> Labels:
-    made = prepare(decode_for(job)(image), job.probe.spec, keep_image="overlay" in job.rendering.products)
+    made = prepare(decode_for(job)(image), job.probe.spec, keep_image=job.keeps_images)
     with step("tried out"):
         scores = engine(made.plane[None])
     return label_map(LogitsBatch((made,), scores.logits, scores.confidence, scores.nonfinite), job.labeling)

@@ -23,6 +23,7 @@ from maskbeam.pipeline.output.tree import NO_VALUE
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.head import BINARY, MULTILABEL
+from maskbeam.transforms.products.registry import product_names, products_of
 from maskbeam.transforms.resampling.prepare import InputSpec
 
 # Raised when the same options begin to give other pixels, so that a rerun over old masks is noticed.
@@ -158,15 +159,8 @@ def _kind_of(settings: dict[str, Any]) -> Any:
 
 def drawing_of(settings: dict[str, Any]) -> dict[str, str]:
     """What the pixels of each product depend on beside its mask, as digests by the product's name."""
-    rows = settings["classes"]
-    colors = [[row[1], row[3]] for row in rows]
-    depends = {
-        "binary": [[row[1], row[2]] for row in rows],
-        "color": colors,
-        "confidence": settings["--confidence"],
-        "overlay": [colors, settings["--overlay_opacity"]],
-    }
-    return {product: digest(json.dumps(value)) for product, value in depends.items()}
+    depends = {each.name: each.depends_on(settings) for each in products_of(product_names())}
+    return {name: digest(json.dumps(depends[name])) for name in sorted(depends)}
 
 
 def _input_of(value: Any) -> dict[str, Any]:
@@ -250,8 +244,9 @@ def differences(mine: dict[str, Any], stored: dict[str, Any], *, older: bool = F
     if mine.get("model") != stored.get("model"):
         return [Difference("model", stored.get("model"), mine.get("model"))]
     was, now = decisive(stored, older=older), decisive(mine, older=older)
-    if all("confidence" in settings.get("--products", ()) for settings in (mine, stored)):
-        # The one product that cannot be drawn from masks.
+    by_model = {each.name for each in products_of(product_names()) if each.needs_confidence}
+    if all(by_model & set(settings.get("--products", ())) for settings in (mine, stored)):
+        # What cannot be drawn from masks.
         was["--confidence"], now["--confidence"] = stored["--confidence"], mine["--confidence"]
     return list(_differing("", was, now))
 

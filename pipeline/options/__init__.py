@@ -9,12 +9,11 @@ from maskbeam.pipeline.options.decode import DecodeOptions
 from maskbeam.pipeline.options.flag import Decides, option
 from maskbeam.pipeline.options.label import LabelOptions
 from maskbeam.pipeline.options.model import RESIZE_FILTERS, SAME_FILTERS, ModelOptions
-from maskbeam.pipeline.options.output import PRODUCTS, OutputOptions
+from maskbeam.pipeline.options.output import OutputOptions
 from maskbeam.pipeline.options.part import Part
 from maskbeam.pipeline.options.read import RAW_TYPES, ReadOptions
 
 __all__ = [
-    "PRODUCTS",
     "RAW_TYPES",
     "RESIZE_FILTERS",
     "SAME_FILTERS",

@@ -1,6 +1,6 @@
 """A field of an options class and its flag, said once: the field's metadata is all that the command line knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -29,6 +29,7 @@ class Flag:
         metavar: What stands for its value in the help.
         parse: Turns the word into a value, or raises argparse's error.
         choices: All values there are.
+        known: Words of which it takes several; `{}` stands for them in the help.
         many: Whether it takes several words, and may be repeated.
         group: Where in the help it stands, see `maskbeam.pipeline.cli.flags.GROUPS`.
         first: Whether the help's first page shows it.
@@ -46,6 +47,7 @@ class Flag:
     metavar: str = ""
     parse: Callable[[str], Any] = filled
     choices: tuple[str, ...] | None = None
+    known: Collection[str] = ()
     many: bool = False
     group: str = ""
     first: bool = False
@@ -57,6 +59,11 @@ class Flag:
     name: str = ""
     target: str = ""
     default: Any = None
+
+    @property
+    def words(self) -> str:
+        """The help, with all words that are known now."""
+        return self.help.replace("{}", ",".join(self.known))
 
     @property
     def has_value(self) -> bool:

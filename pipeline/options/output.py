@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from maskbeam.pipeline.options.flag import Decides, option
 from maskbeam.pipeline.options.values import allowance, count, fraction, names, some_of
-
-PRODUCTS = ("color", "binary", "overlay", "confidence")
+from maskbeam.transforms.products.registry import MODULES
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,10 @@ class OutputOptions:
     )
     products: frozenset[str] = option(
         frozenset(),
-        "beside masks: color,binary,overlay,confidence or all [none]",
+        "beside masks: {} or all [none]",
         metavar="LIST",
-        parse=some_of(PRODUCTS, "product"),
+        parse=some_of(MODULES, "product"),
+        known=MODULES,
         group="output",
         first=True,
         decides=Decides.PRODUCTS,

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from maskbeam.pipeline.options import PRODUCTS
 from maskbeam.pipeline.output.stored_json import parse_stored
 from maskbeam.transforms.measures.counted import Counted
 from maskbeam.transforms.measures.measure import ENDLESS
+from maskbeam.transforms.products.registry import product_names
 
 # The name of the PNG text chunk. Its value is one JSON object.
 TEXT_KEY = "maskbeam"
@@ -176,7 +176,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _stays_within(path: str) -> bool:
-    return path.partition("/")[0] in PRODUCTS and "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
+    return (
+        path.partition("/")[0] in product_names() and "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
+    )
 
 
 def _json(values: dict[str, Any]) -> str:

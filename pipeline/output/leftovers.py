@@ -7,12 +7,10 @@ them elsewhere, what was made before would stay beside the new masks and look as
 import os
 from collections.abc import Iterator, Sequence
 
-from maskbeam.pipeline.output.orphans import FOLDERS, claim_of, plain_files
+from maskbeam.pipeline.output.orphans import claim_of, folders, plain_files
 from maskbeam.pipeline.output.ours import remove_empty
 from maskbeam.pipeline.output.tree import Tree
-
-# Kinds of products that may have a folder for each class.
-_BY_CLASS = ("binary", "confidence")
+from maskbeam.transforms.products.registry import product, product_names
 
 
 def remove_leftovers(tree: Tree, made: Sequence[str]) -> int:
@@ -38,9 +36,9 @@ def remove_leftovers(tree: Tree, made: Sequence[str]) -> int:
 
 def _leftovers(tree: Tree, made: Sequence[str]) -> Iterator[str]:
     edges = [pattern.split("{}") for pattern in made]
-    for kind in FOLDERS:
+    for kind in folders():
         # Such a file may be one of a class, or of an image whose id begins with the name of a folder.
-        is_unsure = f"{kind}/{{}}.png" in made and kind in _BY_CLASS
+        is_unsure = _may_be_by_class(kind) and product(kind).path() in made
         for listed in plain_files(tree.storage, tree.root, kind):
             path = listed.uri[len(tree.root) + 1 :]
             is_made = any(path.startswith(begin) and path.endswith(end) for begin, end in edges)
@@ -60,5 +58,9 @@ def _names(path: str) -> Iterator[str]:
     """The encoded ids that a file may be named after."""
     kind, _, below = path.rpartition(".")[0].partition("/")
     yield below
-    if kind in _BY_CLASS and "/" in below:
+    if _may_be_by_class(kind) and "/" in below:
         yield below.partition("/")[2]
+
+
+def _may_be_by_class(kind: str) -> bool:
+    return kind in product_names() and product(kind).is_by_class(planes=True)

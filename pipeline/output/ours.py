@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from maskbeam.pipeline.options import PRODUCTS
 from maskbeam.pipeline.output.claim import TEXT_KEY, parse_claim
 from maskbeam.pipeline.output.tree import LOCK, RECORD, SUCCESS, Tree
 from maskbeam.pipeline.storage import NotFound, Storage, is_gcs
@@ -20,6 +19,7 @@ from maskbeam.pipeline.storage.local_errors import insist, listing
 from maskbeam.transforms.codecs.codec import TEXT_BYTES
 from maskbeam.transforms.codecs.encode import read_text
 from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.products.registry import product_names
 
 _RUN = r"\d{8}-\d{6}-[0-9a-f]{6}"
 #: What the names of files look like, below each folder that belongs to the run as a whole.
@@ -59,7 +59,7 @@ def check_layout(output: str) -> None:
     """
     if is_gcs(output):
         return
-    for name in ("masks", *PRODUCTS, *NAMES):
+    for name in ("masks", *product_names(), *NAMES):
         path = f"{output}/{name}"
         if os.path.lexists(path) and not os.path.isdir(path):
             raise RunError(f"{path} must be a folder, and is something else; remove it, or choose another --output")
@@ -87,7 +87,7 @@ def check_new(output: str, storage: Storage) -> str | None:
         RunError: It does.
     """
     made: dict[str | None, str] = {}
-    for folder in ("masks", *PRODUCTS, "reports"):
+    for folder in ("masks", *product_names(), "reports"):
         for listed in storage.list(f"{output}/{folder}/"):
             below = listed.uri[len(output) + 1 :]
             made[_maker(storage, listed.uri, below, made)] = folder

@@ -21,11 +21,10 @@ from maskbeam.pipeline.output.write import File, put
 from maskbeam.pipeline.storage import NotFound
 from maskbeam.transforms.codecs.encode import decode_mask, encode_mask, read_text
 from maskbeam.transforms.elements import Array, EncodedImage, Image, Labels, Region
-from maskbeam.transforms.products.render import Rendering, patterns, render
+from maskbeam.transforms.products.registry import product, products_of
+from maskbeam.transforms.products.render import patterns, render
+from maskbeam.transforms.products.rendering import Rendering
 from maskbeam.transforms.resampling.prepare import drawable
-
-# Drawn from labels; confidence is not, and needs the model.
-_DRAWN = frozenset({"color", "binary", "overlay"})
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Redraw:
 
     def can_draw(self, lacking: frozenset[str]) -> bool:
         """Whether products can be made without the model."""
-        return not self.planes and lacking <= _DRAWN
+        return not self.planes and not any(each.needs_confidence for each in products_of(lacking))
 
     def __call__(self, image: EncodedImage, record: Record, lacking: frozenset[str]) -> Claim | None:
         """Draws what an image lacks, and rewrites its record.
@@ -67,7 +66,7 @@ class Redraw:
             ValueError: The mask is damaged, or the source is another one now; nothing was written.
         """
         labels, name = self._labels(image), encode_id(image.image_id)
-        pixels = self._pixels(image, record) if "overlay" in lacking & self.rendering.products else None
+        pixels = self._pixels(image, record) if self._needs_image(lacking) else None
         rendering = replace(self.rendering, products=lacking & self.rendering.products)
         drawn = render(
             Labels(image.origin, Region.whole(labels.shape), labels, image=pixels),
@@ -95,6 +94,9 @@ class Redraw:
     def _patterns(self) -> list[str]:
         drawn = patterns(self.rendering, planes=self.planes)
         return [pattern for pattern in drawn if pattern != self.tree.record]
+
+    def _needs_image(self, lacking: frozenset[str]) -> bool:
+        return any(each.needs_image for each in products_of(lacking & self.rendering.products))
 
     def _paths(self, name: str) -> set[str]:
         return {pattern.format(name) for pattern in self._patterns}
@@ -131,8 +133,8 @@ class Redraw:
 
 
 def _outdated(held: Mapping[str, int], wanted: set[str]) -> set[str]:
-    """Binary masks of classes that had another name."""
-    return {path for path in held.keys() - wanted if _kind(path) == "binary"}
+    """Files of classes that had another name."""
+    return {path for path in held.keys() - wanted if product(_kind(path)).is_by_class(planes=False)}
 
 
 def _kind(path: str) -> str:

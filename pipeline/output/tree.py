@@ -1,11 +1,11 @@
 """The output folder as workers see it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from maskbeam.pipeline.inputs.anonymous import PLAIN, Names
-from maskbeam.pipeline.output.claim import Claim, Verdict, judge
+from maskbeam.pipeline.output.claim import Claim, Verdict, claim_text, judge
 from maskbeam.pipeline.output.holder import Holder
 from maskbeam.pipeline.storage import (
     Conflict,
@@ -82,6 +82,10 @@ class Tree:
         """The claim that a source makes in this job."""
         version = self.names.digest(source.version.encode("utf-8", "surrogateescape"), of="version")
         return Claim(source.place, version, source.content, self.fingerprint, self.inputs)
+
+    def text(self, source: Source) -> Mapping[str, str]:
+        """The text of an image's products: its claim."""
+        return claim_text(self.claim(source))
 
     def judge(self, held: Claim | None, mine: Claim) -> Verdict:
         """Who keeps a file of the tree that exists; see `claim.judge`."""

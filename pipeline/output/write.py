@@ -18,7 +18,6 @@ from maskbeam.pipeline.output.claim import (
     Claim,
     Record,
     Verdict,
-    claim_text,
     parse_claim,
     record_metadata,
     record_text,
@@ -30,11 +29,12 @@ from maskbeam.pipeline.output.tree import BLOCKED, NO_VALUE, Tree, reading_outpu
 from maskbeam.pipeline.process.memory import at_work
 from maskbeam.pipeline.storage import Conflict, NotFound, Storage
 from maskbeam.transforms.codecs.encode import encode_binary, encode_mask, read_text
-from maskbeam.transforms.elements import EncodedImage, Labels, Source
+from maskbeam.transforms.elements import EncodedImage, Labels, Rendered, Source
 from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.measures.counted import Counted, count
 from maskbeam.transforms.measures.nonfinite import NONFINITE
-from maskbeam.transforms.products.render import Rendering, bytes_to_draw, render
+from maskbeam.transforms.products.render import bytes_to_draw
+from maskbeam.transforms.products.rendering import Rendering
 
 # A contest for one name among many writers ends after a few rounds; more means that something else rewrites it.
 ROUNDS = 20
@@ -158,22 +158,22 @@ class Write:
     rendering: Rendering
     ids: tuple[int, ...]
 
-    def __call__(self, labels: Labels) -> Outcome:
+    def __call__(self, rendered: Rendered) -> Outcome:
+        labels = rendered.labels
         claim, counted, size = self.tree.claim(labels.source), count(labels, self.ids), labels.origin.size
         # What comes here has not failed, though it may lose its name.
         forget_failure(self.tree, labels.source)
-        for file in self.files(labels, counted):
+        for file in self.files(rendered, counted):
             placed = put(self.tree, file, claim)
             if placed.kept_by is not None:
                 return _lost(labels.image_id, labels.source, placed.kept_by, claim)
         updated = placed.replaced is not None and _is_older(placed.replaced, claim)
         return Outcome(labels.image_id, labels.source, *size, counted, updated=updated, worker=worker_name())
 
-    def files(self, labels: Labels, counted: Counted) -> list["File"]:
+    def files(self, rendered: Rendered, counted: Counted) -> list["File"]:
         """All files of an image, its record last."""
-        claim, name = self.tree.claim(labels.source), encode_id(labels.image_id)
-        drawn = render(labels, self.rendering, text=claim_text(claim))
-        drawn.pop(self.tree.record, None)
+        labels, claim, name = rendered.labels, self.tree.claim(rendered.source), encode_id(rendered.image_id)
+        drawn = {pattern: data for pattern, data in rendered.files.items() if pattern != self.tree.record}
         products = [File(pattern.format(name), data) for pattern, data in drawn.items()]
         statistics = counted.to_json()
         sizes = {pattern: len(data) for pattern, data in drawn.items()}

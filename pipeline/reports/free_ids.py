@@ -8,6 +8,7 @@ from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.output.orphans import is_behind_link
 from maskbeam.pipeline.output.ours import report_files
 from maskbeam.transforms.errors import Code
+from maskbeam.transforms.products.registry import product_names, products_of
 
 _log = logging.getLogger(__name__)
 
@@ -28,12 +29,15 @@ def free_ids(job: Job) -> None:
 
 def _free(job: Job, image_id: str) -> None:
     tree, name = job.tree, encode_id(image_id)
-    classes = [folder for _, _, folder in job.rendering.folders]
-    of_classes = [f"{kind}/{folder}/{name}.png" for kind in ("binary", "confidence") for folder in classes]
     record = tree.record.format(name)
-    products = {f"color/{name}.png", f"overlay/{name}.jpg", f"confidence/{name}.png", *of_classes} - {record}
+    drawn = {
+        path.format(name)
+        for each in products_of(product_names())
+        for planes in (False, True)
+        for path in each.paths(job.rendering, planes=planes)
+    }
     # The record last: as long as it is there, all of this is done again.
-    paths = (*sorted(products), record)
+    paths = (*sorted(drawn - {record}), record)
     if any(is_behind_link(tree.root, path) for path in paths):
         _log.warning("files of an id that was freed lie behind a link, and stay there; remove them, and run again")
         return

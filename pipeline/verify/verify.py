@@ -11,13 +11,14 @@ from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.job.settings import stored_fingerprint
 from maskbeam.pipeline.output.claim import TEXT_KEY
-from maskbeam.pipeline.output.orphans import FOLDERS, Images, claim_of, digest_of
+from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of, folders
 from maskbeam.pipeline.output.tree import RECORD, SUCCESS
 from maskbeam.pipeline.storage import Listed, Storage, absolute, join, open_storage
 from maskbeam.pipeline.text.wording import count, printable
 from maskbeam.pipeline.verify.verify_image import Checked, Made, check_image
 from maskbeam.pipeline.verify.verify_reports import Row, compare_reports, image_rows, read_json, row_differs
 from maskbeam.transforms.measures.counted import Sums
+from maskbeam.transforms.products.registry import product, product_names
 
 _SHOWN = 100
 _THREADS = 8
@@ -140,7 +141,7 @@ def _check_files(storage: Storage, root: str, made: Made, images: Images, findin
 
 
 def _files(storage: Storage, root: str) -> Iterator[Listed]:
-    for folder in FOLDERS:
+    for folder in folders():
         yield from storage.list(f"{root}/{folder}/")
 
 
@@ -149,7 +150,7 @@ def _name(path: str, made: Made) -> str | None:
     folder, _, below = path.partition("/")
     if folder not in made.products | {made.record.partition("/")[0]}:
         return None
-    if folder == "binary" or (folder == "confidence" and made.planes):
+    if folder in product_names() and product(folder).is_by_class(planes=made.planes):
         named, _, below = below.partition("/")
         if named not in made.binary:
             return None

@@ -16,7 +16,9 @@ from maskbeam.transforms.elements import Array, Labels, Origin, Region, Source
 from maskbeam.transforms.head import MULTILABEL
 from maskbeam.transforms.measures.counted import Counted, recount
 from maskbeam.transforms.measures.pixels import PIXELS
-from maskbeam.transforms.products.render import class_folders
+from maskbeam.transforms.products.product import Held
+from maskbeam.transforms.products.registry import product
+from maskbeam.transforms.products.rendering import class_folders
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,7 @@ def _wrong_pixels(path: str, data: bytes, labels: Array, record: Record, made: M
         return "is damaged"
     if pixels.shape[:2] != labels.shape:
         return f"has {pixels.shape[:2]} pixels, its mask has {labels.shape}"
-    if kind == "binary":
-        class_id = made.binary.get(below.partition("/")[0], -1)
-        held = record.statistics["classes"].get(str(class_id), [0])[0]
-        same = np.count_nonzero(pixels) == held if made.planes else np.array_equal(pixels != 0, labels == class_id)
-        return "" if same else "differs from its mask"
-    drawn = kind == "color" and pixels.ndim == 2
-    return "differs from its mask" if drawn and not np.array_equal(pixels, labels) else ""
+    class_id = made.binary.get(below.partition("/")[0])
+    counted = record.statistics["classes"].get(str(class_id), [0])[0]
+    held = Held(None if made.planes else labels, class_id, counted)
+    return "" if product(kind).agrees(pixels, held) else "differs from its mask"

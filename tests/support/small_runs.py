@@ -20,6 +20,7 @@ from maskbeam.pipeline.output.write import Write
 from maskbeam.pipeline.storage import open_storage
 from maskbeam.transforms.elements import EncodedImage, Failure, Source
 from maskbeam.transforms.lookahead import chain
+from maskbeam.transforms.products.render import rendered
 from tests.support.elements import encoded_image
 from tests.support.numpy_engine import NumpyEngine, command, numpy_probe
 
@@ -45,7 +46,8 @@ def small_run(inputs: Path, out: Path, *flags: str) -> list[Outcome | Failure]:
     skip = replace(skip, tree=tree, complete=replace(skip.complete, tree=tree))
 
     def made(image: EncodedImage) -> Any:
-        return write(preview._segment(job, NumpyEngine(job.end), fetch_content(image, job.names)))
+        labels = preview._segment(job, NumpyEngine(job.end), fetch_content(image, job.names))
+        return write(rendered(labels, job.rendering, text=tree.text))
 
     found = [chain((skip, made), image) for image in images]
     ended = [one.value if isinstance(one, TaggedOutput) else one for one in found]

@@ -1,11 +1,10 @@
 """Bytes become pixels."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import apache_beam as beam
 import numpy as np
 
 from maskbeam.transforms.budget import admit
@@ -142,12 +141,8 @@ def _raw_samples(data: bytes, shape: tuple[int, int, int], dtype: str, max_pixel
     return Samples(np.frombuffer(data, kind).reshape(shape))
 
 
-class Decode(beam.PTransform[Any, Any]):
-    """`EncodedImage` to `Image` by `decode`, with its options; failures go to the tag `failed`."""
+class Decode(LookAhead):
+    """`EncodedImage` to `Image` by `decode`, or another decoder; failures go to the tag `failed`."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__()
-        self._decode = partial(decode, **options)
-
-    def expand(self, images: Any) -> Any:
-        return images | LookAhead(self._decode, output_type=Image)
+    def __init__(self, decoder: Callable[[EncodedImage], Image] = decode) -> None:
+        super().__init__(decoder, output_type=Image)

@@ -1,11 +1,14 @@
 """Masks of one class: 255 where it is, 0 elsewhere."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 
+from maskbeam.transforms.codecs.encode import encode_binary
 from maskbeam.transforms.elements import Array, Labels
+from maskbeam.transforms.products.product import Held, Product
+from maskbeam.transforms.products.rendering import Rendering
 
 
 def binarize(labels: Array, class_id: int) -> Array:
@@ -18,29 +21,32 @@ def binarize(labels: Array, class_id: int) -> Array:
     Returns:
         Uint8 `[H, W]`, 0 or 255.
     """
-    return _to_255(labels == class_id)
-
-
-def binarize_scores(scores: Array, threshold: float) -> Array:
-    """Marks the pixels whose score or probability is above a threshold: uint8 `[...]`, 0 or 255; 0 for NaN."""
-    return _to_255(scores > threshold)
-
-
-def _to_255(mask: Array) -> Array:
+    mask = labels == class_id
     # 0 less 1 is 255 in eight bits.
     return np.asarray(np.negative(mask.view(np.uint8)))
 
 
-class Binarize(beam.PTransform[Any, Any]):
-    """`Labels` -> `(image_id, uint8 [H, W])`, 0 or 255, of one class."""
+class _Binary(Product):
+    def is_by_class(self, *, planes: bool) -> bool:
+        return True
 
-    def __init__(self, class_id: int) -> None:
-        super().__init__()
-        self._class_id = class_id
+    def draw(self, labels: Labels, rendering: Rendering, *, text: Mapping[str, str]) -> dict[str, bytes]:
+        return {
+            self.path(folder): encode_binary(_of_class(labels, channel, class_id), text=text)
+            for channel, class_id, folder in rendering.folders
+        }
 
-    def expand(self, labels: Any) -> Any:
-        return labels | "Binarize" >> beam.Map(_binarized, self._class_id).with_output_types(tuple[str, np.ndarray])
+    def depends_on(self, settings: Mapping[str, Any]) -> Any:
+        return [[class_id, name] for _, class_id, name, _ in settings["classes"]]
+
+    def agrees(self, pixels: Array, held: Held) -> bool:
+        if held.mask is None:
+            return int(np.count_nonzero(pixels)) == held.pixels
+        return bool(np.array_equal(pixels != 0, held.mask == held.class_id))
 
 
-def _binarized(labels: Labels, class_id: int) -> tuple[str, Array]:
-    return labels.image_id, binarize(labels.pixels, class_id)
+def _of_class(labels: Labels, channel: int, class_id: int) -> Array:
+    return np.asarray(labels.pixels[channel]) if labels.are_planes else binarize(labels.pixels, class_id)
+
+
+PRODUCT = _Binary("binary", of_planes=True)

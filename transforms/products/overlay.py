@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 
-from maskbeam.transforms.classes.palettes import Color
+from maskbeam.transforms.codecs.encode import encode_jpeg
 from maskbeam.transforms.elements import Array, Labels
-from maskbeam.transforms.products.colorize import make_palette, padded
+from maskbeam.transforms.products.palette import padded
+from maskbeam.transforms.products.product import Product, kept
+from maskbeam.transforms.products.rendering import Rendering
 from maskbeam.transforms.resampling.upsample import locate, nearest
 
 
@@ -19,7 +20,7 @@ def overlay(image: Array, labels: Array, palette: Array, *, opacity: float = 0.5
         image: `[H, W, C]`, uint8, or float on the same scale of 0..255. One or two channels are drawn as grey from
             the first, of more than three the first three are red, green and blue.
         labels: Class ids, uint8 or uint16; brought to the image's size by nearest if they have another.
-        palette: Uint8 `[K, 3]` as `colorize.make_palette` makes it.
+        palette: Uint8 `[K, 3]` as `palette.make_palette` makes it.
         opacity: From 0, the image alone, to 1, the colours alone.
         ignore: The ignore label, whose pixels stay the image's.
 
@@ -57,20 +58,14 @@ def fitted(labels: Array, size: tuple[int, int]) -> Array:
     return nearest(labels, rows, columns)
 
 
-class Overlay(beam.PTransform[Any, Any]):
-    """`Labels` with its image -> `(image_id, uint8 [H, W, 3])`, the classes' colours over the image."""
+class _Overlay(Product):
+    def draw(self, labels: Labels, rendering: Rendering, *, text: Mapping[str, str]) -> dict[str, bytes]:
+        image, opacity, ignore = kept(labels.image, self), rendering.opacity, rendering.ignore_label
+        drawn = overlay(image, labels.pixels, rendering.palette, opacity=opacity, ignore=ignore)
+        return {self.path(): encode_jpeg(drawn, text=text)}
 
-    def __init__(self, colors: Mapping[int, Color], *, opacity: float = 0.5, ignore: int | None = None) -> None:
-        super().__init__()
-        self._palette = make_palette(colors)
-        self._how = {"opacity": opacity, "ignore": ignore}
-
-    def expand(self, labels: Any) -> Any:
-        drawn = beam.Map(_overlaid, self._palette, **self._how).with_output_types(tuple[str, np.ndarray])
-        return labels | "Overlay" >> drawn
+    def depends_on(self, settings: Mapping[str, Any]) -> Any:
+        return [[[class_id, color] for _, class_id, _, color in settings["classes"]], settings["--overlay_opacity"]]
 
 
-def _overlaid(labels: Labels, palette: Any, **how: Any) -> tuple[str, Array]:
-    if labels.image is None:
-        raise ValueError("an overlay needs the decoded image; keep it when the model's input is prepared")
-    return labels.image_id, overlay(labels.image, labels.pixels, palette, **how)
+PRODUCT = _Overlay("overlay", "jpg", needs_image=True, drawing_bytes=24)

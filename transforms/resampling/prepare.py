@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import PIL.Image
 
@@ -154,12 +152,8 @@ _RESIZES: dict[str, Callable[[Array, tuple[int, int], InputSpec], tuple[Array, P
 }
 
 
-class Prepare(beam.PTransform[Any, Any]):
+class Prepare(LookAhead):
     """`Image` to `ModelInput` by `prepare`; failures go to the tag `failed`."""
 
     def __init__(self, spec: InputSpec, *, keep_image: bool = False) -> None:
-        super().__init__()
-        self._prepare = partial(prepare, spec=spec, keep_image=keep_image)
-
-    def expand(self, images: Any) -> Any:
-        return images | LookAhead(self._prepare, output_type=ModelInput)
+        super().__init__(partial(prepare, spec=spec, keep_image=keep_image), output_type=ModelInput)

@@ -10,7 +10,8 @@ from maskbeam.pipeline.commands.inspect.variants import Finding
 from maskbeam.pipeline.text.wording import percent
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.elements import Array
-from maskbeam.transforms.products.colorize import colorize, make_palette
+from maskbeam.transforms.products.colorize import colorize
+from maskbeam.transforms.products.palette import make_palette
 
 _CELL, _GAP, _HEAD, _LEGEND = (180, 150), 8, 112, 28
 _INK, _PALE, _PAPER, _MARK = (40, 44, 52), (120, 124, 132), (255, 255, 255), (24, 110, 60)

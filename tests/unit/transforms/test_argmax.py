@@ -192,9 +192,9 @@ def test_wrong_options_stop_the_run(wrong: dict[str, Any], message: str) -> None
 def test_in_a_graph_failures_are_told_apart() -> None:
     good, bad = scores_of(9, 4, 4, 2), np.full((4, 4, 2), np.nan, np.float32)
     images = batch(good).images
-    both = LogitsBatch(images * 2, np.stack([good, bad]), np.array([0, 0]), np.array([0, 16]))
+    both = LogitsBatch(images * 2, np.stack([good, bad]), np.array([0, 0]), np.array([0, 16])).split()
     with local_pipeline() as root:
-        result = root | Create([both]) | Argmax(Labeling("logits", (0, 1)))
+        result = root | Create(list(both)) | Argmax(Labeling("logits", (0, 1)))
         labels = result.main | "Labels" >> Map(lambda made: made.pixels.tolist())
         codes = result.failed | "Codes" >> Map(lambda failure: failure.code)
         assert_that(labels, equal_to([good.argmax(-1).tolist()]), "labels")

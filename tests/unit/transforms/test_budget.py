@@ -23,7 +23,8 @@ from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.elements import EncodedImage, Image, LogitsBatch, Placement, Source
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import InFlight, pool
-from maskbeam.transforms.products.render import Rendering, bytes_to_draw, render
+from maskbeam.transforms.products.render import bytes_to_draw, render
+from maskbeam.transforms.products.rendering import Rendering
 from tests.support.elements import decoded_image, encoded_image, made_input
 from tests.support.shard_files import png
 

@@ -2,13 +2,10 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from apache_beam import Create, Map
-from apache_beam.testing.util import assert_that, equal_to
 
-from maskbeam.transforms.confidence import Confidence, confidence
+from maskbeam.transforms.confidence import confidence
 from maskbeam.transforms.elements import Array
-from tests.support.graph import local_pipeline
-from tests.support.scored import batch, scores_of
+from tests.support.scored import scores_of
 
 ONE_UNIT = 1 / 65535
 
@@ -73,12 +70,3 @@ def test_class_ids_and_unknown_measures_are_refused() -> None:
         confidence(np.zeros((1, 2, 2)), kind="ids")
     with pytest.raises(ValueError, match="'sureness'"):
         confidence(np.zeros((2, 2, 2)), kind="logits", measure="sureness")
-
-
-def test_in_a_graph() -> None:
-    one = batch(np.array([[[0.25, 0.75]]], np.float32))
-    with local_pipeline() as root:
-        found = (
-            root | Create([one]) | Confidence(kind="probabilities") | Map(lambda pair: (pair[0], pair[1].tolist()))
-        )
-        assert_that(found, equal_to([("a", [[round(0.75 * 65535)]])]))

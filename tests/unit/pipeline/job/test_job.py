@@ -1,10 +1,10 @@
 import pytest
 
 from maskbeam.pipeline.job.job import possible_products
-from maskbeam.pipeline.options import PRODUCTS
 from maskbeam.transforms.head import Head
+from maskbeam.transforms.products.registry import product_names
 
-ALL = frozenset(PRODUCTS)
+ALL = frozenset(product_names())
 MULTILABEL = Head("multilabel", "channels_last", 3, 3)
 
 

@@ -21,7 +21,7 @@ from maskbeam.pipeline.storage.gcs_client import forget_client
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.codecs.encode import encode_mask, read_text
 from maskbeam.transforms.elements import EncodedImage, Source
-from maskbeam.transforms.products.render import Rendering
+from maskbeam.transforms.products.rendering import Rendering
 from tests.support.elements import encoded_image
 from tests.support.fake_gcs import FakeGcs
 from tests.support.numpy_engine import command, run_numpy

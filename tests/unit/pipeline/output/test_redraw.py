@@ -9,7 +9,8 @@ import pytest
 from maskbeam.pipeline.job.settings import drawing_of
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.elements import Labels, Source
-from maskbeam.transforms.products.render import Rendering, patterns, render
+from maskbeam.transforms.products.render import patterns, render
+from maskbeam.transforms.products.rendering import Rendering
 from tests.support import numpy_engine
 from tests.support.elements import made_labels
 from tests.support.numpy_engine import command, run_numpy

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
@@ -249,7 +250,7 @@ def test_an_image_that_was_not_fetched_is_our_mistake() -> None:
 def test_decode_and_prepare_on_a_collection_put_failures_aside() -> None:
     good, bad = as_file(scene(10, 12), "PNG"), b"<html>not found</html>"
     with local_pipeline() as pipeline:
-        images = pipeline | beam.Create([encoded(good), encoded(bad)]) | Decode(max_pixels=1000)
+        images = pipeline | beam.Create([encoded(good), encoded(bad)]) | Decode(partial(decode, max_pixels=1000))
         inputs = images.main | Prepare(InputSpec(5, 6, 1))
         assert_that(inputs.main | beam.Map(lambda made: made.plane.shape), equal_to([(5, 6, 1)]), "made")
         assert_that(images.failed | beam.Map(lambda failure: failure.code), equal_to(["UNREADABLE"]), "failed")

@@ -16,7 +16,7 @@ from maskbeam.transforms.codecs.encode import (
 )
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import ImageError
-from maskbeam.transforms.products.colorize import make_palette
+from maskbeam.transforms.products.palette import make_palette
 
 LABELS = np.random.default_rng(1).integers(0, 4, (33, 47)).astype(np.uint8)
 TEXT = {"maskbeam": '{"claim":"abc=\\u00e9"}', "other": "x"}

@@ -1,11 +1,8 @@
 import numpy as np
 import pytest
-from apache_beam import Create, Map
-from apache_beam.testing.util import assert_that, equal_to
 
-from maskbeam.transforms.products.colorize import VOID_COLOR, Colorize, colorize, make_palette
-from tests.support.graph import local_pipeline
-from tests.support.scored import labelled
+from maskbeam.transforms.products.colorize import colorize
+from maskbeam.transforms.products.palette import VOID_COLOR, make_palette
 
 COLORS = {0: (0, 0, 0), 2: (10, 20, 30), 254: (255, 0, 1)}
 
@@ -21,9 +18,3 @@ def test_each_id_has_its_colour_and_all_others_are_void(dtype: type) -> None:
 def test_ids_above_255_have_colours_too() -> None:
     palette = make_palette({**COLORS, 300: (7, 8, 9)})
     assert colorize(np.array([[300, 44]], np.uint16), palette).tolist() == [[[7, 8, 9], list(VOID_COLOR)]]
-
-
-def test_in_a_graph() -> None:
-    with local_pipeline() as root:
-        drawn = root | Create([labelled(np.array([[2]], np.uint8))]) | Colorize(COLORS)
-        assert_that(drawn | Map(lambda pair: (pair[0], pair[1].tolist())), equal_to([("a", [[[10, 20, 30]]])]))

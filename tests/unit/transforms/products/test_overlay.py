@@ -1,15 +1,12 @@
 import numpy as np
 import pytest
-from apache_beam import Create, Map
-from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskbeam.transforms.elements import Array
-from maskbeam.transforms.products.colorize import colorize, make_palette
-from maskbeam.transforms.products.overlay import Overlay, overlay
-from tests.support.graph import local_pipeline
-from tests.support.scored import labelled
+from maskbeam.transforms.products.colorize import colorize
+from maskbeam.transforms.products.overlay import overlay
+from maskbeam.transforms.products.palette import make_palette
 
 PALETTE = make_palette({0: (0, 0, 0), 1: (255, 255, 255), 2: (10, 200, 77)})
 
@@ -62,10 +59,3 @@ def test_labels_of_another_size_are_fitted_to_the_image() -> None:
     found = overlay(some_image(np.uint8), labels, PALETTE, opacity=1)
     assert (found[:, :4] == 0).all()
     assert (found[:, 4:] == 255).all()
-
-
-def test_in_a_graph() -> None:
-    made = labelled(np.ones((1, 1), np.uint8), image=np.full((1, 1, 3), 55, np.uint8))
-    with local_pipeline() as root:
-        drawn = root | Create([made]) | Overlay({1: (155, 55, 0)}, opacity=0.5, ignore=255)
-        assert_that(drawn | Map(lambda pair: (pair[0], pair[1].tolist())), equal_to([("a", [[[105, 55, 28]]])]))

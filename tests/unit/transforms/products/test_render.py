@@ -1,17 +1,24 @@
 import io
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
+from apache_beam import Create, Map
+from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from maskbeam.transforms.codecs.encode import read_text
-from maskbeam.transforms.elements import Array
-from maskbeam.transforms.products.render import Rendering, class_folders, render
+from maskbeam.transforms.elements import Array, Labels
+from maskbeam.transforms.errors import Code, ImageError
+from maskbeam.transforms.products.registry import product, product_names
+from maskbeam.transforms.products.render import Render, render
+from maskbeam.transforms.products.rendering import Rendering, class_folders
 from tests.support.elements import made_labels
+from tests.support.graph import local_pipeline
 from tests.support.scored import SOURCE, labelled
 
 ALL = frozenset({"color", "binary", "overlay", "confidence"})
@@ -94,3 +101,33 @@ def test_plain_names_stay_as_they_are() -> None:
     assert class_folders(list(enumerate(names))) == [
         "road", "traffic light", "Gebäude", "Car~3", "car~4", "%2E.%2Fx", "~6", "a.b", "日本", "50%25",
     ]  # fmt: skip
+
+
+def test_in_a_graph_a_product_that_cannot_be_drawn_costs_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(labels: Labels, *_: Any, **__: Any) -> dict[str, bytes]:
+        if labels.image_id == "large":
+            raise ImageError(Code.TOO_LARGE, "it is large")
+        return {"overlay/{}.jpg": b"drawn"}
+
+    monkeypatch.setattr(type(product("overlay")), "draw", lambda self, *args, **text: draw(*args, **text))
+    both = [made_labels(name, SOURCE, LABELS, SURE, image=PICTURE) for name in ("large", "small")]
+    with local_pipeline() as root:
+        result = root | Create(both) | Render(replace(RENDERING, products=frozenset({"color", "overlay"})))
+        made = result.main | Map(lambda drawn: (drawn.image_id, sorted(drawn.files)))
+        assert_that(made, equal_to([("small", ["color/{}.png", "overlay/{}.jpg"])]))
+        assert_that(result.failed | Map(lambda failure: failure.code), equal_to(["TOO_LARGE"]), label="failed")
+
+
+@pytest.mark.parametrize("name", product_names())
+def test_a_product_draws_the_files_that_it_says(name: str) -> None:
+    found = product(name)
+    assert found.name == name
+    shapes = [
+        (LABELS, SURE),
+        *([(np.zeros((3, 2, 2), bool), np.zeros((3, 2, 2), np.uint16))] if found.of_planes else []),
+    ]
+    for pixels, sure in shapes:
+        labels = labelled(pixels, confidence=sure, image=PICTURE)
+        files = found.draw(labels, RENDERING, text={"maskbeam": "x"})
+        assert sorted(files) == sorted(found.paths(RENDERING, planes=labels.are_planes))
+        assert all(path.startswith(f"{name}/") and path.endswith("{}." + found.extension) for path in files)
