@@ -19,7 +19,7 @@ from maskbeam.transforms.codecs.encode import mask_path
 from maskbeam.transforms.emitted import assumed_note, emits_ids
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import Head
-from maskbeam.transforms.products.registry import product_names, products_of
+from maskbeam.transforms.products.registry import product, product_names, products_of
 from maskbeam.transforms.products.rendering import Rendering
 
 
@@ -90,7 +90,7 @@ class Job:
     @property
     def _record(self) -> str:
         if self.labeling.has_planes:
-            return f"binary/{self.rendering.folders[0][2]}/{{}}.png"
+            return product("binary").path(self.rendering.folders[0][2])
         return mask_path()
 
     @property

@@ -49,7 +49,7 @@ class Made:
     @cached_property
     def record(self) -> str:
         """Path pattern of the file that carries an image's record."""
-        return f"binary/{next(iter(self.binary))}/{{}}.png" if self.planes else mask_path()
+        return product("binary").path(next(iter(self.binary))) if self.planes else mask_path()
 
     @cached_property
     def products(self) -> set[str]:

@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
@@ -12,7 +13,7 @@ from apache_beam.transforms import combiners
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from maskbeam.transforms import lookahead
-from maskbeam.transforms.elements import Image, LogitsBatch, SizedCoder, Source, size_of
+from maskbeam.transforms.elements import EncodedImage, Image, LogitsBatch, SizedCoder, Source, size_of
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import ELEMENTS_AHEAD, GROUPS_AHEAD, InFlight, LookAhead, pool
 from tests.support.elements import decoded_image, made_input
@@ -220,3 +221,44 @@ def test_a_batch_of_one_names_its_image_when_it_fails() -> None:
 
     failure = lookahead.chain((fails,), batch)
     assert (failure.image_id, failure.code) == ("a", "NONFINITE")
+
+
+def test_two_are_one_chain_whose_elements_are_handed_over_once() -> None:
+    def first(element: Image) -> Image:
+        return replace(element, pixels=element.pixels * 3)
+
+    def second(element: Image) -> Image:
+        return replace(element, pixels=element.pixels + 1)
+
+    def far(element: Image) -> bool:
+        return False
+
+    joined = LookAhead(first, output_type=EncodedImage, tags=("one",), group=8, waits=far) | LookAhead(
+        second, output_type=Image, tags=("two",)
+    )
+    assert isinstance(joined, LookAhead)
+    assert (joined.steps, joined._tags, joined._group) == ((first, second), ("one", "two"), 8)
+    assert (joined._waits, joined._output_type) == (far, Image)
+    with local_pipeline() as root:
+        made = root | beam.Create([image(2)]) | joined
+        assert_that(made.main | beam.Map(lambda i: int(i.pixels[0, 0, 0])), equal_to([7]))
+
+
+def test_what_sees_groups_or_chooses_whom_it_waits_for_comes_first() -> None:
+    plain = LookAhead(list, output_type=Image)
+    for other in (
+        LookAhead(output_type=Image, together=list),
+        LookAhead(list, output_type=Image, waits=lambda element: True),
+    ):
+        assert isinstance(other | plain, LookAhead)
+        with pytest.raises(ValueError, match="first of a chain"):
+            plain | other
+
+
+def test_a_chain_can_be_run_within_something() -> None:
+    def backwards(steps: tuple[lookahead.Step, ...]) -> lookahead.Step:
+        return lambda element: [step(element) for step in reversed(steps)]
+
+    within = (LookAhead(str, output_type=str, group=3) | LookAhead(float, output_type=float)).within(backwards)
+    assert (len(within.steps), within._group, within._output_type) == (1, 3, float)
+    assert within.steps[0](1) == [1.0, "1"]
