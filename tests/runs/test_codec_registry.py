@@ -14,7 +14,7 @@ from maskbeam.pipeline.job.check_channels import check_channels
 from maskbeam.pipeline.options import ReadOptions
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.codecs import registry
-from maskbeam.transforms.codecs.codec import Codec, Reader, Request, Samples, Size, too_large
+from maskbeam.transforms.codecs.codec import Codec, Reader, Request, Samples, too_large
 from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.codecs.encode import decode_mask
 from maskbeam.transforms.elements import Array, Grid, Region
@@ -38,17 +38,11 @@ def toy(picture: Array) -> bytes:
 class ToyReader(Reader):
     grid = GRID
 
+    bands = 3
+
     def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    @property
-    def size(self) -> Size:
-        height, width = struct.unpack_from(">II", self._data, len(BEGIN))
-        return height, width
-
-    @property
-    def bands(self) -> int:
-        return 3
+        height, width = struct.unpack_from(">II", data, len(BEGIN))
+        self._data, self.size = data, (height, width)
 
     def read(self, region: Region | None = None) -> Samples:
         height, width = self.size

@@ -28,8 +28,7 @@ Size = tuple[int, int]
 JpegDecoder = Callable[[bytes, int], Array | None]
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """How pixels are wanted; a format heeds what it can.
 
     Attributes:
@@ -70,29 +69,20 @@ class Reader(ABC):
     """An opened image, whose pixels are not decoded yet.
 
     Attributes:
+        size: Height and width of the image as it is stored.
+        bands: The number of bands that are stored, transparency included; a palette is one.
         grid: Where its pixels lie on the earth, as they are stored; None for plain pictures.
         orientation: That of EXIF, 1 to 8; 1: as stored.
+        reduced: Height and width of what is read, where that is a reduced size; else None.
         pixel_bytes: What decoding one pixel takes at its peak, all copies counted.
     """
 
+    size: Size
+    bands: int
     grid: Grid | None = None
     orientation: int = 1
+    reduced: Size | None = None
     pixel_bytes: int = PIXEL_BYTES
-
-    @property
-    @abstractmethod
-    def size(self) -> Size:
-        """Height and width of the image as it is stored."""
-
-    @property
-    @abstractmethod
-    def bands(self) -> int:
-        """The number of bands that are stored, transparency included; a palette is one."""
-
-    @property
-    def read_size(self) -> Size:
-        """Height and width of what is read; `size` but where a reduced one was asked for."""
-        return self.size
 
     @abstractmethod
     def read(self, region: Region | None = None) -> Samples:

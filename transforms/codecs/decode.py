@@ -123,10 +123,10 @@ def _read_file(data: bytes, request: Request, times: int) -> _Read:
         times: How many times the memory of plain decoding they take, as a background does.
     """
     reader = codec_for(data).open(data, request)
-    full_size = None if reader.read_size == reader.size else reader.size
+    full_size = reader.size if reader.reduced else None
     if full_size and request.upright and reader.orientation >= 5:
         full_size = full_size[::-1]
-    admit(prod(reader.read_size) * reader.pixel_bytes * times)
+    admit(prod(reader.reduced or reader.size) * reader.pixel_bytes * times)
     facts = {} if reader.orientation == 1 else {"orientation": str(reader.orientation)}
     return _Read(reader.read(), facts, full_size, reader.grid if not (request.upright and facts) else None)
 

@@ -28,22 +28,16 @@ class _JpegReader(PillowReader[JpegImageFile]):
     def __init__(self, opened: Opened[JpegImageFile], data: bytes, request: Request) -> None:
         super().__init__(opened)
         self._data, self._decoder = data, request.jpeg_decoder
-        self._size = super().size
         if request.fast_scale is not None:
-            height, width = request.fast_scale
-            on_its_side = request.upright and self.orientation >= 5
-            self._image.draft(None, (height, width) if on_its_side else (width, height))
+            self._reduce(request.fast_scale, on_its_side=request.upright and self.orientation >= 5)
 
-    @property
-    def size(self) -> Size:
-        return self._size
-
-    @property
-    def read_size(self) -> Size:
-        return super().size
+    def _reduce(self, scale: Size, *, on_its_side: bool) -> None:
+        self._image.draft(None, scale if on_its_side else scale[::-1])
+        reduced = self._image.size[::-1]
+        self.reduced = None if reduced == self.size else reduced
 
     def _samples(self) -> Samples:
-        if self._decoder is not None and self.read_size == self.size and self._image.mode in ("L", "RGB"):
+        if self._decoder is not None and self.reduced is None and self._image.mode in ("L", "RGB"):
             with decoder_errors():
                 values = self._decoder(self._data, self.bands)
             if values is not None:

@@ -6,12 +6,13 @@ and complains of large images through process-wide warnings.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from io import BytesIO
 from typing import Generic
 
 import PIL.Image
 from PIL import ImageFile
+from PIL.ImageFile import ImageFile as OpenedFile
 
 from maskbeam.transforms.codecs.codec import (
     DEEP_PIXEL_BYTES,
@@ -20,7 +21,6 @@ from maskbeam.transforms.codecs.codec import (
     Reader,
     Request,
     Samples,
-    Size,
     too_large,
 )
 from maskbeam.transforms.codecs.pillow_errors import decoder_errors
@@ -35,24 +35,11 @@ class PillowReader(Reader, Generic[T]):
     """An image that Pillow has opened."""
 
     def __init__(self, opened: Opened[T]) -> None:
-        self._opened = opened
-        self._image = opened.image
-        self.orientation = orientation(opened.image)
-
-    @property
-    def size(self) -> Size:
-        return self._image.height, self._image.width
-
-    @property
-    def bands(self) -> int:
-        return len(self._image.getbands())
-
-    @cached_property
-    def pixel_bytes(self) -> int:  # type: ignore[override]
-        image = self._image
-        tiles = [tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args for tile in image.tile]
-        deep = image.mode in ("I", "F") or "16" in image.mode or any("16" in str(tile) for tile in tiles)
-        return DEEP_PIXEL_BYTES if deep else PIXEL_BYTES
+        image = opened.image
+        self._opened, self._image = opened, image
+        self.size, self.bands = image.size[::-1], len(image.getbands())
+        self.orientation = orientation(image)
+        self.pixel_bytes = DEEP_PIXEL_BYTES if _is_deep(image) else PIXEL_BYTES
 
     def read(self, region: Region | None = None) -> Samples:
         whole = self._samples()
@@ -60,6 +47,12 @@ class PillowReader(Reader, Generic[T]):
 
     def _samples(self) -> Samples:
         return read_samples(self._opened)
+
+
+def _is_deep(image: OpenedFile) -> bool:
+    """Whether samples have more than 8 bits."""
+    tiles = [tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args for tile in image.tile]
+    return image.mode in ("I", "F") or "16" in image.mode or any("16" in str(tile) for tile in tiles)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,7 @@ byte order, so the file is read a second time with the other order, which drops 
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from PIL.Image import Image as PilImage
@@ -40,8 +39,7 @@ def _load(image: ImageFile) -> None:
     image.load()
 
 
-@dataclass(frozen=True, eq=False)
-class Opened(Generic[T]):
+class Opened(NamedTuple, Generic[T]):
     """An image that Pillow has opened.
 
     Attributes:

@@ -23,7 +23,10 @@ MASKS: WritableCodec = PNG
 
 def codec_of(head: bytes) -> Codec | None:
     """The format of a file by its first `HEAD_BYTES` or more; None where it is none that is read."""
-    return next((codec for codec in CODECS if codec.recognises(head)), None)
+    for codec in CODECS:
+        if codec.recognises(head):
+            return codec
+    return None
 
 
 def codec_for(data: bytes) -> Codec:

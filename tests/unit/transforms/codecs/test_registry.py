@@ -92,7 +92,7 @@ def test_an_opened_image_says_what_it_is_before_it_is_decoded(name: str) -> None
     reader = codec_for(FILES[name]).open(FILES[name], Request(10**6))
     with PilImage.open(io.BytesIO(FILES[name])) as opened:
         bands = len(opened.getbands())
-    assert (reader.size, reader.read_size, reader.bands) == ((90, 121), (90, 121), bands)
+    assert (reader.size, reader.reduced, reader.bands) == ((90, 121), None, bands)
     assert (reader.grid, reader.orientation) == (None, 1)
 
 
