@@ -14,8 +14,9 @@ from typing import Any
 
 from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.ids import encode_id
-from maskbeam.pipeline.job.settings import stored_fingerprint
 from maskbeam.pipeline.output.claim import Claim, Record
+from maskbeam.pipeline.output.finished import FinishedOutput, read_json
+from maskbeam.pipeline.output.finished_rows import image_rows
 from maskbeam.pipeline.output.holder import Holder
 from maskbeam.pipeline.output.lease import Lease
 from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of, is_behind_link, plain_files, record_of
@@ -25,8 +26,6 @@ from maskbeam.pipeline.output.tree import RECORD, Tree
 from maskbeam.pipeline.process.ending import stopping_on_signals
 from maskbeam.pipeline.storage import Conflict, Listed, SourceChanged, absolute, join, open_storage
 from maskbeam.pipeline.text.wording import count, printable
-from maskbeam.pipeline.verify.verify_image import Made
-from maskbeam.pipeline.verify.verify_reports import failures, image_rows, read_json
 from maskbeam.transforms.errors import Code, RunError
 from maskbeam.transforms.products.registry import product, product_names
 
@@ -132,26 +131,25 @@ def clean(output: str, *, yes: bool = False, all_inputs: bool = False, ask: Call
 
 def _open(root: str, all_inputs: bool, hold: Holder | None = None) -> Output:
     storage = open_storage(root, named=root)
-    record = read_json(storage, root, RECORD)
-    if not isinstance(record.get("inputs"), str):
+    made = FinishedOutput.begun(root, storage)
+    if made.inputs is None:
         raise RunError(
             f"the last command in {root} did a sample (--limit), or was an older maskbeam's, so it does not tell "
             "which inputs are gone; run it again without --limit: what is done is not done again"
         )
-    made = Made(record["settings"], stored_fingerprint(record))
-    tree = Tree(root, hold.staging if hold else "", made.record, made.fingerprint, record["inputs"], hold=hold)
-    folder = made.record.partition("/{}")[0]
+    tree = Tree(root, hold.staging if hold else "", made.record_path, made.fingerprint, made.inputs, hold=hold)
+    folder = made.record_path.partition("/{}")[0]
     if is_behind_link(root, folder):
         raise RunError(f"{root}/{folder} is a link, and maskbeam deletes nothing through links; remove them there")
-    failed = list(failures(storage, root))
+    failed = list(made.failed())
     unseen = sorted({each.code for each in failed if each.code in _UNSEEN})
     if unseen:
         raise RunError(
             f"the last run in {root} has not seen all records ({', '.join(unseen)} in reports/failures.jsonl), so it "
             "does not tell which inputs are gone; mend that, and run the same command again"
         )
-    images = _images(tree, read_json(storage, root, "reports/summary.json"))
-    return Output(tree, record["inputs"], all_inputs, images, frozenset(each.place for each in failed))
+    images = _images(tree, made.read_json("reports/summary.json"))
+    return Output(tree, made.inputs, all_inputs, images, frozenset(each.place for each in failed))
 
 
 def _images(tree: Tree, summary: dict[str, Any]) -> Images:

@@ -2,7 +2,7 @@
 
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.job.record import stored_record
-from maskbeam.pipeline.job.settings import stored_fingerprint
+from maskbeam.pipeline.output.finished import stored_fingerprint
 from maskbeam.pipeline.output.tree import RECORD, Tree
 from maskbeam.transforms.errors import RunError
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from maskbeam.pipeline.job.job import Job, make_job
-from maskbeam.pipeline.job.settings import drawn_before, of_images, stored_fingerprint
+from maskbeam.pipeline.job.settings import drawn_before, of_images
 from maskbeam.pipeline.options import OutputOptions
+from maskbeam.pipeline.output.finished import stored_fingerprint
 from maskbeam.transforms.classes.class_table import ClassTable
 
 

@@ -176,11 +176,6 @@ def fingerprint(settings: dict[str, Any]) -> str:
     return _digest(decisive(settings))
 
 
-def stored_fingerprint(record: dict[str, Any]) -> str:
-    """What the masks of an output carry as their fingerprint; older versions made it of all settings."""
-    return str(record.get("fingerprint") or _digest(record["settings"]))
-
-
 def is_older(record: dict[str, Any]) -> bool:
     """Whether masks of an output may be an older version's, so that their records say less."""
     return bool(drawn_before(record))

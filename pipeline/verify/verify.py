@@ -9,14 +9,15 @@ from itertools import islice
 
 from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.ids import encode_id
-from maskbeam.pipeline.job.settings import stored_fingerprint
 from maskbeam.pipeline.output.claim import TEXT_KEY
+from maskbeam.pipeline.output.finished import FinishedOutput, read_json
+from maskbeam.pipeline.output.finished_rows import FinishedImage
 from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of, folders
-from maskbeam.pipeline.output.tree import RECORD, SUCCESS
+from maskbeam.pipeline.output.tree import SUCCESS
 from maskbeam.pipeline.storage import Listed, Storage, absolute, join, open_storage
 from maskbeam.pipeline.text.wording import count, printable
-from maskbeam.pipeline.verify.verify_image import Checked, Made, check_image
-from maskbeam.pipeline.verify.verify_reports import Row, compare_reports, image_rows, read_json, row_differs
+from maskbeam.pipeline.verify.verify_image import Checked, check_image
+from maskbeam.pipeline.verify.verify_reports import compare_reports, row_differs
 from maskbeam.transforms.measures.counted import Sums
 from maskbeam.transforms.products.registry import product, product_names
 
@@ -71,12 +72,11 @@ def verify(output: str, *, format: str = "text") -> int:
         read_json(storage, root, "reports/summary.json")
         if format == "text":
             _say("there is no _SUCCESS: the last run ended with too many failures, or was stopped", 0)
-    record = read_json(storage, root, RECORD)
-    made, findings = Made(record["settings"], stored_fingerprint(record)), _Findings(told=format == "text")
-    statistics, images = _check_rows(storage, root, made, findings)
-    for text in compare_reports(storage, root, made, success, statistics, len(images)):
+    made, findings = FinishedOutput.begun(root, storage), _Findings(told=format == "text")
+    statistics, images = _check_rows(made, findings)
+    for text in compare_reports(made, success, statistics, len(images)):
         findings.difference(text)
-    _check_files(storage, root, made, images, findings)
+    _check_files(made, images, findings)
     if format == "json":
         print(_document(root, len(images), findings, success=success is not None))  # noqa: T201
     else:
@@ -97,10 +97,9 @@ def _document(root: str, images: int, findings: _Findings, *, success: bool) -> 
     return json.dumps(found, indent=1)
 
 
-def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) -> tuple[Sums, Images]:
+def _check_rows(made: FinishedOutput, findings: _Findings) -> tuple[Sums, Images]:
     total, names, texts = Sums.zero(), array("Q"), array("Q")
-    rows = image_rows(storage, root)
-    check = partial(_check_row, storage, root, made)
+    rows, check = made.images(), partial(_check_row, made)
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(rows, _BATCH)):
             names.extend(digest_of(encode_id(row.image_id)) for row in batch)
@@ -113,27 +112,27 @@ def _check_rows(storage: Storage, root: str, made: Made, findings: _Findings) ->
     return total, Images(names, texts)
 
 
-def _check_row(storage: Storage, root: str, made: Made, row: Row) -> Checked:
-    checked = check_image(storage, root, made, row.image_id, row.place)
-    if checked.counted is not None and row_differs(row, checked, made):
+def _check_row(made: FinishedOutput, row: FinishedImage) -> Checked:
+    checked = check_image(made, row.image_id, row.place)
+    if checked.counted is not None and row_differs(row, checked, made.classes):
         checked.differences.append(
             f"reports/images.csv says something else of {encode_id(row.image_id)} than its mask"
         )
     return checked
 
 
-def _check_files(storage: Storage, root: str, made: Made, images: Images, findings: _Findings) -> None:
+def _check_files(made: FinishedOutput, images: Images, findings: _Findings) -> None:
     """Tells files that no row claims from those of another model or other options, and looks at masks' metadata."""
-    for listed in _files(storage, root):
-        path = listed.uri[len(root) + 1 :]
+    for listed in _files(made.storage, made.root):
+        path = listed.uri[len(made.root) + 1 :]
         name = _name(path, made)
         text = None if name is None else images.text(name)
         if name is not None and text is not None:
             shown = (listed.metadata or {}).get(TEXT_KEY)
-            if shown is not None and path == made.record.format(name) and digest_of(shown) != text:
+            if shown is not None and path == made.record_path.format(name) and digest_of(shown) != text:
                 findings.difference(f"{path} says something else in its metadata than inside")
             continue
-        claim = claim_of(storage, join(root, path))
+        claim = claim_of(made.storage, join(made.root, path))
         if claim is None or claim.fingerprint != made.fingerprint:
             findings.difference(f"{path} is not of this model and these options, and no row of the report claims it")
         else:
@@ -145,10 +144,10 @@ def _files(storage: Storage, root: str) -> Iterator[Listed]:
         yield from storage.list(f"{root}/{folder}/")
 
 
-def _name(path: str, made: Made) -> str | None:
+def _name(path: str, made: FinishedOutput) -> str | None:
     """The encoded id that a file is named after; None where these settings make no such file."""
     folder, _, below = path.partition("/")
-    if folder not in made.products | {made.record.partition("/")[0]}:
+    if folder not in made.products | {made.record_path.partition("/")[0]}:
         return None
     if folder in product_names() and product(folder).is_by_class(planes=made.planes):
         named, _, below = below.partition("/")

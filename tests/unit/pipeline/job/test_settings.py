@@ -14,10 +14,11 @@ from maskbeam.pipeline.cli.flags import ALL, SECTIONS, options_of
 from maskbeam.pipeline.cli.parser import run_options
 from maskbeam.pipeline.job import settings as settings_module
 from maskbeam.pipeline.job.job import Job, make_job
-from maskbeam.pipeline.job.settings import decisive, differences, fingerprint, of_images, stored_fingerprint
+from maskbeam.pipeline.job.settings import decisive, differences, fingerprint, of_images
 from maskbeam.pipeline.models.files.model_file import ModelFile
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.flag import Decides, Flag
+from maskbeam.pipeline.output.finished import stored_fingerprint
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.classes.class_table import ClassTable, generated_table
 from maskbeam.transforms.errors import RunError
