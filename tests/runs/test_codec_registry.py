@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskbeam.pipeline.guards.child_decoder import IsolatedDecoder
+from maskbeam.pipeline.guards.decoder import safe_decoder
 from maskbeam.pipeline.inputs.containers.example import make_example
 from maskbeam.pipeline.inputs.find_inputs import Listing
 from maskbeam.pipeline.job.check_channels import check_channels
@@ -22,6 +24,7 @@ from maskbeam.transforms.errors import Code, ImageError, RunError
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.pictures import encoded
 from tests.support.shard_files import write_shard
+from tests.support.small_runs import planned
 from tests.support.trees import differing, draw, pixels, tree_of
 
 BEGIN = b"TOY of two bands and one more\n"
@@ -162,6 +165,17 @@ def test_a_run_a_rerun_reports_and_verify_know_it_by_its_object_alone(
     capsys.readouterr()
     assert verify(str(out)) == 0
     assert "DIFFERENT" not in capsys.readouterr().out
+
+
+def test_libraries_that_formats_need_are_imported_before_children_are_forked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = planned(draw(tmp_path / "in/a.png", "a").parent, tmp_path / "out", "--isolate_decoding").job
+    toys = [Toy(name, (f".{name}",), modules=modules) for name, modules in (("a", ("x", "y")), ("b", ("y",)))]
+    monkeypatch.setattr(registry, "CODECS", (*registry.CODECS, *toys))
+    decoder = safe_decoder(job)
+    assert isinstance(decoder, IsolatedDecoder)
+    assert decoder.modules == ("x", "y")
 
 
 def test_without_its_object_nothing_knows_it(images: Path, tmp_path: Path) -> None:

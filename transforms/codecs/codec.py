@@ -101,11 +101,14 @@ class Codec(ABC):
         name: As people call it; no other format has it.
         extensions: In lower case, each with its first dot: `.tif`, `.nii.gz`.
         channels: How many a decoded image may have.
+        modules: Libraries that it imports when it is first used, and that take long: where images are decoded in
+            processes of their own these are imported before those begin.
     """
 
     name: str
     extensions: tuple[str, ...]
     channels: frozenset[int] = field(default=frozenset((1, 3)), kw_only=True)
+    modules: tuple[str, ...] = field(default=(), kw_only=True)
 
     @abstractmethod
     def recognises(self, head: bytes) -> bool:

@@ -74,6 +74,11 @@ def channels_of_all() -> frozenset[int]:
     return frozenset.intersection(*(codec.channels for codec in CODECS))
 
 
+def modules_of_formats() -> tuple[str, ...]:
+    """What decoding imports that takes long, whatever the format."""
+    return tuple(dict.fromkeys(module for codec in CODECS for module in codec.modules))
+
+
 def image_extension(path: str) -> str:
     """The longest extension of a format that is read that a path has, in lower case; `""` for none.
 
