@@ -11,8 +11,9 @@ from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.options.flag import Flag
 from maskbeam.transforms.errors import RunError
 
+_ALWAYS = ("needed", "try")
 #: Topics of `maskbeam run --help TOPIC`, beside `all`.
-TOPICS = ("input", "model", "labels", "output", "rerun", "cluster")
+TOPICS = tuple(group for group in GROUPS if group not in _ALWAYS)
 _BESIDE = {
     "cluster": "Flags of Beam go beside ours, such as --runner=FlinkRunner,\n--flink_master=HOST:8081 and "
     "--parallelism; docs/cluster.md says which."
@@ -62,7 +63,7 @@ def page(command: Command, topic: str = "") -> str:
     if topic:
         return _page(command, {GROUPS[topic]: _of(topic, command.flags)}, epilog=_BESIDE.get(topic))
     first = [flag for flag in command.flags if flag.first]
-    shown = {GROUPS[group]: _of(group, first) for group in ("needed", "try")}
+    shown = {GROUPS[group]: _of(group, first) for group in _ALWAYS}
     shown["used most"] = [flag for topic in TOPICS for flag in _of(topic, first)]
     return _page(command, shown, epilog=f"{_further(command)}\n\n{EXAMPLE}")
 

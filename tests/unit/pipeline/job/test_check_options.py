@@ -48,6 +48,7 @@ def test_what_fits_passes() -> None:
         ({"decode": DecodeOptions(fast_decode=True), "model": ModelOptions(resize="native")}, "--fast_decode"),
         ({"model": ModelOptions(mixed_precision=True, engine="openvino")}, "--mixed_precision"),
         ({"output": OutputOptions("gs://bucket")}, "whole bucket"),
+        ({"output": OutputOptions("/")}, "--output is the root of the file system"),
     ],
 )
 def test_options_that_contradict_each_other(wrong: dict[str, object], named: str) -> None:
