@@ -12,6 +12,7 @@ from maskbeam.pipeline.cli.flags_file import KNOWN, expand
 from maskbeam.pipeline.cli.help_pages import TOPICS, overview
 from maskbeam.pipeline.cli.near_words import did_you_mean
 from maskbeam.pipeline.cli.parser import parse, run_options
+from maskbeam.pipeline.cli.places import absolute_options
 from maskbeam.pipeline.main import main
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.transforms.errors import RunError
@@ -202,6 +203,7 @@ def test_no_flag_of_ours_hides_one_of_beam() -> None:
 
 def test_every_option_has_one_flag() -> None:
     targets = [flag.target for flags in FLAGS.values() for flag in flags]
+    assert sorted(targets) == sorted(flag.target for flag in ALL), "a group that is not among GROUPS"
     assert len(set(targets)) == len(targets)
     for flag in (flag for flags in FLAGS.values() for flag in flags):
         assert flag.default is False or flag.metavar
@@ -222,6 +224,7 @@ def test_every_path_is_absolute_from_the_start(tmp_path: Path, monkeypatch: pyte
     assert options.read.patterns == (f"{tmp_path}/in/*.png", "gs://a/b", "/c/")
     assert (options.model.path, options.output.path) == (f"{tmp_path}/m/", f"{tmp_path}/out")
     assert (options.label.classes, options.read.id_root) == (f"{tmp_path}/l.csv", f"{tmp_path}")
+    assert absolute_options(options) == options
     assert run_options([*words, "--classes", "voc"]).label.classes == "voc"
     assert run_options([*words, "--output", "/"]).output.path == "/"
     assert "s3:// is not supported" in refused(*words, "--id_root", "s3://b")
