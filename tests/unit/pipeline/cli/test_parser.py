@@ -271,7 +271,7 @@ def test_the_help_of_a_run_is_a_page_and_the_rest_by_topic(
     text = " ".join(shown("--help", "all").split())
     for flag in ALL:
         assert f"--{flag.name} " in text
-        assert flag.help.partition(" [")[0] in text
+        assert flag.words.partition(" [")[0] in text
     assert main(["run", "--help", "tilse"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
