@@ -7,15 +7,17 @@ WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check types fast test test-gcs soak bench bench-quick bench-cluster cluster-up cluster-down test-cluster \
+.PHONY: help demo check types fast fuzz test test-packaging test-lowest test-gcs soak bench bench-quick bench-cluster cluster-up cluster-down test-cluster \
     test-prism soak-cluster clean
 
 help:
 	@echo 'make demo    install, draw sample images, segment them, and say where to look'
 	@echo 'make check   lint, types and the fast tests: under a minute'
 	@echo 'make test    install, then lint, types and all tests'
+	@echo 'make fuzz    the tests of properties with new seeds, for 15 minutes; FUZZ_MINUTES=2 for two'
 	@echo 'make soak    kills, damaged input and failing storage by the thousand: an hour or two'
 	@echo 'make bench   speed and memory beside other ways to do the same: an hour on an idle machine; bench-quick: five minutes'
+	@echo 'make test-packaging  builds, and runs the demo of the wheel in an empty environment; test-lowest: oldest allowed packages'
 	@echo 'make test-gcs  the tests on fake-gcs-server, also through a proxy that fails; two minutes the first time, to build it'
 	@echo 'make test-cluster  the tests on a Flink cluster, which cluster-up starts and cluster-down stops; soak-cluster: more kills'
 	@echo 'make test-prism  the test on Prism, a runner of Beam; bench-cluster: speed on the cluster, ten minutes'
@@ -43,6 +45,31 @@ test: .venv/.installed-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+FUZZ_MINUTES ?= 15
+FUZZ = -p tests.support.fuzz --fuzz_minutes $(FUZZ_MINUTES) --hypothesis-profile fuzz -m hypothesis
+
+fuzz: .venv/.installed-dev
+	.venv/bin/python -m pytest --quiet $(FUZZ) tests/unit
+
+# An environment of its own with nothing in it, and the lowest versions that pyproject.toml allows: a gigabyte each.
+test-packaging: .venv/.installed-dev
+	.venv/bin/pytest tests/packaging -rs
+
+test-lowest: build/lowest/.installed
+	build/lowest/bin/python -m pytest --numprocesses 2 --dist loadfile $(FAST)
+	rm -rf build/lowest/demo
+	build/lowest/bin/maskbeam demo --output build/lowest/demo
+	build/lowest/bin/maskbeam verify build/lowest/demo/result
+
+build/lowest/.installed: requirements-lowest.txt requirements-dev.txt requirements.txt pyproject.toml
+	rm -rf build/lowest
+	$(PYTHON) -m venv build/lowest
+	sed -n 's/==.*/==/p' requirements-lowest.txt | sed 's/^/^/' > build/lowest/replaced
+	grep -hivf build/lowest/replaced requirements.txt requirements-dev.txt | grep -v '^-r' > build/lowest/pinned
+	build/lowest/bin/python -m pip --quiet install -r requirements-lowest.txt -r build/lowest/pinned
+	build/lowest/bin/python -m pip --quiet install --no-deps --no-build-isolation -e .
+	touch $@
 
 soak: .venv/.installed-dev
 	.venv/bin/python -m soak

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The same examples in every run: a test that is red by luck tells nobody anything.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=10)
+settings.register_profile("fuzz", database=None, deadline=None, suppress_health_check=HealthCheck)
 settings.load_profile("fixed")
 
 

@@ -139,10 +139,11 @@ def test_ci_says_in_a_line_what_it_does_not_run_and_why(tmp_path: Path) -> None:
     (programs / "make").chmod(0o755)
     for name, program in (("python3", sys.executable), *((name, shutil.which(name)) for name in ("bash", "dirname"))):
         (programs / name).symlink_to(str(program))
-    variables = {"PATH": str(programs), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    variables = {"PATH": str(programs), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PIP_NO_INDEX": "1"}
     done = subprocess.run([".ci/run"], check=False, capture_output=True, text=True, env=variables, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert ran.read_text() == "test\n"
+    assert ran.read_text() == "test\nfuzz FUZZ_MINUTES=2\n"
+    assert "not run: the wheel in an empty environment and the oldest allowed packages" in done.stdout
     assert "not run: the tests on a Flink cluster (make test-cluster), for the reason above" in done.stdout
     assert "not run: the test on the Prism runner (make test-prism), for the reason above" in done.stdout
     java, go = done.stderr.splitlines()

@@ -230,9 +230,7 @@ def test_an_input_whose_shape_is_none(shape: str, tmp_path: Path) -> None:
 BROKEN = st.sampled_from([None, True, -1, 3, 1e9, "abcd", "", [], ["x"], [[1]], {}, {"a": 1}])
 
 
-@settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 10_000), value=BROKEN)
 def test_whatever_a_configuration_holds_ends_in_words(place: int, value: Any, tmp_path: Path) -> None:
     """Some are still models: those load."""
