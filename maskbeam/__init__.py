@@ -1,4 +1,43 @@
-"""Batch semantic segmentation with Keras models on Apache Beam."""
+"""Batch semantic segmentation with Keras models on Apache Beam.
+
+What scripts may import from here is loaded when it is first asked for: neither Beam nor TensorFlow before that.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maskbeam.pipeline.options import DecodeOptions as DecodeOptions
+    from maskbeam.pipeline.options import LabelOptions as LabelOptions
+    from maskbeam.pipeline.options import ModelOptions as ModelOptions
+    from maskbeam.pipeline.options import OutputOptions as OutputOptions
+    from maskbeam.pipeline.options import ReadOptions as ReadOptions
+    from maskbeam.pipeline.options import RunOptions as RunOptions
+    from maskbeam.pipeline.run import run as run
+    from maskbeam.pipeline.verify.verify import verify as verify
+    from maskbeam.transforms.errors import RunError as RunError
 
 #: The only place that says it: the installed package, `--version`, reports and workers take it from here.
 __version__ = "0.1.0"
+
+_OPTIONS = ("DecodeOptions", "LabelOptions", "ModelOptions", "OutputOptions", "ReadOptions", "RunOptions")
+_PLACES = {
+    **dict.fromkeys(_OPTIONS, "maskbeam.pipeline.options"),
+    "RunError": "maskbeam.transforms.errors",
+    "run": "maskbeam.pipeline.run",
+    "verify": "maskbeam.pipeline.verify.verify",
+}
+
+
+if not TYPE_CHECKING:
+    # Unseen by type checkers, which would take every name for one that is here.
+    def __getattr__(name: str) -> object:
+        """Loads what is asked for, from the module where it lives."""
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

@@ -1,0 +1,1 @@
+"""Scripts to begin with; tests/test_examples.py runs them."""
