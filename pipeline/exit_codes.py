@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ended; `meaning` says it in words."""
+    """The end of a command; `meaning` says it in words."""
 
     meaning: str
 

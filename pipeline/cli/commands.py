@@ -35,12 +35,12 @@ class Command:
         help: One line for the list of commands.
         about: The head of its own help.
         function: `module:function`; it takes the words that were parsed by their names, and gives an exit code.
-        out: Whether a finished output is its first word.
+        out: True where a finished output is its first word.
         words: Flags that are its own.
         needs: Flags of a run that must be given.
-        typed: Whether flags of a run come as one `options`, else each by its name.
-        beam: Whether flags of Beam go beside its own.
-        works: Whether it runs a job, so that what is made while it starts lives as long as it does.
+        typed: True where flags of a run come as one `options`, else each by its name.
+        beam: True where flags of Beam go beside its own.
+        works: True where it runs a job, so that what is made while it starts lives as long as it does.
         example: Stands below its help.
     """
 

@@ -1,4 +1,4 @@
-"""What `--help` shows: the list of commands, and of each the flags that it takes, those of a run by topic."""
+"""The pages of `--help`: the list of commands, and of each the flags that it takes, those of a run by topic."""
 
 import argparse
 import textwrap

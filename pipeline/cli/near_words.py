@@ -1,11 +1,11 @@
-"""What is said of words that mean nothing, with the nearest one that does."""
+"""Messages about words that mean nothing, with the nearest one that does."""
 
 import difflib
 from collections.abc import Sequence
 
 
 def not_known(word: str, known: Sequence[str]) -> str:
-    """What is wrong with a word that means nothing here."""
+    """The message about a word that means nothing here."""
     if not word.startswith("-"):
         return f"{word!r} belongs to no flag; patterns go after --input, in quotes if they hold wildcards"
     return f"unknown flag {word}{did_you_mean(word.split('=')[0], known)}"

@@ -44,7 +44,7 @@ def _argparse(flag: Flag) -> dict[str, Any]:
 
 
 def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
-    """What a command's function is called with.
+    """The arguments that a command's function is called with, by name.
 
     Args:
         command: Whose words they are.

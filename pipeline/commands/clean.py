@@ -50,10 +50,10 @@ class Output:
     Attributes:
         tree: The output.
         inputs: Digest of the last command's `--input`.
-        all_inputs: Whether what other commands' `--input` made is removed, too.
+        all_inputs: True where masks that other commands' `--input` made are removed, too.
         images: Those that have a row.
         failed: Places of inputs that failed.
-        kept: How many files that no row claims are kept, by reason.
+        kept: The number of files that no row claims and that are kept, by reason.
     """
 
     tree: Tree

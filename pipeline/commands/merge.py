@@ -19,7 +19,7 @@ def merge(output: str, options: RunOptions | None = None, *, run: Callable[[RunO
 
     Args:
         output: The folder that the parts wrote into.
-        options: What was typed beside it: flags of a run that a merge takes, too, and Beam's.
+        options: Those typed beside it: flags of a run that a merge takes, too, and Beam's.
         run: Runs the whole job; tests pass one with an engine of their own.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What can be wrong with a command before anything is read: options that do not fit each other."""
+"""Checks of a command before anything is read: options that do not fit each other."""
 
 import os
 from pathlib import Path

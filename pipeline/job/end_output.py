@@ -12,7 +12,7 @@ def check_output(job: Job, done: int) -> int | None:
 
     Args:
         job: The run.
-        done: How many images have a mask.
+        done: The number of images that have a mask.
 
     Returns:
         The number of masks that belong to no image of this run: of inputs that are gone, or that other commands
@@ -38,6 +38,6 @@ def check_output(job: Job, done: int) -> int | None:
 
 
 def count_masks(tree: Tree) -> int:
-    """How many files that carry an image's record are there."""
+    """The number of files that carry an image's record."""
     folder, _, ending = tree.record.partition("{}")
     return sum(listed.uri.endswith(ending) for listed in tree.storage.list(tree.uri(folder.rstrip("/")) + "/"))

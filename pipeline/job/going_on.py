@@ -27,7 +27,7 @@ def going_on(job: Job, stored: dict[str, Any]) -> tuple[Job, tuple[str, ...]]:
 
 
 def _names_now(held: dict[str, Any], table: ClassTable) -> tuple[str, ...]:
-    """What the classes that binary masks were chosen of are called now."""
+    """Today's names of the classes that binary masks were chosen of."""
     ids, names = {row[2]: row[1] for row in held["classes"]}, {c.id: c.name for c in table.classes}
     return tuple(names[ids[name]] for name in held["--binary_classes"])
 

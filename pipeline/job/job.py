@@ -1,4 +1,4 @@
-"""What a run is, resolved before work starts: plain values that every worker gets, and a fingerprint of them."""
+"""A run, resolved before work starts: plain values that every worker gets, and a fingerprint of them."""
 
 import json
 from dataclasses import dataclass, replace
@@ -30,15 +30,15 @@ class Job:
     Attributes:
         options: As the user gave them, patterns and paths absolute.
         run: This run's name; differs from run to run.
-        probe: How the model is fed and read.
+        probe: Facts about the model's input and head.
         table: The model's classes.
-        labeling: How scores become labels.
-        rendering: Which products are made.
+        labeling: The way from scores to labels.
+        rendering: The products that are made.
         settings: All that decides about an image's files, by the name under which a person knows it.
-        fingerprint: What masks carry of that: a digest of what their pixels depend on, or what the output's masks
-            carry already for the same.
-        drawn_before: How products were drawn, as digests, in an output that an older version began.
-        names: What stands in the output for names of images and for their sources.
+        fingerprint: The digest that masks carry: of all that their pixels depend on, or the one that the output's
+            masks carry already for the same.
+        drawn_before: Digests of the drawing of products, in an output that an older version began.
+        names: The stand-ins in the output for names of images and for their sources.
     """
 
     options: RunOptions
@@ -74,12 +74,12 @@ class Job:
 
     @property
     def writes_far(self) -> bool:
-        """Whether workers wait for storage far away when they ask for masks or write them."""
+        """True where workers wait for storage far away when they ask for masks or write them."""
         return is_gcs(self.options.output.path)
 
     @property
     def keeps_images(self) -> bool:
-        """Whether something is drawn on the images themselves."""
+        """True where something is drawn on the images themselves."""
         return any(each.needs_image for each in products_of(self.rendering.products))
 
     @property
@@ -95,7 +95,7 @@ class Job:
 
     @property
     def end(self) -> str:
-        """Where the argmax is taken: in the model's own graph (`labels`) unless something needs its scores."""
+        """The place of the argmax: in the model's own graph (`labels`) unless something needs its scores."""
         smooth = self.labeling.upsample == "logits" and self.probe.head.kind != "ids"
         needs_scores = smooth or self.labeling.needs_confidence or self.labeling.has_planes
         return "logits" if needs_scores or self.labeling.nonfinite == "ignore" else "labels"
@@ -146,7 +146,7 @@ def possible_products(products: frozenset[str], head: Head, multilabel: str) -> 
 
 
 def make_rendering(options: RunOptions, table: ClassTable, labeling: Labeling) -> Rendering:
-    """Which products are made.
+    """The products that are made.
 
     Raises:
         RunError: A product is asked for that this model or these options cannot give.

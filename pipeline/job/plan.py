@@ -36,10 +36,10 @@ from maskbeam.transforms.products.registry import product_names
 
 @dataclass(frozen=True)
 class Found:
-    """What there is to work with.
+    """The input and the model of a run.
 
     Attributes:
-        survey: What is known of the input.
+        survey: Facts about the input.
         model: The model file.
     """
 
@@ -52,10 +52,10 @@ class Plan:
     """A run that can start.
 
     Attributes:
-        job: What workers need to know; its options are those that the run goes by.
-        found: What there is to work with.
-        is_new: Whether nothing was done in this output with these settings before.
-        notes: What becomes of masks that are there, a line each.
+        job: All that workers need to know; its options are those that the run goes by.
+        found: The input and the model.
+        is_new: True where nothing was done in this output with these settings before.
+        notes: The fate of masks that are there, a line each.
     """
 
     job: Job
@@ -64,7 +64,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """What is about to be done, for a person."""
+        """The plan in words, for a person."""
         job, model = self.job, self.found.model
         classes = ", ".join(f"{c.id} {c.name}" for c in job.table.classes[:12])
         more = f" and {len(job.table) - 12} more" if len(job.table) > 12 else ""
@@ -176,7 +176,7 @@ def _class_table(options: RunOptions, probe: Probe) -> ClassTable:
 
 
 def _has_settings(job: Job, stored: dict[str, Any]) -> bool:
-    """Whether the masks of an output were made as this job makes them.
+    """True where the masks of an output were made as this job makes them.
 
     Raises:
         RunError: They were not, and nobody asked to replace them, or they cannot be, under their other names.
@@ -200,7 +200,7 @@ def _has_settings(job: Job, stored: dict[str, Any]) -> bool:
 
 
 def _names_differ(job: Job, stored: dict[str, Any]) -> bool:
-    """Whether one of the two has plain names and the other keyed ones, or other keys; older keyed ones may go on."""
+    """True where one of the two has plain names and the other keyed ones, or other keys; older ones may go on."""
     before, now = (held.get("--anonymous_ids") for held in (stored["settings"], job.settings))
     return before != now and (not before or is_keyed(before))
 

@@ -1,4 +1,4 @@
-"""What a few sampled images tell before a run: how large its output gets, and what --fast_decode changes."""
+"""A look at a few sampled images before a run: the size of its output, and the changes of --fast_decode."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -78,7 +78,7 @@ def output_size(job: Job, engine: Engine) -> OutputSize:
 
 
 def fast_decode_agreement(job: Job, engine: Engine) -> str:
-    """How many labels stay the same under --fast_decode, over the sampled images that it decodes otherwise."""
+    """The share of labels that stay the same under --fast_decode, over sampled images that it decodes otherwise."""
     exact = replace(job, options=replace(job.options, decode=replace(job.options.decode, fast_decode=False)))
     same, total, images = 0, 0, 0
     for image in _sampled(job):

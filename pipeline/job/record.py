@@ -15,7 +15,7 @@ from maskbeam.transforms.errors import RunError
 
 
 def stored_record(output: str) -> dict[str, Any] | None:
-    """What the last run left about itself in an output; None in a new one.
+    """The record that the last run left in an output; None in a new one.
 
     Raises:
         RunError: There is a record that cannot be read.
@@ -42,7 +42,7 @@ def damaged_record(uri: str) -> RunError:
 
 
 def record_of(job: Job) -> bytes:
-    """What a run leaves about itself in its output."""
+    """The record that a run leaves in its output."""
     record = {
         "settings": job.settings,
         # Of a sample nobody can say which inputs are gone.
@@ -56,7 +56,7 @@ def record_of(job: Job) -> bytes:
 
 
 def model_options(options: ModelOptions) -> dict[str, Any]:
-    """What the user says of a model, its path apart, as JSON values."""
+    """The options of a model, its path apart, as JSON values."""
     return dict(json.loads(json.dumps(asdict(replace(options, path="")))))
 
 

@@ -1,4 +1,4 @@
-"""What an output is made with: all of it, for people and for `verify`, and the part that masks' pixels depend on.
+"""Settings of an output: all of them, for people and for `verify`, and the part that masks' pixels depend on.
 
 A rerun is refused for that part alone. What else differs costs no mask that exists: it is done as is asked for now,
 and what is drawn from masks is drawn again.
@@ -84,7 +84,7 @@ def options_told(options: RunOptions) -> dict[str, Any]:
 
 
 def mending_of(options: RunOptions, spec: InputSpec) -> tuple[tuple[str, str], ...]:
-    """What masks do not depend on and that may still mend a failure: names and values, as text."""
+    """Options that no mask depends on and that may turn a failure into one: names and values, as text."""
     values = {
         "--max_pixels": options.decode.max_pixels,
         "--input_range": options.decode.input_range,
@@ -116,7 +116,7 @@ def decisive(settings: dict[str, Any], *, older: bool = False) -> dict[str, Any]
 
     Args:
         settings: As `settings_of` tells them.
-        older: Whether of masks of an older version, whose records do not say what mattered to their images.
+        older: True for masks of an older version, whose records do not say what mattered to their images.
     """
     free = set(_FREE) | (set() if older else set(_OF_IMAGES))
     free -= {"--confidence"} if settings.get("--min_confidence") else set()
@@ -136,7 +136,7 @@ def decisive(settings: dict[str, Any], *, older: bool = False) -> dict[str, Any]
 
 
 def of_images(settings: dict[str, Any]) -> dict[str, str]:
-    """What matters to some images only, by flag, as a person would type it."""
+    """Options that matter to some images only, by flag, as a person would type them."""
     low, high = settings["--input_range"] or (0, 65535)
     background = settings["--background"]
     return {
@@ -148,7 +148,7 @@ def of_images(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def has_planes(settings: dict[str, Any]) -> bool:
-    """Whether classes are independent, so that there are binary masks and no label map."""
+    """True where classes are independent, so that there are binary masks and no label map."""
     return _kind_of(settings) in MULTILABEL and settings.get("--multilabel") == "planes"
 
 
@@ -158,13 +158,13 @@ def _kind_of(settings: dict[str, Any]) -> Any:
 
 
 def drawing_of(settings: dict[str, Any]) -> dict[str, str]:
-    """What the pixels of each product depend on beside its mask, as digests by the product's name."""
+    """Digests, by the product's name, of all that its pixels depend on beside its mask."""
     depends = {each.name: each.depends_on(settings) for each in products_of(product_names())}
     return {name: digest(json.dumps(depends[name])) for name in sorted(depends)}
 
 
 def _input_of(value: Any) -> dict[str, Any]:
-    """How the model is fed, a field each; older versions told it as `[spec, normalization, channel order]`."""
+    """The input of the model, a field each; older versions told it as `[spec, normalization, channel order]`."""
     if isinstance(value, list) and len(value) == 3 and isinstance(value[0], dict):
         spec, normalization, order = value
         return {**spec, "normalization": normalization, "channel_order": order}
@@ -177,12 +177,12 @@ def fingerprint(settings: dict[str, Any]) -> str:
 
 
 def is_older(record: dict[str, Any]) -> bool:
-    """Whether masks of an output may be an older version's, so that their records say less."""
+    """True where masks of an output may be an older version's, so that their records say less."""
     return bool(drawn_before(record))
 
 
 def drawn_before(record: dict[str, Any]) -> dict[str, str]:
-    """How products of an output are drawn whose masks do not say it, as older versions wrote them; else nothing."""
+    """The drawing of products whose masks do not say it, as older versions wrote them; else nothing."""
     return dict(record["drawn_before"]) if "drawn_before" in record else drawing_of(record["settings"])
 
 
@@ -219,7 +219,7 @@ class Difference(NamedTuple):
 
     @property
     def undone(self) -> str:
-        """What to type to have it as it was; empty where that is not a matter of one flag."""
+        """The words to type to have it as it was; empty where that is not a matter of one flag."""
         flag = _FLAGS.get(self.path, self.path)
         if not flag.startswith("--") or (flag == "--anonymous_ids" and self.was):
             return ""
@@ -229,12 +229,12 @@ class Difference(NamedTuple):
 
 
 def differences(mine: dict[str, Any], stored: dict[str, Any], *, older: bool = False) -> list[Difference]:
-    """What masks depend on and two runs' settings do not agree on; of another model nothing else matters.
+    """Settings that masks depend on and two runs do not agree on; of another model nothing else matters.
 
     Args:
         mine: This job's.
         stored: The output's.
-        older: Whether an older version began the output, see `decisive`.
+        older: True where an older version began the output, see `decisive`.
     """
     if mine.get("model") != stored.get("model"):
         return [Difference("model", stored.get("model"), mine.get("model"))]

@@ -1,4 +1,4 @@
-"""How bytes become pixels on a scale of 0..255."""
+"""Options of decoding: bytes become pixels on a scale of 0..255."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from maskbeam.pipeline.options.values import color, count, number_pair
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How bytes become pixels on a scale of 0..255."""
+    """Options of decoding: bytes become pixels on a scale of 0..255."""
 
     input_range: tuple[float, float] | None = option(
         None,

@@ -26,17 +26,17 @@ class Flag:
 
     Attributes:
         help: One line; the default is added to it, unless it ends in one in brackets. A field without it has no flag.
-        metavar: What stands for its value in the help.
+        metavar: The word for its value in the help.
         parse: Turns the word into a value, or raises argparse's error.
         choices: All values there are.
         known: Words of which it takes several; `{}` stands for them in the help.
-        many: Whether it takes several words, and may be repeated.
-        group: Where in the help it stands, see `maskbeam.pipeline.cli.flags.GROUPS`.
-        first: Whether the help's first page shows it.
+        many: True where it takes several words, and may be repeated.
+        group: Its group in the help, see `maskbeam.pipeline.cli.flags.GROUPS`.
+        first: True where the help's first page shows it.
         also: The commands beside `run` that heed it.
-        decides: What depends on it.
-        place: Whether its value is a path, which is made absolute.
-        kept: Whether a part of a job keeps it for `maskbeam merge`.
+        decides: The files of an output that depend on it.
+        place: True where its value is a path, which is made absolute.
+        kept: True where a part of a job keeps it for `maskbeam merge`.
         short: A letter that stands for it.
         name: Without its dashes.
         target: The field, as `section.field`.
@@ -67,7 +67,7 @@ class Flag:
 
     @property
     def has_value(self) -> bool:
-        """Whether a word follows it."""
+        """True where a word follows it."""
         return self.default is not False
 
 

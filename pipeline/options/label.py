@@ -1,4 +1,4 @@
-"""How logits become labels."""
+"""Options of labels: logits become class ids."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from maskbeam.pipeline.options.values import fraction, label_id
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """How logits become labels."""
+    """Options of labels: logits become class ids."""
 
     classes: str | None = option(
         None,

@@ -1,4 +1,4 @@
-"""Which model, how it is fed, and how its head is to be read."""
+"""Options of the model, of its input and of its head."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ SAME_FILTERS = {"tf-bilinear": "tf", "pillow-bilinear": "pillow", "pillow-neares
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model, how it is fed, and how its head is to be read; None means: found out by probing."""
+    """The model, its input and the meaning of its head; None means: found out by probing."""
 
     path: str = option(
         "",

@@ -1,4 +1,4 @@
-"""What is written, where, and what counts as success."""
+"""Options of the output: its place, its products, and success."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from maskbeam.transforms.products.registry import MODULES
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is written, where, and what counts as success."""
+    """Options of the output: its place, its products, and success."""
 
     path: str = option(
         "",

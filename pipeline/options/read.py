@@ -1,4 +1,4 @@
-"""How inputs are found and named."""
+"""Options of the input: finding and naming images."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ RAW_TYPES = {
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How inputs are found and named."""
+    """Options of the input: finding and naming images."""
 
     patterns: tuple[str, ...] = option(
         (),

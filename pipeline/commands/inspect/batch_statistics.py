@@ -1,4 +1,4 @@
-"""How well images, as they are scaled, fit what a model's batch normalisation remembers of its training."""
+"""The fit of images, as they are scaled, to what a model's batch normalisation remembers of its training."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -49,7 +49,7 @@ class BatchStatistics:
             layer.call = call
 
     def mismatch(self) -> float | None:
-        """How far the last layers' inputs were from training, 0 for not at all; None where no layer was seen.
+        """The distance of the last layers' inputs from training, 0 for not at all; None where no layer was seen.
 
         The median over channels of the distance of means in training's standard deviations, plus the absolute
         logarithm of the ratio of standard deviations; averaged over layers.

@@ -1,4 +1,4 @@
-"""What a model made of a few images, fed in different ways, in one picture."""
+"""One picture of all that a model made of a few images, fed in different ways."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def draw_contact_sheet(
 
     Args:
         pictures: The images, uint8 `[H, W, 3]`.
-        findings: What to show beside them.
+        findings: The findings to show beside them.
         table: Colours and names.
         marked: The finding to point out.
     """

@@ -64,7 +64,7 @@ def say_at_terminal(text: str) -> None:
 
 @dataclass
 class Told:
-    """What there is to tell: lines as they come, and the same as facts, for `--format json`."""
+    """All that is told: lines as they come, and the same as facts, for `--format json`."""
 
     say: Say
     facts: dict[str, Any] = field(default_factory=dict)

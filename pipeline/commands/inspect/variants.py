@@ -44,14 +44,14 @@ class Variant:
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """What a model made of the images when it was fed in one way.
+    """The labels that a model made of the images when it was fed in one way.
 
     Attributes:
         variant: The way.
         labels: Class ids `[h, w]` of each image, at the model's size.
         shares: Of each channel, over all pixels.
         confidence: Mean probability of the winning class; None for a head of ids.
-        mismatch: How far the images are from what the model's batch normalisation remembers, see
+        mismatch: The distance of the images from what the model's batch normalisation remembers, see
             `BatchStatistics`; None where there is none.
     """
 
@@ -166,9 +166,9 @@ def compare_variants(
 
     Args:
         variants: The model and the images.
-        base: What the user's flags and the model say.
-        open_scaling: Whether neither of them says how pixels are scaled.
-        colored: Whether there are three channels to bring into order.
+        base: The variant that the user's flags and the model say.
+        open_scaling: True where neither of them says how pixels are scaled.
+        colored: True where there are three channels to bring into order.
 
     Returns:
         What each gave, `base` first, and the best as in `best_of`.
@@ -201,7 +201,7 @@ def best_of(findings: Sequence[Finding]) -> Finding:
 
 
 def worth_drawing(findings: Sequence[Finding], best: Finding) -> list[Finding]:
-    """What fits into a picture: scalings and orders, those that fit best first, and the filters that change most."""
+    """The findings to draw: scalings and orders, those that fit best first, and the filters that change most."""
     base = findings[0].variant.resize_filter
     first = [finding for finding in findings if finding.variant.resize_filter == base]
     filters = [finding for finding in findings if finding.variant.resize_filter != base]
