@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from maskbeam.pipeline.options import OutputOptions as OutputOptions
     from maskbeam.pipeline.options import ReadOptions as ReadOptions
     from maskbeam.pipeline.options import RunOptions as RunOptions
+    from maskbeam.pipeline.output.finished import FinishedOutput as FinishedOutput
     from maskbeam.pipeline.run import run as run
     from maskbeam.pipeline.verify.verify import verify as verify
     from maskbeam.transforms.errors import RunError as RunError
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 _OPTIONS = ("DecodeOptions", "LabelOptions", "ModelOptions", "OutputOptions", "ReadOptions", "RunOptions")
 _PLACES = {
     **dict.fromkeys(_OPTIONS, "maskbeam.pipeline.options"),
+    "FinishedOutput": "maskbeam.pipeline.output.finished",
     "RunError": "maskbeam.transforms.errors",
     "run": "maskbeam.pipeline.run",
     "verify": "maskbeam.pipeline.verify.verify",

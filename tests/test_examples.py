@@ -1,5 +1,6 @@
 """The examples are run as they are; that for Flink is taken apart by its shell, and what it says is understood."""
 
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PIL import Image as Pillow
 
 from examples import own_engine
 from maskbeam.pipeline.cli.parser import check_beam_flags, run_options
-from tests.support.documents import ROOT
+from tests.support.documents import ROOT, tiny_run
 
 
 def test_an_engine_of_one_s_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,6 +25,23 @@ def test_an_engine_of_one_s_own(tmp_path: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr()
     assert sorted(said.out.splitlines()) == ["class 0: 3 pixels", "class 1: 0 pixels", "class 2: 3 pixels"]
     assert "in/broken.jpg: UNREADABLE" in said.err
+
+
+def test_reading_an_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tiny_run(tmp_path).out
+    monkeypatch.setattr("sys.argv", ["reading_output.py", str(out)])
+    capsys.readouterr()
+    names = runpy.run_path("examples/reading_output.py", run_name="__main__")
+    masks = sorted((out / "masks").iterdir())
+    assert [image.image_id for image in names["images"]] == [mask.stem for mask in masks]
+    held = np.asarray(Pillow.open(masks[0]))
+    assert np.array_equal(names["mask"], held)
+    assert list(names["shares"].values()) == [np.mean(held == class_id) for class_id in range(3)]
+    assert {path.partition("/")[0] for path in names["drawn"]} == {"binary", "color", "confidence", "overlay"}
+    assert names["failures"] == {"UNREADABLE": 1}
+    assert f"{out}: a success" in capsys.readouterr().out
 
 
 def test_flink(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import maskbeam
 from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.output.finished import FinishedOutput
 from maskbeam.pipeline.run import run
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.errors import RunError
@@ -16,12 +17,13 @@ from maskbeam.transforms.errors import RunError
 
 def test_names_are_those_of_the_modules_where_they_live() -> None:
     assert (maskbeam.run, maskbeam.RunOptions, maskbeam.verify) == (run, RunOptions, verify)
-    assert maskbeam.RunError is RunError
+    assert (maskbeam.RunError, maskbeam.FinishedOutput) == (RunError, FinishedOutput)
 
 
 def as_a_script_uses_them(options: maskbeam.RunOptions) -> int:
     """Read by mypy alone, which refuses it unless it knows the types."""
     assert_type(options, RunOptions)
+    assert_type(maskbeam.FinishedOutput.open(options.output.path), FinishedOutput)
     return assert_type(maskbeam.run(options), int) + assert_type(maskbeam.verify(options.output.path), int)
 
 
