@@ -145,7 +145,7 @@ class Code(StrEnum):
         "gone since it was listed, or it cannot be read: no permission, a file system that fails, a file that "
         "gives more bytes than its size says (as those below `/proc` do)",
         "was listed and is gone, or cannot be read",
-        "give this user the right to read it, or mend the storage; run again",
+        "give this user the right to read it, or repair the storage; run again",
         _BY_ITSELF,
     )
     SOURCE_CHANGED = (
@@ -160,7 +160,7 @@ class Code(StrEnum):
         "a shard, or a range of one, that could not be read to its end: gone, unreadable, or altered meanwhile",
         "is all that is left of a shard, or of 64 MB of one, from a place on where it is gone, unreadable or was "
         "altered while it was read: no `_SUCCESS`, and exit code 3, whatever `--max_failures` says",
-        "mend the storage, run again",
+        "repair the storage, run again",
         _BY_ITSELF,
     )
     NONFINITE = (

@@ -37,13 +37,13 @@ _UNTRAINED = ("255", "-1")
 
 
 def role_of(title: object) -> str:
-    """What a column of this title tells: `name`, `channel`, `train_id`, `id`, a colour or a part of it; or `""`."""
+    """The role of a column of this title: `name`, `channel`, `train_id`, `id`, a colour or a part of it; or `""`."""
     folded = _folded(title)
     return next((role for role, titles in _TITLES.items() if folded in titles), "")
 
 
 def find_roles(titles: Sequence[str], place: str) -> dict[str, int]:
-    """Where each role stands among a table's titles. Titles that tell nothing of a class are left alone.
+    """The place of each role among a table's titles. Titles that tell nothing of a class are left alone.
 
     Raises:
         RunError: Two columns have one role; a column seems to give colours or numbers, which no other gives, under a

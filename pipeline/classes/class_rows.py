@@ -1,4 +1,4 @@
-"""What every kind of class file is read into, before it becomes a table."""
+"""The rows that every kind of class file is read into, before it becomes a table."""
 
 import re
 from dataclasses import dataclass

@@ -73,7 +73,7 @@ def read_names(text: str, source: str) -> Rows:
 
 
 def comment_lines(text: str) -> int:
-    """How many lines at the top are comments, which begin with `#`; none, if all lines do."""
+    """The number of comments at the top, which begin with `#`; none, if all lines do."""
     lines = lines_of(text.rstrip())
     return next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
 

@@ -146,7 +146,7 @@ def _open(root: str, all_inputs: bool, hold: Holder | None = None) -> Output:
     if unseen:
         raise RunError(
             f"the last run in {root} has not seen all records ({', '.join(unseen)} in reports/failures.jsonl), so it "
-            "does not tell which inputs are gone; mend that, and run the same command again"
+            "does not tell which inputs are gone; correct that, and run the same command again"
         )
     images = _images(tree, made.read_json("reports/summary.json"))
     return Output(tree, made.inputs, all_inputs, images, frozenset(each.place for each in failed))

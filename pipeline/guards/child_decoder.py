@@ -61,7 +61,7 @@ class _TerminatedError(MaskbeamError):
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a child is about to use: its parent looks after the memory of all of them."""
+    """The memory that a child is about to use: its parent looks after the memory of all of them."""
 
     bytes: int
 

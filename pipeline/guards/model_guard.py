@@ -1,4 +1,4 @@
-"""How long calls of the model may take, and who has it alone."""
+"""Limits on calls of the model, and who has it alone."""
 
 import threading
 import time
@@ -66,7 +66,7 @@ _turns = _Turns()
 
 
 class _Pace:
-    """How long calls of the model take in this process, by the shape `(h, w, C)` of their planes."""
+    """The time that calls of the model take in this process, by the shape `(h, w, C)` of their planes."""
 
     def __init__(self) -> None:
         self._slowest: dict[tuple[int, ...], float] = {}

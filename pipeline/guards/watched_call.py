@@ -44,5 +44,5 @@ class Call:
 
 
 def call_on(tree: Tree, what: str, images: Sequence[EncodedImage | ModelInput]) -> Call:
-    """What is known of a call of a decoder or a model on these images."""
+    """A description of a call of a decoder or a model on these images."""
     return Call(tree, what, tuple((image.image_id, image.source) for image in images))

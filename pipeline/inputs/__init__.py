@@ -1,1 +1,1 @@
-"""What comes in: patterns become chunks, chunks become images that are not decoded yet."""
+"""The way in: patterns become chunks, chunks become images that are not decoded yet."""

@@ -1,4 +1,4 @@
-"""What stands in an output for images' names and sources; with --anonymous_ids nothing that names could be tried on.
+"""Stand-ins, in an output, for images' names and sources; with --anonymous_ids nothing that names could be tried on.
 
 A digest without a key hides nothing from whoever has a list of candidates. So under --anonymous_ids every digest of a
 name, a place, a version or of bytes is keyed. The key itself travels with no job: a job is pickled into files that
@@ -40,11 +40,11 @@ class Names:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know of the key before work starts."""
+        """Warnings about the key, for a person, before work starts."""
         return ()
 
     def told(self, source: Source) -> tuple[str, str]:
-        """What reports tell of a source: where it lies, and its version."""
+        """The words of reports for a source: where it lies, and its version."""
         return source.where, source.version
 
     def digest(self, data: bytes, *, of: str) -> str:
@@ -83,7 +83,7 @@ class Anonymous(Names):
         return (f"{short}try keys until one fits; take a longer one for a new output",) if self.is_short else ()
 
     def image_id(self, image_id: str) -> str:
-        """What stands in the place of an id."""
+        """The stand-in for an id."""
         return _hash(self._key, image_id.encode("utf-8", "surrogatepass")) if image_id else ""
 
     def told(self, source: Source) -> tuple[str, str]:
@@ -105,7 +105,7 @@ PLAIN = Names()
 
 
 def naming(*, anonymous: bool) -> Names:
-    """What stands in an output for names, by this process's environment.
+    """The stand-ins for names in an output, by this process's environment.
 
     Raises:
         RunError: They are to be hashed, and there is no key: without one anybody could try names.
@@ -173,5 +173,5 @@ def is_keyed(setting: object) -> bool:
 
 
 def setting_of(names: Names) -> str | bool:
-    """What an output's settings say of its names: the key's hash, so that another one is noticed."""
+    """The setting that tells of an output's names: the key's hash, so that another one is noticed."""
     return f"{_KEYED}{names.check}" if isinstance(names, Anonymous) else False

@@ -68,7 +68,7 @@ def _first_lines(storage: Storage, manifest: Listed) -> list[Line]:
 
 
 def _explained(uri: str, manifest: str) -> str:
-    """What a line is that is no file, without repeating it."""
+    """The kind of a line that is no file, without repeating it."""
     if _first_of(f"{uri.rstrip('/')}/"):
         return "is a folder: give it to --input itself, all images below it are taken"
     if _GLOB.search(uri) and _first_of(uri):

@@ -58,7 +58,7 @@ def _fetch_again(image: EncodedImage) -> EncodedImage:
 
 
 def _most(size: int) -> int | None:
-    """How many bytes are asked for of a file that was listed with so many; one more tells a file without an end."""
+    """The number of bytes to ask for of a file that was listed with so many; one more tells a file without an end."""
     return size + 1 if size else None
 
 

@@ -61,7 +61,7 @@ class Listing:
 
     @property
     def listed(self) -> Found:
-        """How much was listed, as far as the inputs were gone through."""
+        """The sum of what was listed, as far as the inputs were gone through."""
         return Found(files=self._files, left_out=dict(self._left_out))
 
     def __iter__(self) -> Iterator[Input]:
@@ -95,7 +95,7 @@ def find_inputs(pattern: str, options: ReadOptions, *, left_out: Counter[str] | 
 
 
 def ids_below(roots: Iterable[str]) -> str:
-    """What images are called, for a person."""
+    """The rule by which images are named, for a person."""
     return f"ids are paths below {', '.join(roots)}, of records their names"
 
 

@@ -21,7 +21,7 @@ _MIN_RANGE_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class InputSummary:
-    """What a run's patterns mean.
+    """The meaning of a run's patterns.
 
     Attributes:
         files: Number of image files.
@@ -45,7 +45,7 @@ class InputSummary:
 
 
 def listed_in_words(files: int, shards: int, left_out: Mapping[str, int]) -> str:
-    """What was listed, for a person: `2 image files and 1 TFRecord shard, left out: 3 .txt`."""
+    """The listing, for a person: `2 image files and 1 TFRecord shard, left out: 3 .txt`."""
     parts = [count(files, "image file")] if files or not shards else []
     parts += [count(shards, "TFRecord shard")] if shards else []
     text = " and ".join(parts)
@@ -82,7 +82,7 @@ def chunks_of(inputs: Iterable[Input]) -> Iterator[Chunk]:
 
 
 def describe_inputs(options: ReadOptions) -> InputSummary:
-    """What all patterns mean, without reading any image; errors as in `find_inputs`."""
+    """The meaning of all patterns, without reading any image; errors as in `find_inputs`."""
     left_out: Counter[str] = Counter()
     kinds: Counter[Kind] = Counter()
     size = of_shards = 0

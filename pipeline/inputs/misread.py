@@ -1,4 +1,4 @@
-"""What lies where an image was expected, told from its bytes, with the way to an image."""
+"""The content found where an image was expected, told from its bytes, with the way to an image."""
 
 import base64
 import re
@@ -18,7 +18,7 @@ _CONTEXT, _FEATURE_LISTS = 1, 2
 
 
 def misread_image(data: bytes) -> str:
-    """What bytes are that are no image's, as a reason for a person; `""` where that cannot be told."""
+    """The kind of bytes that are no image's, as a reason for a person; `""` where that cannot be told."""
     if _is_base64(data[: 2 * _ENCODED_HEAD]):
         return "it is an image as base64 text: write its bytes, as tf.io.decode_base64 gives them"
     if _is_serialized_tensor(data):
@@ -30,7 +30,7 @@ def misread_image(data: bytes) -> str:
 
 
 def misread_record(payload: bytes) -> str:
-    """What a record is that lacks its image, as a reason for a person; `""` where that cannot be told."""
+    """The kind of a record that lacks its image, as a reason for a person; `""` where that cannot be told."""
     numbers = fields_of(payload)
     if _FEATURE_LISTS in numbers and numbers <= {_CONTEXT, _FEATURE_LISTS}:
         return "it is a tf.train.SequenceExample: write each of its images as a tf.train.Example"
@@ -38,7 +38,7 @@ def misread_record(payload: bytes) -> str:
 
 
 def misread_shard(head: bytes) -> str:
-    """What a shard is that begins with `head` and not with a record, as a reason; `""` where that cannot be told."""
+    """The kind of a shard that begins with `head` and no record, as a reason; `""` where that cannot be told."""
     if format_of(head) == LFS_POINTER:
         return FETCH_IT
     try:

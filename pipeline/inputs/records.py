@@ -22,7 +22,7 @@ _ONE_BYTE = "uint8"
 
 
 def source_of(shard: Entry, record: Record) -> Source:
-    """Where a record is, and its checksum: it is the same image however often its shard is copied or extended."""
+    """The place of a record, and its checksum: it is the same image however often its shard is copied or extended."""
     return Source(f"{shard.uri}#{record.offset}", f"{record.crc:08x}")
 
 

@@ -1,4 +1,4 @@
-"""What is known of the input before work starts, without listing all of it."""
+"""Facts about the input before work starts, without listing all of it."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _MOST = 1000
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of all patterns.
+    """Facts about all patterns.
 
     Attributes:
         roots: The folders below which ids begin.

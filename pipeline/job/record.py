@@ -26,7 +26,7 @@ def stored_record(output: str) -> dict[str, Any] | None:
     except NotFound:
         if storage.stat(uri):
             raise RunError(
-                f"{uri} is there and cannot be read; mend the storage, or choose another --output"
+                f"{uri} is there and cannot be read; repair the storage, or choose another --output"
             ) from None
         return None
     except ValueError:

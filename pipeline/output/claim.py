@@ -1,4 +1,4 @@
-"""Which input an output file belongs to and how it was made: what makes a mask a checkpoint.
+"""The claim of an output file: which input it belongs to and how it was made. It makes a mask a checkpoint.
 
 Every file written for an image carries its claim: in a PNG text chunk in front of the pixels, in a JPEG comment. The
 mask is written last of its image's files and carries the whole record, so that a rerun needs nothing else of an image
@@ -46,7 +46,7 @@ class Claim:
 
 
 class Verdict(Enum):
-    """What to do with an output file that exists."""
+    """The ways to treat an output file that exists."""
 
     KEEP = "it is ours and good"
     REPLACE = "it is outdated, damaged, or of a source that comes second"
@@ -54,7 +54,7 @@ class Verdict(Enum):
 
 
 def judge(held: Claim | None, mine: Claim, *, overwrite: bool = False) -> Verdict:
-    """Who keeps an output that exists, whatever the order of work.
+    """Decides who keeps an output that exists, whatever the order of work.
 
     Args:
         held: The claim that the existing file carries, or None when it cannot be read.
@@ -128,7 +128,7 @@ def record_text(record: Record) -> dict[str, str]:
 
 
 def record_metadata(text: Mapping[str, str]) -> dict[str, str] | None:
-    """What a mask's text leaves for its object's metadata, which listings show: the record, unless it is too long."""
+    """The metadata of a mask's object, which listings show: the record, unless it is too long."""
     record = text.get(TEXT_KEY, "")
     return {TEXT_KEY: record} if 0 < len(record.encode()) <= METADATA_BYTES else None
 

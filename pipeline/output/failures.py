@@ -35,7 +35,7 @@ class RememberFailure:
 
 
 class Note(NamedTuple):
-    """What is remembered of a failure; `options` are those that could have mended it, by name."""
+    """A failure that is remembered; `options` are those that could have mended it, by name."""
 
     claim: Claim
     code: str
@@ -44,7 +44,7 @@ class Note(NamedTuple):
 
 
 def note_of(tree: Tree, failure: Failure) -> Note:
-    """What to remember of a failure."""
+    """The note of a failure."""
     code = _known(failure.code)
     options = {name: value for name, value in tree.mending if code and name in code.options}
     return Note(tree.claim(failure.source), failure.code, failure.reason, options)

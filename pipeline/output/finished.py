@@ -118,7 +118,7 @@ class FinishedOutput:
         return self._decoded(self.path(image_id), decode_mask)
 
     def record(self, image_id: str) -> Record:
-        """What an image's mask says of it; errors as of `mask`."""
+        """The record in an image's mask; errors as of `mask`."""
         path = self.path(image_id)
         record = parse_record(read_text(self._bytes(path)).get(TEXT_KEY))
         if record is None:
@@ -173,5 +173,5 @@ def damaged(uri: str) -> RunError:
 
 
 def stored_fingerprint(record: dict[str, Any]) -> str:
-    """What the masks of an output carry as their fingerprint; older versions made it of all settings."""
+    """The fingerprint that the masks of an output carry; older versions made it of all settings."""
     return str(record.get("fingerprint") or digest(json.dumps(record["settings"], sort_keys=True)))

@@ -1,4 +1,4 @@
-"""What everybody asks who writes for a run: whether the run still holds its output."""
+"""The check of everybody who writes for a run: that the run still holds its output."""
 
 import threading
 import time
@@ -52,7 +52,7 @@ class Holder:
 
 @dataclass
 class _Watch:
-    """What one process of a run that is not its command knows of the lease."""
+    """The lease, as a process of a run that is not its command knows it."""
 
     holder: Holder
     trust: Trust = field(default_factory=lambda: Trust(now))

@@ -215,7 +215,7 @@ class Lease:
         return RunError(f"another run{by} has just begun to write to this output; wait for it")
 
     def _check_free(self, uri: str) -> tuple[dict[str, Any] | None, str | None]:
-        """What a lease says that nobody alive holds, and its version."""
+        """The content of a lease that nobody alive holds, and its version."""
         held, version = read_lease(self._storage, uri)
         now = self._clock()
         if held is None or now >= expires_of(held) or (held.get("host") == socket.gethostname() and _ended(held)):

@@ -114,7 +114,7 @@ def content_of(run: str, process: dict[str, Any], now: float) -> bytes:
 
 
 def read_lease(storage: Storage, uri: str) -> tuple[dict[str, Any] | None, str | None]:
-    """What a lease says, and its version; nothing of one that is not there, or is still empty.
+    """The content of a lease, and its version; nothing of one that is not there, or is still empty.
 
     Raises:
         NoLeaseError: There is a file, and it is no lease.
@@ -144,7 +144,7 @@ def named(held: dict[str, Any]) -> str:
 
 
 def whereabouts(held: dict[str, Any], now: float) -> str:
-    """Where a run is that holds a lease, and for how long it does, for a person."""
+    """The place of a run that holds a lease, and for how long it does, for a person."""
     host = ascii(held.get("host")).strip("'")[:80]
     left = expires_of(held) - now
     ends = f"its lease ends in {left:.0f} s" if left <= 2 * LEASE_SECONDS else "its lease ends some other day"

@@ -1,4 +1,4 @@
-"""Whether images are done, asked of objects far away: a page of a listing tells of a thousand at once.
+"""Images that are done, looked up among objects far away: a page of a listing tells of a thousand at once.
 
 There a mask carries its record twice: inside, and as its object's metadata, which listings show. An object is written
 whole, and its metadata with it, so that both say the same. What a listing leaves open is read, as of local files.

@@ -42,7 +42,7 @@ def digest_of(text: str) -> int:
 
 
 def claim_of(storage: Storage, uri: str) -> Claim | None:
-    """What a file says of its origin; None where it says nothing that can be understood."""
+    """The claim of a file; None where it has none that can be understood."""
     try:
         return parse_claim(read_text(storage.read(uri)).get(TEXT_KEY))
     except LOST:

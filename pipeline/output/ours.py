@@ -1,4 +1,4 @@
-"""Which files of an output are maskbeam's own, told by their names; only these are ever deleted in its folders.
+"""The files of an output that are maskbeam's own, by their names; only these are ever deleted in its folders.
 
 Nothing is deleted through a link, neither to a folder nor to a file: folders are opened as what they are, and files
 are removed within an open folder, so that one that is exchanged for a link meanwhile leads nowhere.
@@ -132,7 +132,7 @@ def _maker(storage: Storage, uri: str, below: str, made: Mapping[str | None, str
 
 
 def report_files(storage: Storage, output: str, name: str) -> Iterator[str]:
-    """Where a report lies, such as `images.csv`: one file, or several shards of it; never a file of others."""
+    """The places of a report, such as `images.csv`: one file, or several shards of it; never a file of others."""
     stem, _, ending = name.partition(".")
     start = len(f"{output}/reports/")
     for listed in storage.list(f"{output}/reports/{stem}*.{ending}"):

@@ -1,4 +1,4 @@
-"""What became of one input, in a form small enough to be counted by the million."""
+"""The end of one input, in a form small enough to be counted by the million."""
 
 import os
 import pickle
@@ -63,7 +63,7 @@ def to_plain(outcome: Outcome) -> Plain:
 
 
 def from_plain(plain: Plain) -> Outcome:
-    """What `to_plain` was given."""
+    """The outcome that `to_plain` was given."""
     image_id, source, height, width, counted, *rest = plain
     held = None if counted is None else Counted.from_plain(counted)
     return Outcome(image_id, Source(*source), height, width, held, *rest)

@@ -17,7 +17,7 @@ _LOCK_ENDING = ".lock.json"
 
 
 def lock_of(part: Part | None) -> str:
-    """Where the lease of a run lies below the output."""
+    """The path of the lease of a run below the output."""
     return f"{FOLDER}/{part.file_name}{_LOCK_ENDING}" if part else LOCK
 
 

@@ -75,7 +75,7 @@ class Tree:
             self.hold.look()
 
     def uri(self, path: str) -> str:
-        """Where a file of the tree lies; raises ValueError for a path that leaves it."""
+        """The URI of a file of the tree; raises ValueError for a path that leaves it."""
         return join(self.root, path)
 
     def claim(self, source: Source) -> Claim:
@@ -88,7 +88,7 @@ class Tree:
         return claim_text(self.claim(source))
 
     def judge(self, held: Claim | None, mine: Claim) -> Verdict:
-        """Who keeps a file of the tree that exists; see `claim.judge`."""
+        """The verdict on a file of the tree that exists; see `claim.judge`."""
         return judge(held, mine, overwrite=self.overwrite)
 
 

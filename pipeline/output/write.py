@@ -41,7 +41,7 @@ ROUNDS = 20
 
 
 class Completing(Protocol):
-    """What completes images that are done; see `redraw.Redraw`."""
+    """Completes images that are done; see `redraw.Redraw`."""
 
     def lacks(self, image: EncodedImage, record: Record) -> frozenset[str]:
         """The products that an image lacks."""
@@ -210,7 +210,7 @@ class File(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """How a write ended: `kept_by` another source, which stands; or ours stands and has `replaced` another file."""
+    """The end of a write: `kept_by` another source, which stands; or ours stands and has `replaced` another file."""
 
     kept_by: Claim | None = None
     replaced: Claim | None = None

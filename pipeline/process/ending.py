@@ -1,4 +1,4 @@
-"""How a process ends: through its command, by a signal, or for a hang; never with an exit code that nobody chose.
+"""Ends of a process: through its command, by a signal, or for a hang; never with an exit code that nobody chose.
 
 Signals are answered on a thread of their own. A handler runs on the main thread: only when that comes back from the
 C code that it is in, in the middle of whatever it holds (a lock on the output, a stream), and once more inside itself
@@ -127,7 +127,7 @@ def _listen_no_more(handlers: dict[signal.Signals, "signal._HANDLER"], wakeup: i
 
 @cache
 def _listener() -> int:
-    """Where the system writes the numbers of signals; a thread reads them."""
+    """A pipe into which the system writes the numbers of signals; a thread reads them."""
     numbers, written = os.pipe()
     os.set_blocking(written, False)
     threading.Thread(target=_listen, args=(numbers,), name="signals", daemon=True).start()

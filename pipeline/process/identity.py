@@ -1,4 +1,4 @@
-"""Which process holds something: told by more than its number, which every container counts from 1."""
+"""The identity of a process that holds something: more than its number, which every container counts from 1."""
 
 import os
 from pathlib import Path

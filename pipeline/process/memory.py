@@ -1,4 +1,4 @@
-"""How much memory there is, and the steps of one image that keep within it."""
+"""The memory that there is, and the steps of one image that keep within it."""
 
 import os
 import threading
@@ -73,7 +73,7 @@ _BUDGET = Budget(memory_bytes() // 2, elsewhere=_elsewhere)
 
 
 def decoding_budget() -> Budget:
-    """What this process may use for images from reading to writing: half of the memory; the rest is the model's."""
+    """The memory for images from reading to writing in this process: half of all; the rest is the model's."""
     return _BUDGET
 
 

@@ -18,7 +18,7 @@ Cpu = Callable[[], float | None]
 
 
 class Patience:
-    """How long a call may take: so many seconds, and as many of a core if it comes on slowly.
+    """The time that a call may take: so many seconds, and as many of a core if it comes on slowly.
 
     Args:
         seconds: The limit.
@@ -69,7 +69,7 @@ def of_this_thread() -> Cpu:
 
 
 def queue_of(thread: int) -> Cpu:
-    """How long a thread was ready to run while no core was free for it; a process's main thread has its number."""
+    """The time that a thread has waited for a free core, ready to run; a process's main thread has its number."""
 
     def seconds() -> float | None:
         with suppress(OSError, ValueError, IndexError):

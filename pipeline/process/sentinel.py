@@ -31,7 +31,7 @@ NEXT_TIME = "each is tried alone next time. The same command goes on."
 
 
 class Fault(NamedTuple):
-    """What a call does that does not come back, and what is noted of it."""
+    """A call that does not come back, and what is noted of it."""
 
     code: str
     verb: str
@@ -94,7 +94,7 @@ def start_sentinel(board: Board, tick: float) -> "subprocess.Popen[bytes]":
 
 
 def within(seconds: float, note: Callable[[], str]) -> str:
-    """What `note` says, if it says it in that time."""
+    """The answer of `note`, if it comes in that time."""
     said: list[str] = []
 
     def say() -> None:

@@ -1,4 +1,4 @@
-"""What a process is busy with, in memory that another process reads while this one cannot say anything."""
+"""The calls that a process is busy with, in memory that another process reads while this one cannot say anything."""
 
 import faulthandler
 import fcntl
@@ -49,7 +49,7 @@ class Board:
 
     @property
     def now(self) -> float:
-        """What the clock shows, in seconds."""
+        """The time by the clock, in seconds."""
         return float(_CLOCK.unpack_from(self._memory)[0])
 
     @now.setter
@@ -98,7 +98,7 @@ class Board:
 
     @property
     def crash(self) -> str:
-        """What was recorded: the cause and the threads' stacks; empty without a crash."""
+        """The record of a crash: the cause and the threads' stacks; empty without a crash."""
         return os.pread(self.fd, _LAST_BYTES, _SIZE).decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""What a watchdog looks after: calls, and steps without images."""
+"""Work that a watchdog looks after: calls, and steps without images."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,12 +24,12 @@ class Watched(Protocol):
         """Notes each image as a suspect; their number."""
 
     def remind(self, seconds: float) -> str:
-        """What a person is told who waits for it since so many seconds; empty for nothing."""
+        """A line for a person who waits for it since so many seconds; empty for nothing."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is done with the model before there are images.
+    """A step that is done with the model before there are images.
 
     Attributes:
         doing: Such as `loaded`.

@@ -186,7 +186,7 @@ def _verdict(ending: Ending) -> str:
     if unread := ending.failures.get(Code.SHARD_UNREAD, 0):
         parts = f"{count(unread, 'part')} of shards could not be read to the end"
         missing = f"an unknown number of records is missing: no _SUCCESS; {_see('failures.jsonl', ending)}"
-        return f"NOT DONE: {parts}, so {missing}; mend that, and run the same command again"
+        return f"NOT DONE: {parts}, so {missing}; correct that, and run the same command again"
     if ending.too_many:
         return f"NOT DONE: {failed}, more than --max_failures {ending.max_failures} allows: no _SUCCESS; {again}"
     if ending.refused:

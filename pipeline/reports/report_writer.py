@@ -138,7 +138,7 @@ def shard_name(name: str, shard: int, shards: int) -> str:
 
 
 def read_run(job: Job) -> dict[str, Any] | None:
-    """What a finished run says of itself; None when it did not come to its end."""
+    """The record of a finished run; None when it did not come to its end."""
     try:
         return dict(parse_stored(job.tree.storage.read(job.tree.uri(f"runs/{job.run}.json"))))
     except NotFound:

@@ -1,4 +1,4 @@
-"""Whether a run that came to its end is a success."""
+"""The verdict on a run that came to its end: whether it is a success."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def judge_run(
 
 
 def allowed_failures(max_failures: str, inputs: int) -> float:
-    """How many images may fail."""
+    """The number of images that may fail."""
     if max_failures.endswith("%"):
         return inputs * float(max_failures[:-1]) / 100
     return int(max_failures)

@@ -118,7 +118,7 @@ def _lost(path: str, error: OSError) -> Iterator[Listed]:
 
 
 class _Links:
-    """Which folders a walk may enter: links only to targets that are neither above them nor were linked before.
+    """The folders that a walk may enter: links only to targets that are neither above them nor were linked before.
 
     Attributes:
         skipped: Links that were not followed.

@@ -1,4 +1,4 @@
-"""How far a run is, while it runs: one line that redraws itself on a terminal, a log line now and then elsewhere.
+"""The progress of a run: one line that redraws itself on a terminal, a log line now and then elsewhere.
 
 Counts only, never an image's name. Counted are attempts in this process; results are the report's business.
 """

@@ -18,7 +18,7 @@ from maskbeam.transforms.products.registry import product
 
 
 class Checked(NamedTuple):
-    """What was found: the image's counts as its pixels say, its size, what differs, in words, its mask's text."""
+    """The result: the image's counts as its pixels say, its size, what differs, in words, its mask's text."""
 
     counted: Counted | None
     size: tuple[int, int]
@@ -48,7 +48,7 @@ def check_image(output: FinishedOutput, image_id: str, place: str) -> Checked:
         return Checked(None, (0, 0), [f"{path} carries no record"])
     counted, wrong = _recount(labels, record, output)
     found = [
-        *(["carries a record that its pixels do not bear out"] if wrong else []),
+        *(["carries a record that its pixels contradict"] if wrong else []),
         *(["was made with another model or other options"] if record.claim.fingerprint != output.fingerprint else []),
         *(["belongs to another source than the report says"] if record.claim.place != place else []),
     ]

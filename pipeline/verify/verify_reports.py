@@ -30,7 +30,7 @@ def row_differs(row: FinishedImage, checked: Checked, table: ClassTable) -> bool
 
 
 def compare_reports(output: FinishedOutput, success: dict[str, Any] | None, sums: Sums, done: int) -> Iterator[str]:
-    """What the reports say otherwise than the images.
+    """The differences between the reports and the images.
 
     Args:
         output: The output.

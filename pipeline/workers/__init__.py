@@ -1,1 +1,1 @@
-"""What workers check, count and report."""
+"""Checks, counts and reports of workers."""

@@ -1,4 +1,4 @@
-"""What only a worker can tell before it begins: whether it shares the output's disk and runs the same maskbeam."""
+"""Checks of a worker before it begins: whether it shares the output's disk and runs the same maskbeam."""
 
 import socket
 from dataclasses import dataclass

@@ -56,7 +56,7 @@ class WorkersTally:
 
 
 def counts_of(job: Job) -> CountSource:
-    """Where to look for a job's counts: in this process if its workers are threads of it."""
+    """The place to look for a job's counts: in this process if its workers are threads of it."""
     flags = job.options.beam
     return tally if runner_of(flags).in_threads(flags) else WorkersTally(job.tree, job.run)
 
@@ -67,7 +67,7 @@ def total(counts: Sequence[Counts]) -> Counts:
 
 
 def progress_folder(run: str) -> str:
-    """Where a run's workers write their counts, below the output."""
+    """The folder below the output in which a run's workers write their counts."""
     return f".tmp/{run}/progress"
 
 

@@ -68,7 +68,7 @@ def _graph(root: beam.Pipeline, *, ask: "AskWorker") -> Any:
 
 @dataclass(frozen=True)
 class AskWorker:
-    """What a worker does; attributes as in `probe_on_worker`, and `version`: of the command's maskbeam."""
+    """The task of a worker; attributes as in `probe_on_worker`, and `version`: of the command's maskbeam."""
 
     options: ModelOptions
     digest: str

@@ -56,7 +56,7 @@ def test_a_record_of_the_job_that_cannot_be_read_is_no_new_output(
     monkeypatch.setattr(local_errors, "PAUSES", ())
     monkeypatch.setattr(os, "open", refusing)
     for flags in ((), ("--overwrite",)):
-        with pytest.raises(RunError, match=r"\.job\.json is there and cannot be read; mend the storage"):
+        with pytest.raises(RunError, match=r"\.job\.json is there and cannot be read; repair the storage"):
             run(inputs, out, *flags)
     monkeypatch.undo()
     assert differing(before, tree_of(out)) == []

@@ -1,1 +1,1 @@
-"""What bytes are: kinds of files, TFRecord shards, gzip, `tf.train.Example`."""
+"""Containers of images: kinds of files, TFRecord shards, gzip, `tf.train.Example`."""

@@ -1,4 +1,4 @@
-"""What a file is: by its extension where that is an image's, else by its first bytes, and never by a shard's name.
+"""Kinds of files: by its extension where that is an image's, else by its first bytes, and never by a shard's name.
 
 A file with an image's extension counts as an image unopened, so that listing a million of them opens none; the
 decoder tells by content what it really is. In a folder or glob, files that are neither images nor shards are left
@@ -48,7 +48,7 @@ _NAMED_LIKE_A_SHARD = re.compile(r"\.(tfrecords?|tfrec|tfr)\b|-\d+-of-\d+", re.I
 
 
 class Kind(Enum):
-    """What a file is to us."""
+    """The kinds of files."""
 
     IMAGE = "image"
     SHARD = "shard"
@@ -64,7 +64,7 @@ def extension_of(uri: str) -> str:
 
 
 def left_out_as(uri: str, head: bytes = b"") -> str:
-    """What a file that is left out is counted as: its format, or its extension; nothing that names it.
+    """The name under which a file that is left out is counted: its format, or its extension; nothing that names it.
 
     Args:
         uri: The file.
@@ -77,7 +77,7 @@ def left_out_as(uri: str, head: bytes = b"") -> str:
 
 
 def kind_by_extension(uri: str, *, named: bool) -> Kind | None:
-    """What a file is as far as its extension tells; None: look into it.
+    """The kind of a file as far as its extension tells; None: look into it.
 
     Args:
         uri: The file.
@@ -89,7 +89,7 @@ def kind_by_extension(uri: str, *, named: bool) -> Kind | None:
 
 
 def kind_by_content(uri: str, read_head: Callable[[int], bytes], *, named: bool) -> Kind:
-    """What a file is by its first bytes.
+    """The kind of a file by its first bytes.
 
     Args:
         uri: The file.

@@ -38,7 +38,7 @@ class Record(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Where the next record begins."""
+        """The offset of the next record."""
         return self.offset + len(self.payload) + _FRAME_BYTES
 
 
@@ -149,7 +149,7 @@ class _Window:
         return self._base + len(self._data) >= position + size
 
     def block(self, position: int) -> bytes:
-        """What is held from `position` on, up to a limit."""
+        """The bytes that are held from `position` on, up to a limit."""
         return self._bytes(position, _READ_BYTES)
 
     def forget(self, position: int) -> None:

@@ -133,7 +133,7 @@ def test_records_that_nobody_has_seen_are_no_success_whatever_the_limit() -> Non
     ending = replace(CLEAN, counts=InputCounts(1000, 998, 2, 0), failures={"SHARD_UNREAD": 2}, max_failures="100%")
     assert closing_summary(ending, CLASSES).splitlines()[-1] == (
         "NOT DONE: 2 parts of shards could not be read to the end, so an unknown number of records is missing: "
-        "no _SUCCESS; see reports/failures.jsonl; mend that, and run the same command again"
+        "no _SUCCESS; see reports/failures.jsonl; correct that, and run the same command again"
     )
 
 

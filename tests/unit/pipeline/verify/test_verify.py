@@ -54,7 +54,7 @@ def test_a_mask_altered_at_the_same_size_is_found(out: Path, capsys: pytest.Capt
     labels[0, 0] = (labels[0, 0] + 1) % 3
     path.write_bytes(encode_mask(labels, text=read_text(path.read_bytes())))
     found = differences(out, capsys)
-    assert any("masks/img0002.png carries a record that its pixels do not bear out" in line for line in found)
+    assert any("masks/img0002.png carries a record that its pixels contradict" in line for line in found)
     assert any("reports/classes.csv differs" in line for line in found)
     assert any("binary/class_" in line and "differs from its mask" in line for line in found)
 
