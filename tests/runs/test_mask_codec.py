@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskbeam.pipeline.commands.clean import clean
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.codecs import registry
 from maskbeam.transforms.codecs.codec import Reader, Request, WritableCodec
@@ -91,6 +92,19 @@ def test_masks_of_another_format_are_written_resumed_from_and_verified(
     assert any("masks/img0002.toy.mask is damaged: no whole toy" in line for line in differences(out, capsys))
     assert run_numpy(argv) == 0
     assert differing(whole, tree_of(out)) == []
+
+
+def test_masks_of_inputs_that_are_gone_are_cleaned(tmp_path: Path) -> None:
+    inputs, out = draw_folder(tmp_path / "in", 3), tmp_path / "out"
+    argv = command(str(inputs), str(out), "--products", "color")
+    assert run_numpy(argv) == 0
+    (inputs / "img0001.png").unlink()
+    assert run_numpy(argv) == 0
+    before = {path.relative_to(out) for path in out.rglob("img*")}
+    assert clean(str(out), yes=True) == 0
+    gone = before - {path.relative_to(out) for path in out.rglob("img*")}
+    assert {"masks/img0001.toy.mask", "color/img0001.png"} <= set(map(str, gone))
+    assert not any("img0000" in str(path) or "img0002" in str(path) for path in gone)
 
 
 def test_a_product_is_drawn_of_masks_that_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ JpegDecoder = Callable[[bytes, int], Array | None]
 
 
 class Request(NamedTuple):
-    """How pixels are wanted; a format heeds what it can.
+    """Wishes about pixels; a format heeds what it can.
 
     Attributes:
         max_pixels: The cap on height times width, checked before decoding.
@@ -45,7 +45,7 @@ class Request(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """What a file holds: `values` `[H, W, C]` of any real type, and `alpha` `[H, W, 1]` or None.
+    """The samples of a file: `values` `[H, W, C]` of any real type, and `alpha` `[H, W, 1]` or None.
 
     Alpha is uint8 (255 = opaque) beside uint8 values and float32 (1 = opaque) beside others. `is_alpha` is False
     where it may be another band: GDAL calls the fourth band of 8-bit pictures alpha, near infrared too, unless it is
@@ -112,7 +112,7 @@ class Codec(ABC):
 
     @abstractmethod
     def recognises(self, head: bytes) -> bool:
-        """Whether a file is of this format by its first `HEAD_BYTES` bytes, or all of them."""
+        """True for a file of this format, by its first `HEAD_BYTES` bytes, or all of them."""
 
     @abstractmethod
     def open(self, data: bytes, request: Request) -> Reader:
@@ -144,7 +144,7 @@ class WritableCodec(Codec):
 
     @abstractmethod
     def is_whole(self, data: bytes) -> bool:
-        """Whether a file, or any of its last bytes, ends as this format does: one that does not was cut off."""
+        """True for a file, or any of its last bytes, that ends as this format does: another one was cut off."""
 
     @abstractmethod
     def decode(self, data: bytes) -> Array:

@@ -50,7 +50,7 @@ class PillowReader(Reader, Generic[T]):
 
 
 def _is_deep(image: OpenedFile) -> bool:
-    """Whether samples have more than 8 bits."""
+    """True for samples of more than 8 bits."""
     tiles = [tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args for tile in image.tile]
     return image.mode in ("I", "F") or "16" in image.mode or any("16" in str(tile) for tile in tiles)
 

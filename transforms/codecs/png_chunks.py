@@ -1,4 +1,4 @@
-"""Which chunks of a PNG count: pixels do not depend on a damaged comment (W3C PNG specification, third edition).
+"""The chunks of a PNG that count: pixels do not depend on a damaged comment (W3C PNG specification, third edition).
 
 As libpng does it, and so TensorFlow and OpenCV: a wrong checksum in a critical chunk damages the image, an ancillary
 chunk with one is left out, and so is transparency of a wrong length or in a wrong place. Pillow refuses all that,

@@ -1,4 +1,4 @@
-"""Why bytes are refused that no codec recognises, and what to do with them."""
+"""Reasons to refuse bytes that no codec recognises, and what to do with them."""
 
 from typing import Final
 

@@ -75,7 +75,7 @@ def channels_of_all() -> frozenset[int]:
 
 
 def modules_of_formats() -> tuple[str, ...]:
-    """What decoding imports that takes long, whatever the format."""
+    """Libraries that decoding imports and that take long, whatever the format."""
     return tuple(dict.fromkeys(module for codec in CODECS for module in codec.modules))
 
 
