@@ -10,7 +10,8 @@ import pytest
 
 _MINUTES = "--fuzz_minutes"
 _FOUND = re.compile(r"^Failing test case: (\w+)\(\n((?: {4}.*\n)*)", re.MULTILINE)
-_FIXTURE = re.compile(r" *(self|monkeypatch|tmp_path\w*)=")
+# With all lines of its value.
+_FIXTURE = re.compile(r"^ {4}(self|monkeypatch|tmp_path\w*)=.*\n(?: {5}.*\n| {4}\).*\n)*", re.MULTILINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,7 +37,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 def examples(told: str) -> Iterator[str]:
     """Of what a failed test said: the name of the test and the decorator that makes its values a fixed example."""
     for test, values in _FOUND.findall(re.sub("^E {7}", "", told, flags=re.MULTILINE)):
-        given = "".join(line for line in values.splitlines(keepends=True) if not _FIXTURE.match(line))
+        given = _FIXTURE.sub("", values)
         yield f"{test}:\n@example(\n{given})"
 
 
