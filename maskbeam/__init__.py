@@ -6,16 +6,32 @@ What scripts may import from here is loaded when it is first asked for: neither 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maskbeam.pipeline.options import DecodeOptions as DecodeOptions
-    from maskbeam.pipeline.options import LabelOptions as LabelOptions
-    from maskbeam.pipeline.options import ModelOptions as ModelOptions
-    from maskbeam.pipeline.options import OutputOptions as OutputOptions
-    from maskbeam.pipeline.options import ReadOptions as ReadOptions
-    from maskbeam.pipeline.options import RunOptions as RunOptions
-    from maskbeam.pipeline.output.finished import FinishedOutput as FinishedOutput
-    from maskbeam.pipeline.run import run as run
-    from maskbeam.pipeline.verify.verify import verify as verify
-    from maskbeam.transforms.errors import RunError as RunError
+    from maskbeam.pipeline.options import (
+        DecodeOptions,
+        LabelOptions,
+        ModelOptions,
+        OutputOptions,
+        ReadOptions,
+        RunOptions,
+    )
+    from maskbeam.pipeline.output.finished import FinishedOutput
+    from maskbeam.pipeline.run import run
+    from maskbeam.pipeline.verify.verify import verify
+    from maskbeam.transforms.errors import RunError
+
+__all__ = [
+    "DecodeOptions",
+    "FinishedOutput",
+    "LabelOptions",
+    "ModelOptions",
+    "OutputOptions",
+    "ReadOptions",
+    "RunError",
+    "RunOptions",
+    "__version__",
+    "run",
+    "verify",
+]
 
 #: The only place that says it: the installed package, `--version`, reports and workers take it from here.
 __version__ = "0.1.0"
