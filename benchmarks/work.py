@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.contenders import Contender, host_work, ours, peers, plain_script
 from benchmarks.data import mixed_sizes, photographs, write_shards
 from maskbeam.pipeline.inputs.containers.example import parse_example
-from maskbeam.pipeline.inputs.containers.tfrecord import Record, read_records
+from maskbeam.pipeline.inputs.containers.tfrecord import ShardRecord, read_records
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Data:
 def _files(shard: Path) -> Iterator[bytes]:
     with shard.open("rb") as stream:
         for record in read_records(stream):
-            if isinstance(record, Record):
+            if isinstance(record, ShardRecord):
                 yield parse_example(record.payload, {"image/encoded"}).bytes_of("image/encoded")
 
 

@@ -16,7 +16,7 @@ from maskbeam.pipeline.process.own_end import only_our_end
 from maskbeam.pipeline.terminal.logs import quiet
 from maskbeam.pipeline.text.wording import printable
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.garbage import starting_up
+from maskbeam.transforms.garbage_collection import starting_up
 
 
 def main(argv: Sequence[str] | None = None) -> int:

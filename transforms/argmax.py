@@ -14,8 +14,8 @@ from maskbeam.transforms.emitted import lookup
 from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.head import BINARY, EXCLUSIVE, KINDS, MULTILABEL
 from maskbeam.transforms.lookahead import LookAhead
-from maskbeam.transforms.resampling import upsample as restore
-from maskbeam.transforms.resampling.upsample_labels import leads, settle
+from maskbeam.transforms.resampling import upsample
+from maskbeam.transforms.resampling.upsample_labels import leads, upsample_decided
 
 UPSAMPLES = ("logits", "labels", "none")
 
@@ -171,8 +171,8 @@ def label_map(batch: LogitsBatch, labeling: Labeling) -> Labels:
     """
     image, scores = batch.images[0], batch.logits[0]
     _check_finite(int(batch.nonfinite[0]), scores, labeling)
-    rows, columns = restore.axes(image.placement, scores.shape[:2])
-    labels, sureness = _labels(restore.crop(scores, rows, columns), rows, columns, labeling)
+    rows, columns = upsample.axes(image.placement, scores.shape[:2])
+    labels, sureness = _labels(upsample.crop(scores, rows, columns), rows, columns, labeling)
     pixels = 0 if labeling.kind == "ids" else scores.shape[0] * scores.shape[1]
     return Labels(
         image.origin,
@@ -193,7 +193,7 @@ def _check_finite(nonfinite: int, scores: Array, labeling: Labeling) -> None:
 
 
 def _labels(
-    scores: Array, rows: restore.Axis, columns: restore.Axis, labeling: Labeling
+    scores: Array, rows: upsample.Axis, columns: upsample.Axis, labeling: Labeling
 ) -> tuple[Array, Array | None]:
     """Labels and confidence at the output's size, from scores cropped to the box."""
     if scores.ndim == 2:
@@ -202,17 +202,17 @@ def _labels(
         settled = _settled(scores, rows, columns, labeling)
         if settled is not None:
             return settled, None
-        return _decided(restore.strips(scores, rows, columns), (rows.low.size, columns.low.size), labeling)
-    labels, sureness = _decided(restore.bands(scores), scores.shape[:2], labeling)
+        return _decided(upsample.strips(scores, rows, columns), (rows.low.size, columns.low.size), labeling)
+    labels, sureness = _decided(upsample.bands(scores), scores.shape[:2], labeling)
     return _nearest(labels, sureness, rows, columns, labeling)
 
 
-def _settled(scores: Array, rows: restore.Axis, columns: restore.Axis, labeling: Labeling) -> Array | None:
+def _settled(scores: Array, rows: upsample.Axis, columns: upsample.Axis, labeling: Labeling) -> Array | None:
     """Labels alone, where most are known without interpolating scores; None where all are to be interpolated."""
     if labeling.needs_confidence or labeling.has_planes or (rows.same and columns.same):
         return None
     cut = np.float32(labeling.cut)
-    return settle(
+    return upsample_decided(
         scores,
         rows,
         columns,
@@ -222,12 +222,12 @@ def _settled(scores: Array, rows: restore.Axis, columns: restore.Axis, labeling:
 
 
 def _nearest(
-    labels: Array, sureness: Array | None, rows: restore.Axis, columns: restore.Axis, labeling: Labeling
+    labels: Array, sureness: Array | None, rows: upsample.Axis, columns: upsample.Axis, labeling: Labeling
 ) -> tuple[Array, Array | None]:
     if labeling.upsample == "none":
         return labels, sureness
-    restored = restore.nearest(labels, rows, columns)
-    return restored, None if sureness is None else restore.nearest(sureness, rows, columns)
+    restored = upsample.nearest(labels, rows, columns)
+    return restored, None if sureness is None else upsample.nearest(sureness, rows, columns)
 
 
 def _looked_up(channels: Array, labeling: Labeling) -> Array:

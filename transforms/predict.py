@@ -12,7 +12,7 @@ import numpy as np
 
 from maskbeam.transforms.elements import Array, Failure, LogitsBatch, ModelInput
 from maskbeam.transforms.errors import Code, ImageError, RunError
-from maskbeam.transforms.garbage import started
+from maskbeam.transforms.garbage_collection import started
 from maskbeam.transforms.lookahead import InFlight, emit
 
 # What may wait for more images of its own shape. Photos of many sizes would otherwise all wait for the bundle's end,
@@ -80,10 +80,10 @@ class Unguarded:
 
 
 UNGUARDED = Unguarded()
-Outcome = list[LogitsBatch | Failure]
+Predicted = list[LogitsBatch | Failure]
 
 
-def predict(images: list[ModelInput], engine: Engine, *, limit: int, guard: Guard = UNGUARDED) -> Outcome:
+def predict(images: list[ModelInput], engine: Engine, *, limit: int, guard: Guard = UNGUARDED) -> Predicted:
     """Runs the engine over images of one plane shape, never losing one image for another's sake.
 
     A batch that fails is halved until only the image that makes it fail is left; that one becomes a `Failure`.
@@ -208,7 +208,7 @@ def model_threads(count: int) -> ThreadPoolExecutor:
 _started_once = cache(started)
 
 
-def _run(loader: Loader, images: list[ModelInput], guard: Guard) -> Outcome:
+def _run(loader: Loader, images: list[ModelInput], guard: Guard) -> Predicted:
     engine = loader()
     _started_once()
     return predict(images, engine, limit=engine.batch_size, guard=guard)

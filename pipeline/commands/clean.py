@@ -25,7 +25,7 @@ from maskbeam.pipeline.output.parts import lock_of, rivals_of
 from maskbeam.pipeline.output.tree import RECORD, Tree
 from maskbeam.pipeline.process.ending import stopping_on_signals
 from maskbeam.pipeline.storage import Conflict, Listed, SourceChanged, absolute, join, open_storage
-from maskbeam.pipeline.text.wording import count, printable
+from maskbeam.pipeline.text.wording import plural, printable
 from maskbeam.transforms.errors import Code, RunError
 from maskbeam.transforms.products.registry import product, product_names
 
@@ -168,7 +168,7 @@ def _list(output: Output, word: str) -> int:
     for orphan in output.orphans():
         found, products = found + 1, products + len(_products(orphan))
         _say(f"{word} {orphan.path}")
-    _say(f"{count(found, 'mask')} of inputs that are gone, with {count(products, 'other file')}.")
+    _say(f"{plural(found, 'mask')} of inputs that are gone, with {plural(products, 'other file')}.")
     _say_kept(output)
     return found
 
@@ -183,7 +183,7 @@ def _remove(output: Output) -> None:
             _remove_folders(output.tree, orphan.path)
             found += 1
             _say(f"REMOVED   {orphan.path}")
-    _say(f"Removed {count(found, 'mask')} of inputs that are gone, and {count(products, 'other file')}.")
+    _say(f"Removed {plural(found, 'mask')} of inputs that are gone, and {plural(products, 'other file')}.")
     _say_kept(output)
 
 
@@ -233,7 +233,7 @@ def _holding(root: str) -> Iterator[Holder]:
 
 def _say_kept(output: Output) -> None:
     for why, number in sorted(output.kept.items()):
-        _say(f"{count(number, 'file')} {why}: kept.")
+        _say(f"{plural(number, 'file')} {why}: kept.")
 
 
 def ask_at_terminal() -> Callable[[], bool] | None:

@@ -11,7 +11,7 @@ from itertools import islice
 from maskbeam.pipeline.inputs.containers.kinds import MANIFEST_EXTENSIONS, extension_of
 from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
 from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, find_file, folder_of, open_storage
-from maskbeam.pipeline.text.wording import count
+from maskbeam.pipeline.text.wording import plural
 from maskbeam.transforms.codecs.registry import image_extension
 from maskbeam.transforms.errors import RunError
 
@@ -51,7 +51,7 @@ def _check(storage: Storage, manifest: Listed) -> None:
     which = (
         "the only line names no file"
         if len(lines) == 1
-        else f"none of the first {count(len(lines), 'line')} names a file"
+        else f"none of the first {plural(len(lines), 'line')} names a file"
     )
     raise RunError(
         f"--input {manifest.uri}: {which} that is there; line {first.number} {_explained(first.uri, manifest.uri)}"

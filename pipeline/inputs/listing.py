@@ -9,7 +9,7 @@ from maskbeam.pipeline.inputs.containers.kinds import Kind
 from maskbeam.pipeline.inputs.find_inputs import Input, Listing, find_inputs, ids_below, root_of
 from maskbeam.pipeline.options import ReadOptions
 from maskbeam.pipeline.storage import absolute
-from maskbeam.pipeline.text.wording import by_kind, count
+from maskbeam.pipeline.text.wording import by_kind, plural
 from maskbeam.transforms.elements import Chunk, Entry
 
 _MAX_FILES = 1000
@@ -46,8 +46,8 @@ class InputSummary:
 
 def listed_in_words(files: int, shards: int, left_out: Mapping[str, int]) -> str:
     """The listing, for a person: `2 image files and 1 TFRecord shard, left out: 3 .txt`."""
-    parts = [count(files, "image file")] if files or not shards else []
-    parts += [count(shards, "TFRecord shard")] if shards else []
+    parts = [plural(files, "image file")] if files or not shards else []
+    parts += [plural(shards, "TFRecord shard")] if shards else []
     text = " and ".join(parts)
     return f"{text}, left out: {by_kind(left_out)}" if left_out else text
 

@@ -6,7 +6,7 @@ from itertools import chain, dropwhile, islice, takewhile
 
 from maskbeam.pipeline.inputs.containers.gunzip import Gunzip
 from maskbeam.pipeline.inputs.containers.kinds import is_gzip_shard
-from maskbeam.pipeline.inputs.containers.tfrecord import Damage, Readable, Record, read_records
+from maskbeam.pipeline.inputs.containers.tfrecord import Damage, Readable, ShardRecord, read_records
 from maskbeam.pipeline.inputs.misread import misread_shard
 from maskbeam.pipeline.storage import is_gcs, open_input
 from maskbeam.transforms.codecs.codec import HEAD_BYTES
@@ -18,7 +18,7 @@ _REREADS = 3
 _MISREAD_BYTES = 1 << 10
 
 
-def read_chunk_records(chunk: Chunk) -> Iterator[Record | Damage]:
+def read_chunk_records(chunk: Chunk) -> Iterator[ShardRecord | Damage]:
     """The records of a chunk of a shard, and the damaged places among them, in order; errors as in `read_shard`."""
     if chunk.shard is None:
         return
@@ -33,7 +33,9 @@ def read_chunk_records(chunk: Chunk) -> Iterator[Record | Damage]:
             yield from islice(read_shard(chunk.shard, start=offset, end=offset + 1, aligned=True), 1)
 
 
-def read_shard(shard: Entry, *, start: int = 0, end: int | None, aligned: bool = False) -> Iterator[Record | Damage]:
+def read_shard(
+    shard: Entry, *, start: int = 0, end: int | None, aligned: bool = False
+) -> Iterator[ShardRecord | Damage]:
     """The records that start in `[start, end)` and the damaged places that belong to them, as in `read_records`.
 
     Args:
@@ -51,7 +53,7 @@ def read_shard(shard: Entry, *, start: int = 0, end: int | None, aligned: bool =
         yield Damage(0, reason) if reason else item
 
 
-def _reread(shard: Entry, start: int, end: int | None, aligned: bool) -> Iterator[Record | Damage]:
+def _reread(shard: Entry, start: int, end: int | None, aligned: bool) -> Iterator[ShardRecord | Damage]:
     items = _read(shard, start, end, aligned)
     rereads = _REREADS if is_gcs(shard.uri) else 0
     if rereads and start > 0 and not aligned:
@@ -70,7 +72,7 @@ def _head_of(shard: Entry) -> bytes:
         return file.read()
 
 
-def _up_to_damage(items: Iterator[Record | Damage]) -> Generator[Record | Damage, None, Damage | None]:
+def _up_to_damage(items: Iterator[ShardRecord | Damage]) -> Generator[ShardRecord | Damage, None, Damage | None]:
     for item in items:
         if isinstance(item, Damage):
             return item
@@ -78,13 +80,13 @@ def _up_to_damage(items: Iterator[Record | Damage]) -> Generator[Record | Damage
     return None
 
 
-def _before(offset: int, item: Record | Damage) -> bool:
+def _before(offset: int, item: ShardRecord | Damage) -> bool:
     return item.offset < offset
 
 
 def _with_start_checked(
-    items: Iterator[Record | Damage], shard: Entry, start: int, end: int | None
-) -> Iterator[Record | Damage]:
+    items: Iterator[ShardRecord | Damage], shard: Entry, start: int, end: int | None
+) -> Iterator[ShardRecord | Damage]:
     # What lies before a range's first record belongs to another reader, so a record that an altered byte hid
     # there would be nobody's: that part is fetched twice.
     first = next(items, None)
@@ -97,7 +99,7 @@ def _with_start_checked(
 
 def _read(
     shard: Entry, start: int, end: int | None, aligned: bool, *, stop: int | None = None
-) -> Iterator[Record | Damage]:
+) -> Iterator[ShardRecord | Damage]:
     storage, version = open_input(shard.uri), shard.version or None
     if end is None:
         with storage.open(shard.uri, version=version) as file:
@@ -119,19 +121,19 @@ class _Rejoined:
         return data or self._rest.read(size)
 
 
-def _whole(file: Readable) -> Iterator[Record | Damage]:
+def _whole(file: Readable) -> Iterator[ShardRecord | Damage]:
     head = file.read(HEAD_BYTES)
     stream = _Rejoined(head, file)
     return _decompressed(stream) if is_gzip_shard(head) else read_records(stream)
 
 
-def _decompressed(file: Readable) -> Iterator[Record | Damage]:
+def _decompressed(file: Readable) -> Iterator[ShardRecord | Damage]:
     stream = Gunzip(file)
     end, reported = 0, False
     for item in read_records(stream):
         yield item
         reported = reported or isinstance(item, Damage)
-        end = item.end if isinstance(item, Record) else end
+        end = item.end if isinstance(item, ShardRecord) else end
     # Behind a damaged record the broken stream is the same damage, seen again.
     if stream.damaged and not reported:
         yield Damage(end, "the compressed shard is damaged from here on")

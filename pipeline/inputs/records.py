@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import prod
 
 from maskbeam.pipeline.inputs.containers.example import Features, parse_example
-from maskbeam.pipeline.inputs.containers.tfrecord import Record
+from maskbeam.pipeline.inputs.containers.tfrecord import ShardRecord
 from maskbeam.pipeline.inputs.ids import check_id, image_id_of
 from maskbeam.pipeline.inputs.misread import misread_image, misread_record
 from maskbeam.pipeline.options import RAW_TYPES, ReadOptions
@@ -21,7 +21,7 @@ _ASSUMED_ONCE = ("uint8", "uint16", "float32")
 _ONE_BYTE = "uint8"
 
 
-def source_of(shard: Entry, record: Record) -> Source:
+def source_of(shard: Entry, record: ShardRecord) -> Source:
     """The place of a record, and its checksum: it is the same image however often its shard is copied or extended."""
     return Source(f"{shard.uri}#{record.offset}", f"{record.crc:08x}")
 
@@ -32,7 +32,7 @@ def record_of(source: Source) -> tuple[str, int] | None:
     return (place[1], int(place[2])) if place and _VERSION.fullmatch(source.version) else None
 
 
-def image_of(record: Record, shard: Entry, options: ReadOptions) -> EncodedImage | Failure:
+def image_of(record: ShardRecord, shard: Entry, options: ReadOptions) -> EncodedImage | Failure:
     """The image that a record holds.
 
     Its id is the record's name, the last extension dropped, else `<shard>/<offset>`. Its bytes are an image file's
@@ -57,7 +57,7 @@ def image_of(record: Record, shard: Entry, options: ReadOptions) -> EncodedImage
     return EncodedImage(Origin(image_id, source), data)
 
 
-def _image_bytes(features: Features, key: str, record: Record) -> bytes:
+def _image_bytes(features: Features, key: str, record: ShardRecord) -> bytes:
     try:
         return features.bytes_of(key)
     except ImageError:

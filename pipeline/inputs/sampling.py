@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from maskbeam.pipeline.inputs.containers.kinds import Kind
-from maskbeam.pipeline.inputs.containers.tfrecord import Record
+from maskbeam.pipeline.inputs.containers.tfrecord import ShardRecord
 from maskbeam.pipeline.inputs.find_inputs import Input, Listing
 from maskbeam.pipeline.inputs.listing import chunks_of
 from maskbeam.pipeline.inputs.read_shard import read_shard
@@ -71,7 +71,7 @@ def _draw_records(shards: list[Input], limit: int, seed: int) -> Iterator[_Draw]
             return
         with suppress(*LOST, SourceChanged):  # which fails the images of a whole run, but chooses none here
             for record in read_shard(found.entry, start=start, end=end):
-                if isinstance(record, Record):
+                if isinstance(record, ShardRecord):
                     number = _number(seed, f"{found.entry.image_id}/{record.offset}")
                     yield _Draw(number, found.entry.uri, record.offset, found)
                     count += 1

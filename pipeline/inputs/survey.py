@@ -9,7 +9,7 @@ from maskbeam.pipeline.inputs.containers.kinds import Kind
 from maskbeam.pipeline.inputs.find_inputs import Listing, ids_below, root_of
 from maskbeam.pipeline.inputs.listing import listed_in_words
 from maskbeam.pipeline.options import ReadOptions
-from maskbeam.pipeline.text.wording import count
+from maskbeam.pipeline.text.wording import plural
 
 # Listed in a moment: a page of a bucket's listing, or a folder.
 _MOST = 1000
@@ -38,7 +38,7 @@ class Survey:
             return ""
         have, fail = ("have", "they fail") if self.rivals > 1 else ("has", "it fails")
         return (
-            f"; {count(self.rivals, 'file')} {have} the id of another, and unless the bytes are the same {fail} as "
+            f"; {plural(self.rivals, 'file')} {have} the id of another, and unless the bytes are the same {fail} as "
             "DUPLICATE_ID: --keep_extension or --id_root tells them apart"
         )
 
@@ -62,6 +62,6 @@ def survey(options: ReadOptions) -> Survey:
         more = more or len(inputs) > _MOST
     files = kinds[Kind.IMAGE]
     amount = (
-        f"over {count(kinds.total(), 'file')}" if more else listed_in_words(files, kinds.total() - files, left_out)
+        f"over {plural(kinds.total(), 'file')}" if more else listed_in_words(files, kinds.total() - files, left_out)
     )
     return Survey(tuple(dict.fromkeys(roots)), amount, len(ids) - len(set(ids.values())))

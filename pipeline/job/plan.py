@@ -137,7 +137,7 @@ def make_plan(options: RunOptions, found: Found, run: str, *, find_probe: FindPr
         made = check_new(options.output.path, open_storage(options.output.path))
     probe = known_probe(stored, options, model) or find_probe(options.model, model)
     check_channels(probe.spec.channels, options.read)
-    job = settled(make_job(options, run, probe, _class_table(options, probe)))
+    job = with_engine(make_job(options, run, probe, _class_table(options, probe)))
     check_made(options.output.path, made, job.fingerprint)
     if not probe.engine and runner_of(options.beam).is_local:
         keep_probe(options, job.probe)
@@ -147,17 +147,17 @@ def make_plan(options: RunOptions, found: Found, run: str, *, find_probe: FindPr
     return Plan(job, found, is_new=False, notes=notes)
 
 
-def settled(job: Job) -> Job:
+def with_engine(job: Job) -> Job:
     """The job with the engine that runs it; decided once for an output, and kept by its reruns."""
     if job.probe.engine:
         return job
-    from maskbeam.pipeline.models.engines.choose_engine import settle_engine
+    from maskbeam.pipeline.models.engines.choose_engine import choose_engine
 
     options = job.options
     load = partial(loaded_model, options.model, job.probe.digest)
     local, threshold = runner_of(options.beam).is_local, job.labeling.threshold
     asked = engine_asked(options.model)
-    probe = settle_engine(asked, load, job.probe, end=job.end, local=local, threshold=threshold)
+    probe = choose_engine(asked, load, job.probe, end=job.end, local=local, threshold=threshold)
     return make_job(options, job.run, probe, job.table)
 
 

@@ -14,7 +14,7 @@ from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.job.steps import decode_for
 from maskbeam.pipeline.output.write import Write
 from maskbeam.pipeline.process.watchdog import step
-from maskbeam.pipeline.text.wording import count, percent
+from maskbeam.pipeline.text.wording import percent, plural
 from maskbeam.transforms.argmax import label_map
 from maskbeam.transforms.elements import EncodedImage, Failure, Labels, LogitsBatch
 from maskbeam.transforms.errors import ImageError
@@ -41,7 +41,7 @@ class OutputSize:
     def of(self, found: InputSummary, limit: int | None) -> str:
         """The estimate for all of the input, and the rule that it was made by."""
         failed = (
-            f"; {count(len(self.failed), 'sampled image')} failed, such as {self.failed[0]}" if self.failed else ""
+            f"; {plural(len(self.failed), 'sampled image')} failed, such as {self.failed[0]}" if self.failed else ""
         )
         if not self.sampled:
             return f"not known: no sampled image could be used{failed}"
@@ -50,7 +50,7 @@ class OutputSize:
         images = min(images, limit or images)
         size = images * self.bytes / self.sampled / 1e6
         return (
-            f"about {count(images, 'image')}, {size:,.1f} MB (sampled {count(self.sampled, 'image')}: "
+            f"about {plural(images, 'image')}, {size:,.1f} MB (sampled {plural(self.sampled, 'image')}: "
             f"{each / 1e3:,.1f} kB of input and {self.bytes / self.sampled / 1e3:,.1f} kB of output each){failed}"
         )
 
@@ -88,7 +88,7 @@ def fast_decode_agreement(job: Job, engine: Engine) -> str:
                 same, total, images = same + int(np.count_nonzero(one == other)), total + one.size, images + 1
     if not images:
         return "no sampled image is large enough to be decoded at a reduced scale"
-    return f"{percent(same / total)} of the labels of {count(images, 'sampled image')} stay the same"
+    return f"{percent(same / total)} of the labels of {plural(images, 'sampled image')} stay the same"
 
 
 def _sampled(job: Job) -> Iterator[EncodedImage]:

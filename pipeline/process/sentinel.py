@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from maskbeam.pipeline.process.shared_board import Board
+from maskbeam.pipeline.process.call_table import CallTable
 from maskbeam.transforms.errors import Code
 
 # How long notes may take when storage hangs, too.
@@ -53,7 +53,7 @@ class Silence:
         seconds: How long ago that was, while the process could have run.
     """
 
-    board: Board
+    board: CallTable
     tick: float
     seen: float = 0.0
     seconds: float = 0.0
@@ -74,7 +74,7 @@ class Silence:
         return any(busy.deadline < self.seen + self.seconds for busy in self.board.busy())
 
 
-def start_sentinel(board: Board, tick: float) -> "subprocess.Popen[bytes]":
+def start_sentinel(board: CallTable, tick: float) -> "subprocess.Popen[bytes]":
     """A sentinel over this process; it ends when its standard input is closed, by this process's end or before.
 
     Raises:
@@ -110,7 +110,7 @@ def within(seconds: float, note: Callable[[], str]) -> str:
     return said[0] if said else "something hangs, and so does the storage that should say what"
 
 
-def watch(board: Board, parent: int, tick: float) -> None:
+def watch(board: CallTable, parent: int, tick: float) -> None:
     """Watches over a process until it ends, or ends it."""
     silence, before = Silence(board, tick, board.now), time.monotonic()
     while not select.select([sys.stdin], [], [], tick)[0] and os.getppid() == parent:
@@ -136,7 +136,7 @@ def is_stopped(pid: int) -> bool:
         return True
 
 
-def accuse(board: Board) -> str:
+def accuse(board: CallTable) -> str:
     """Notes what a stuck process is busy with, and says it in words.
 
     Nobody can tell who holds the lock, so all images are suspects: next time their decoders run in processes of their
@@ -149,7 +149,7 @@ def accuse(board: Board) -> str:
     return f"a call hangs and lets nothing else run, images in work: {images}; {NEXT_TIME}"
 
 
-def blame(board: Board, crash: str) -> str:
+def blame(board: CallTable, crash: str) -> str:
     """Notes what a process was busy with that has crashed, and says it in words.
 
     Args:
@@ -182,4 +182,4 @@ def _say(what: str) -> str:
 
 
 if __name__ == "__main__":
-    watch(Board(int(sys.argv[1])), int(sys.argv[2]), float(sys.argv[3]))
+    watch(CallTable(int(sys.argv[1])), int(sys.argv[2]), float(sys.argv[3]))

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from maskbeam.pipeline.exit_codes import ExitCode
+from maskbeam.pipeline.process.call_table import Busy, CallTable, make_file
 from maskbeam.pipeline.process.ending import end_early
 from maskbeam.pipeline.process.own_end import notice_first, witnesses
 from maskbeam.pipeline.process.patience import Patience
 from maskbeam.pipeline.process.sentinel import NOTES_SECONDS, start_sentinel, within
-from maskbeam.pipeline.process.shared_board import Board, Busy, make_file
 from maskbeam.pipeline.process.watched_step import FIRST_CALL_SECONDS, Step, Watched
 
 TICK_SECONDS = 1.0
@@ -58,7 +58,7 @@ class Watchdog:
     _tasks: set[_Task] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _started: bool = False
-    _board: Board | None = None
+    _board: CallTable | None = None
     _sentinel: "subprocess.Popen[bytes] | None" = None
 
     @contextmanager
@@ -112,7 +112,7 @@ class Watchdog:
     def _start(self) -> None:
         if sys.platform == "linux":
             try:
-                self._board = Board(make_file())
+                self._board = CallTable(make_file())
                 self._board.record_crash()
                 witnesses.append(self._board.record_exit)
                 self._sentinel = start_sentinel(self._board, TICK_SECONDS)

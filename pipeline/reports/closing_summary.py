@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from maskbeam.pipeline.reports.summary_file import InputCounts
-from maskbeam.pipeline.text.wording import by_kind, count, duration, percent, printable, rate
+from maskbeam.pipeline.text.wording import by_kind, duration, percent, plural, printable, rate
 from maskbeam.transforms.errors import Code
 from maskbeam.transforms.measures.class_summary import ClassSummary
 
@@ -80,11 +80,11 @@ def closing_summary(ending: Ending, classes: Sequence[ClassSummary]) -> str:
 
 def _images(ending: Ending) -> str:
     counts = ending.counts
-    parts = [f"{counts.done:,} of {count(counts.inputs, 'input')} done"]
+    parts = [f"{counts.done:,} of {plural(counts.inputs, 'input')} done"]
     new = counts.done - ending.skipped
     parts += [f"{ending.skipped:,} of them before" if new else "all of them before"] if ending.skipped else []
     parts += [f"{counts.failed:,} failed"] if counts.failed else []
-    parts += [count(counts.duplicate, "duplicate")] if counts.duplicate else []
+    parts += [plural(counts.duplicate, "duplicate")] if counts.duplicate else []
     speed = f", {rate(new, ending.seconds)}" if new else ""
     return f"{', '.join(parts)}; {duration(ending.seconds)}{speed}"
 
@@ -96,7 +96,7 @@ def _titled(title: str, lines: Sequence[str]) -> list[str]:
 def _other_lines(ending: Ending) -> list[str]:
     if not ending.other_masks:
         return []
-    masks = count(ending.other_masks, "mask")
+    masks = plural(ending.other_masks, "mask")
     of_them = "it" if ending.other_masks == 1 else "them"
     return [
         f"besides {masks} of no input of this run, as of inputs that are gone: "
@@ -179,12 +179,12 @@ def _second_tries(ending: Ending) -> list[str]:
 
 def _verdict(ending: Ending) -> str:
     counts = ending.counts
-    failed = f"{counts.failed:,} of {count(counts.inputs, 'input')} failed"
+    failed = f"{counts.failed:,} of {plural(counts.inputs, 'input')} failed"
     again = "; ".join([_see("failures.jsonl", ending), *_second_tries(ending)])
     if not counts.reconciles:
         return "NOT DONE: some inputs came to no end, so there is no _SUCCESS; run the same command again"
     if unread := ending.failures.get(Code.SHARD_UNREAD, 0):
-        parts = f"{count(unread, 'part')} of shards could not be read to the end"
+        parts = f"{plural(unread, 'part')} of shards could not be read to the end"
         missing = f"an unknown number of records is missing: no _SUCCESS; {_see('failures.jsonl', ending)}"
         return f"NOT DONE: {parts}, so {missing}; correct that, and run the same command again"
     if ending.too_many:

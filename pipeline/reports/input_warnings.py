@@ -1,7 +1,7 @@
 """Warnings about images that can be read in two ways, and about how they were read."""
 
 from maskbeam.pipeline.options import DecodeOptions
-from maskbeam.pipeline.text.wording import by_kind, count
+from maskbeam.pipeline.text.wording import by_kind, plural
 from maskbeam.transforms.codecs.registry import names_of_formats
 from maskbeam.transforms.elements import Found
 from maskbeam.transforms.measures.counted import Sums
@@ -36,7 +36,7 @@ def left_out_warnings(found: Found) -> list[str]:
     number = sum(found.left_out.values())
     if number <= found.files:
         return []
-    listed = count(number + found.files, "file")
+    listed = plural(number + found.files, "file")
     return [
         f"{number:,} of {listed} of --input left out: {by_kind(found.left_out)}. {names_of_formats('and')} "
         "are read, and TFRecord shards; convert the others if they belong to the input"
@@ -44,4 +44,4 @@ def left_out_warnings(found: Found) -> list[str]:
 
 
 def _of(number: int, images: int) -> str:
-    return f"{number:,} of {count(images, 'image')} {'has' if number == 1 else 'have'}"
+    return f"{number:,} of {plural(images, 'image')} {'has' if number == 1 else 'have'}"

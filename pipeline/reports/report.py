@@ -13,7 +13,7 @@ import apache_beam as beam
 from maskbeam.pipeline.reports.packed import Buckets, Gather, pack_resolved, unpack
 from maskbeam.pipeline.reports.totals import BUCKETS, Resolved, SumTotals, Totals, bucket_of, resolve
 from maskbeam.transforms.elements import Failure, Found
-from maskbeam.transforms.garbage import give_back
+from maskbeam.transforms.garbage_collection import give_back
 
 ROWS_PER_SHARD = 100_000
 

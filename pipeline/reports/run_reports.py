@@ -9,7 +9,7 @@ from maskbeam.pipeline.reports.input_warnings import input_warnings, left_out_wa
 from maskbeam.pipeline.reports.report_files import classes_csv
 from maskbeam.pipeline.reports.summary_file import InputCounts, summary
 from maskbeam.pipeline.reports.totals import Totals
-from maskbeam.pipeline.reports.verdict import Verdict, judge_run
+from maskbeam.pipeline.reports.verdict import RunVerdict, judge_run
 from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.transforms.elements import Found
 from maskbeam.transforms.head import BINARY
@@ -36,7 +36,7 @@ class Ended:
     counts: InputCounts
     warnings: tuple[str, ...]
     of_inputs: tuple[str, ...]
-    verdict: Verdict
+    verdict: RunVerdict
 
     @classmethod
     def of(cls, job: Job, totals: Totals, found: Found) -> "Ended":

@@ -13,7 +13,7 @@ from maskbeam.pipeline.output.ours import SAMPLE_TEXT
 from maskbeam.pipeline.output.outcome import Outcome
 from maskbeam.pipeline.output.tree import overwrite
 from maskbeam.pipeline.storage import NotFound
-from maskbeam.pipeline.text.wording import count
+from maskbeam.pipeline.text.wording import plural
 from maskbeam.transforms.codecs.encode import decode_mask, encode_jpeg
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import ImageError
@@ -35,7 +35,7 @@ def draw_samples(job: Job, outcomes: Sequence[Outcome]) -> list[str]:
     missing = [_draw_sample(job, outcome) for outcome in outcomes].count(False)
     if not missing:
         return []
-    of_all = count(len(outcomes), "overlay")
+    of_all = plural(len(outcomes), "overlay")
     return [f"reports/samples/ lacks {missing} of {of_all}: sources or masks cannot be read any more"]
 
 

@@ -9,7 +9,7 @@ from maskbeam.transforms.errors import Code
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RunVerdict:
     """The command's exit code, and what made it so: too many failures, or predictions that were refused."""
 
     code: ExitCode
@@ -24,7 +24,7 @@ def judge_run(
     failures: Mapping[str, int],
     max_failures: str,
     fail_on_degenerate: bool,
-) -> Verdict:
+) -> RunVerdict:
     """Judges a run by its numbers.
 
     Args:
@@ -35,11 +35,11 @@ def judge_run(
         fail_on_degenerate: Whether a warning is a failure.
     """
     if not counts.reconciles:
-        return Verdict(ExitCode.FAILED)
+        return RunVerdict(ExitCode.FAILED)
     too_many = counts.failed > allowed_failures(max_failures, counts.inputs)
     unread = failures.get(Code.SHARD_UNREAD, 0) > 0
     refused = bool(warnings) and fail_on_degenerate
-    return Verdict(ExitCode.TOO_MANY if too_many or refused or unread else ExitCode.DONE, too_many, refused)
+    return RunVerdict(ExitCode.TOO_MANY if too_many or refused or unread else ExitCode.DONE, too_many, refused)
 
 
 def allowed_failures(max_failures: str, inputs: int) -> float:

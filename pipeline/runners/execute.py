@@ -13,7 +13,7 @@ from maskbeam.pipeline.runners.explain import cause_of, kinds_in
 from maskbeam.pipeline.runners.registry import RUNNERS, runner_of, with_defaults
 from maskbeam.pipeline.terminal.logs import silence
 from maskbeam.transforms.errors import MaskbeamError, TooManyFailuresError
-from maskbeam.transforms.garbage import started
+from maskbeam.transforms.garbage_collection import started
 
 
 class Executed(Enum):

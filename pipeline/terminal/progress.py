@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TextIO
 
 from maskbeam.pipeline.tally import CountSource, tally
-from maskbeam.pipeline.text.wording import count, duration, percent, rate
+from maskbeam.pipeline.text.wording import duration, percent, plural, rate
 
 REDRAW_SECONDS = 0.5
 LOG_SECONDS = 10.0
@@ -33,7 +33,7 @@ def format_progress(
         seconds: Since the first image could have been read.
         skipped: How many of `done` were found done.
     """
-    parts = [count(done, "image"), rate(done + failed, seconds)]
+    parts = [plural(done, "image"), rate(done + failed, seconds)]
     if total_bytes > 0:
         share = min(1.0, done_bytes / total_bytes)
         parts.append(percent(share))

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 _KINDS = 5
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
+def plural(number: int, noun: str, several: str = "") -> str:
     """A number with its noun: `1 image`, `12,345 images`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
 
 
 def by_kind(numbers: Mapping[str, int]) -> str:

@@ -15,7 +15,7 @@ from maskbeam.pipeline.output.finished_rows import FinishedImage
 from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of, folders
 from maskbeam.pipeline.output.tree import SUCCESS
 from maskbeam.pipeline.storage import Listed, Storage, absolute, join, open_storage
-from maskbeam.pipeline.text.wording import count, printable
+from maskbeam.pipeline.text.wording import plural, printable
 from maskbeam.pipeline.verify.verify_image import Checked, check_image
 from maskbeam.pipeline.verify.verify_reports import compare_reports, row_differs
 from maskbeam.transforms.measures.counted import Sums
@@ -158,10 +158,10 @@ def _name(path: str, made: FinishedOutput) -> str | None:
 
 def _conclude(root: str, images: int, findings: _Findings) -> None:
     if findings.orphans:
-        orphans = count(findings.orphans, "orphan")
+        orphans = plural(findings.orphans, "orphan")
         print(f"{orphans}: of inputs that the last command did not name, or that failed in it")  # noqa: T201
-    found = count(findings.differences, "difference") if findings.differences else "no difference"
-    print(f"Verified {count(images, 'image')} in {printable(root)}: {found}.")  # noqa: T201
+    found = plural(findings.differences, "difference") if findings.differences else "no difference"
+    print(f"Verified {plural(images, 'image')} in {printable(root)}: {found}.")  # noqa: T201
 
 
 def _say(text: str, number: int) -> None:

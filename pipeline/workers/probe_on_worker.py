@@ -97,10 +97,10 @@ def probe_and_start(options: ModelOptions, digest: str) -> Probe:
     Raises:
         RunError: The model cannot be used, or is not the one with this SHA-256.
     """
-    from maskbeam.pipeline.models.engines.choose_engine import settle_engine, start_engine
+    from maskbeam.pipeline.models.engines.choose_engine import choose_engine, start_engine
 
     load = partial(loaded_model, options, digest)
     probe = probe_model(load(), options, digest=digest)
     # Neither the engine nor the size of its batches depends on which end the job will use.
-    probe = settle_engine(engine_asked(options), load, probe, end="logits", local=False)
+    probe = choose_engine(engine_asked(options), load, probe, end="logits", local=False)
     return start_engine(load, probe, end="logits", mixed_precision=options.mixed_precision)[1]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from maskbeam.pipeline.inputs import read
-from maskbeam.pipeline.inputs.containers.tfrecord import Record
+from maskbeam.pipeline.inputs.containers.tfrecord import ShardRecord
 from maskbeam.pipeline.reports.free_ids import free_ids
 from maskbeam.pipeline.storage import NotFound
 from maskbeam.pipeline.verify.verify import verify
@@ -144,6 +144,6 @@ def test_nothing_is_freed_through_a_link(tmp_path: Path, caplog: pytest.LogCaptu
     assert ("behind a link" in caplog.text) == bool(linked)
 
 
-def _gone(chunk: Chunk) -> Iterator[Record]:
+def _gone(chunk: Chunk) -> Iterator[ShardRecord]:
     raise NotFound
     yield

@@ -29,7 +29,7 @@ def leads(cells: Array) -> Array:
     return lead
 
 
-def settle(
+def upsample_decided(
     scores: Array, rows: Axis, columns: Axis, *, decide: Callable[[Array], Array], lead: Callable[[Array], Array]
 ) -> Array | None:
     """Gives each pixel of the image the label that its interpolated scores have, as `strips` interpolates them.
@@ -105,7 +105,7 @@ def _interpolated(scores: Array, rows: Axis, columns: Axis, i: Array, j: Array) 
     Blocks lie along the last axis, because numpy is slow where that is short.
 
     Args:
-        scores: As `settle` takes them.
+        scores: As `upsample_decided` takes them.
         rows: Of the image on the grid.
         columns: Likewise.
         i: The rows of each block `[R, n]`.

@@ -31,7 +31,7 @@ from maskbeam.pipeline.models.probing.find_input import scales_itself
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import ModelOptions, RunOptions
 from maskbeam.pipeline.storage import is_gcs
-from maskbeam.pipeline.text.wording import count, percent, printable
+from maskbeam.pipeline.text.wording import percent, plural, printable
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.classes.class_table import ClassTable, generated_table
 from maskbeam.transforms.elements import Array, EncodedImage, Failure
@@ -170,7 +170,7 @@ def _images(options: RunOptions, probe: Probe, say: Told) -> list[EncodedImage]:
     if not usable:
         helps = ", ".join(_HELPS[code] for code in codes if code in _HELPS) or "name other images with --input"
         raise RunError(
-            f"none of the {count(codes.total(), 'image')} that were tried can be used, for the reasons above; "
+            f"none of the {plural(codes.total(), 'image')} that were tried can be used, for the reasons above; "
             f"{helps}, and inspect again"
         )
     return usable
@@ -214,7 +214,7 @@ def _compare(
     )
     told = not open_scaling or best.mismatch is not None
     pictures = [drawable(image) for image in variants.images(base.resize_filter)]
-    say(f"{count(len(images), 'image')}, fed in {count(len(findings), 'way')}:")
+    say(f"{plural(len(images), 'image')}, fed in {plural(len(findings), 'way')}:")
     for line in _table_lines(findings, best if told else None, table):
         say(f"  {line}")
     say.facts |= _facts(images, findings, best if told else None, table)

@@ -10,10 +10,10 @@ import numpy as np
 from maskbeam.pipeline.commands.inspect.batch_statistics import BatchStatistics
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel
 from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
+from maskbeam.pipeline.models.probing.fed_model import FedModel
 from maskbeam.pipeline.models.probing.find_head import choose_output
 from maskbeam.pipeline.models.probing.find_input import find_input
 from maskbeam.pipeline.models.probing.probe import Probe
-from maskbeam.pipeline.models.probing.trial import Trial
 from maskbeam.pipeline.options import RESIZE_FILTERS, DecodeOptions
 from maskbeam.transforms.argmax import Labeling, label_map
 from maskbeam.transforms.codecs.decode import decode
@@ -106,18 +106,18 @@ class Variants:
         Raises:
             ImageError: An image cannot be decoded, or does not fit the model.
         """
-        trial = Trial(self._loaded, self._facts, parse_normalization(variant.normalize), variant.channel_order)
+        fed = FedModel(self._loaded, self._facts, parse_normalization(variant.normalize), variant.channel_order)
         inputs = self.inputs(variant.resize_filter)
         with self._statistics.watch():
-            values = [self._values(trial, image) for image in inputs]
+            values = [self._values(fed, image) for image in inputs]
         maps = [self._labels(image, scores) for image, scores in zip(inputs, values, strict=True)]
         return Finding(
             variant, tuple(maps), self._shares(maps), self._confidence(values), self._statistics.mismatch()
         )
 
-    def _values(self, trial: Trial, image: ModelInput) -> Array:
+    def _values(self, fed: FedModel, image: ModelInput) -> Array:
         """Canonical values `[h, w, C]`; int32 `[h, w]` for ids."""
-        output = choose_output(trial(image.plane[None]), self._probe.head.output_name)
+        output = choose_output(fed(image.plane[None]), self._probe.head.output_name)
         head = self._probe.head
         if head.is_flat and head.grid is None:
             stride = self._probe.output_stride

@@ -29,7 +29,7 @@ _MOST_READ_BYTES = 16 << 20
 _MAX_WASTED_BYTES = 16 << 30
 
 
-class Record(NamedTuple):
+class ShardRecord(NamedTuple):
     """One intact record: where it starts in the (uncompressed) shard, its payload and that one's masked CRC32C."""
 
     offset: int
@@ -100,7 +100,7 @@ def find_headers(block: bytes) -> NDArray[np.intp]:
 
 def read_records(
     stream: Readable, *, start: int = 0, end: int | None = None, aligned: bool = False
-) -> Iterator[Record | Damage]:
+) -> Iterator[ShardRecord | Damage]:
     """The records that start in `[start, end)`, and the damaged places that belong to them, in order.
 
     Args:
@@ -162,7 +162,7 @@ class _Window:
         with memoryview(self._data) as view:
             return bytes(view[start : start + size])
 
-    def record(self, position: int) -> Record | None:
+    def record(self, position: int) -> ShardRecord | None:
         """The intact record at `position`, if there is one."""
         length = self.length(position)
         if length is None or length > MAX_RECORD_BYTES or (length > _READ_BYTES and self._wasted > _MAX_WASTED_BYTES):
@@ -171,7 +171,7 @@ class _Window:
             payload = self._bytes(position + HEADER_BYTES, length)
             crc: int = struct.unpack_from("<I", self._data, position - self._base + HEADER_BYTES + length)[0]
             if masked_crc(payload) == crc:
-                return Record(position, payload, crc)
+                return ShardRecord(position, payload, crc)
         self._wasted += length
         return None
 

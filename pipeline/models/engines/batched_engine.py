@@ -10,8 +10,8 @@ import numpy as np
 
 from maskbeam.pipeline.models.loading.cores import BYTES_PER_PIXEL, CALL_BYTES, Sharing
 from maskbeam.pipeline.models.loading.model_errors import model_failure
+from maskbeam.pipeline.models.probing.fed_model import synthetic_planes
 from maskbeam.pipeline.models.probing.probe import Probe, not_as_probed
-from maskbeam.pipeline.models.probing.trial import synthetic_planes
 from maskbeam.pipeline.process.watchdog import step
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError

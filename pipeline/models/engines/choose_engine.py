@@ -15,8 +15,8 @@ import numpy as np
 from maskbeam.pipeline.models.engines.batched_engine import BatchedEngine, warm_up
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel
 from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
+from maskbeam.pipeline.models.probing.fed_model import synthetic_planes
 from maskbeam.pipeline.models.probing.probe import Probe
-from maskbeam.pipeline.models.probing.trial import synthetic_planes
 from maskbeam.pipeline.process.watchdog import step
 from maskbeam.transforms.confidence import UNIT
 from maskbeam.transforms.elements import Array
@@ -34,7 +34,7 @@ GPU_DEVICES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/kfd", "/dev/dxg")
 _INSTALL = "pip install openvino scipy"
 
 
-def settle_engine(
+def choose_engine(
     asked: str, load: Load, probe: Probe, *, end: str, local: bool, threshold: float = 0.5, folder: Path | None = None
 ) -> Probe:
     """Decides for an output, once, what runs its model; a probe that knows is returned as it is.

@@ -22,18 +22,18 @@ def find_stride(misfit: Callable[[int, int], str]) -> int:
     """
     reasons = {}
     for stride in STRIDES:
-        reasons[stride] = misfit(*trial_size(stride))
+        reasons[stride] = misfit(*size_to_try(stride))
         if not reasons[stride]:
             return stride
     largest = max(STRIDES)
-    height, width = trial_size(largest)
+    height, width = size_to_try(largest)
     raise RunError(
         f"The model's input size is free, but it takes no image whose sides are multiples of up to {largest} pixels, "
         f"or gives no map of its size. At {height} x {width}: {reasons[largest]}"
     )
 
 
-def trial_size(stride: int) -> tuple[int, int]:
+def size_to_try(stride: int) -> tuple[int, int]:
     """Two different odd multiples of the stride, so that twice the stride divides neither."""
     times = -(-SMALLEST_TRIED // stride) | 1
     return stride * times, stride * (times + 2)

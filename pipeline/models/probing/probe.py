@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel
+from maskbeam.pipeline.models.probing.fed_model import FedModel, synthetic_planes
 from maskbeam.pipeline.models.probing.find_geometry import check_geometry
 from maskbeam.pipeline.models.probing.find_head import choose_output, find_head
 from maskbeam.pipeline.models.probing.find_input import find_input, find_normalization, twice_scaled
 from maskbeam.pipeline.models.probing.find_stride import find_stride
-from maskbeam.pipeline.models.probing.trial import Trial, synthetic_planes
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError
@@ -135,11 +135,11 @@ def probe_model(
     """
     facts, seen = find_input(loaded)
     normalization, scaled = find_normalization(loaded, options)
-    trial = Trial(loaded, facts, normalization, options.channel_order)
-    spec, sized = _find_spec(trial, options)
+    fed = FedModel(loaded, facts, normalization, options.channel_order)
+    spec, sized = _find_spec(fed, options)
     planes = make_planes(spec) if make_planes else _planes(spec)
     height, width = planes.shape[1:3]
-    outputs = trial.read(planes, options.output_name)
+    outputs = fed.read(planes, options.output_name)
     head, read = find_head(
         outputs,
         height=height,
@@ -152,7 +152,7 @@ def probe_model(
     free = spec.height is None or spec.width is None
     if not free:
         # Maps of a free size are told by their shapes: sides of the planes that were tried are unequal and odd.
-        check_geometry(planes[0], scores[0], head, partial(_canonical, trial, head))
+        check_geometry(planes[0], scores[0], head, partial(_canonical, fed, head))
     return Probe(
         spec=spec,
         normalization=normalization,
@@ -169,11 +169,11 @@ def probe_model(
     )
 
 
-def _canonical(trial: Trial, head: Head, planes: Array) -> Array:
+def _canonical(fed: FedModel, head: Head, planes: Array) -> Array:
     """What a model gives for planes `[N, h, w, C]`, as `canonical` has it, in the batches that the probe has."""
-    size = trial.facts.batch or PROBE_IMAGES
+    size = fed.facts.batch or PROBE_IMAGES
     parts = [planes[start : start + size] for start in range(0, len(planes), size)]
-    given = [choose_output(trial(part), head.output_name).values for part in parts]
+    given = [choose_output(fed(part), head.output_name).values for part in parts]
     return np.concatenate([canonical(values, head)[: len(part)] for values, part in zip(given, parts, strict=True)])
 
 
@@ -190,8 +190,8 @@ def _versions(framework: str) -> tuple[tuple[str, str], ...]:
     return tuple((package, version(package)) for package in packages)
 
 
-def _find_spec(trial: Trial, options: ModelOptions) -> tuple[InputSpec, str]:
-    facts = trial.facts
+def _find_spec(fed: FedModel, options: ModelOptions) -> tuple[InputSpec, str]:
+    facts = fed.facts
     free = facts.height is None
     if free != (facts.width is None):
         sides = f"height {facts.height or 'free'} and width {facts.width or 'free'}"
@@ -204,7 +204,7 @@ def _find_spec(trial: Trial, options: ModelOptions) -> tuple[InputSpec, str]:
         raise RunError(
             f"--resize native needs a model of free size; this one takes {size}: use stretch or letterbox."
         )
-    stride = find_stride(lambda height, width: trial.misfit(height, width, options.output_name)) if free else 1
+    stride = find_stride(lambda height, width: fed.misfit(height, width, options.output_name)) if free else 1
     named = options.resize is not None
     spec = InputSpec(facts.height, facts.width, facts.channels, resize, options.resize_filter, stride, named)
     return spec, f"resize {resize}: the model's size is {f'free, its stride {stride}' if free else 'fixed'}"

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from maskbeam.pipeline.inputs.containers.example import make_example
-from maskbeam.pipeline.inputs.containers.tfrecord import Damage, Record
+from maskbeam.pipeline.inputs.containers.tfrecord import Damage, ShardRecord
 from maskbeam.pipeline.inputs.misread import misread_image, misread_record, misread_shard
 from maskbeam.pipeline.inputs.read_shard import read_shard
 from maskbeam.pipeline.inputs.records import image_of
@@ -22,7 +22,7 @@ SHARD = Entry("shard", 0, "1", "shard")
 
 
 def read(payload: bytes, raw_type: str | None = None) -> EncodedImage | Failure:
-    return image_of(Record(0, payload, 0), SHARD, ReadOptions(patterns=(), raw_type=raw_type))
+    return image_of(ShardRecord(0, payload, 0), SHARD, ReadOptions(patterns=(), raw_type=raw_type))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.uint16])

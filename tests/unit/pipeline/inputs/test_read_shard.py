@@ -11,7 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from maskbeam.pipeline.inputs import read_shard as shards
-from maskbeam.pipeline.inputs.containers.tfrecord import Damage, Record, frame
+from maskbeam.pipeline.inputs.containers.tfrecord import Damage, ShardRecord, frame
 from maskbeam.pipeline.inputs.read_shard import read_chunk_records, read_shard
 from maskbeam.pipeline.storage import NotFound, SourceChanged, open_storage
 from maskbeam.transforms.elements import Chunk, Entry
@@ -39,7 +39,7 @@ def packed(tmp_path: Path) -> Entry:
 def test_all_parts_of_a_shard_are_all_its_records(shard: Entry) -> None:
     bounds = [0, 1, 400, 401, shard.size]
     found = [item for start, end in pairwise(bounds) for item in read_shard(shard, start=start, end=end)]
-    assert [item.payload for item in found if isinstance(item, Record)] == PAYLOADS
+    assert [item.payload for item in found if isinstance(item, ShardRecord)] == PAYLOADS
     assert found == list(read_shard(shard, end=shard.size))
 
 
@@ -59,7 +59,7 @@ def test_offsets_choose_records(shard: Entry, packed: Entry) -> None:
 def damaged(path: Path, data: bytes) -> list[bytes | int]:
     path.write_bytes(data)
     items = read_shard(entry_of(path), end=None)
-    return [item.payload if isinstance(item, Record) else item.offset for item in items]
+    return [item.payload if isinstance(item, ShardRecord) else item.offset for item in items]
 
 
 def test_a_damaged_gzip_shard_keeps_all_before_and_fails_once(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_byte_altered_on_its_way_costs_nothing(remote: Callable[[bytes, list[i
         found = list(read_shard(entry, start=0, end=middle))
         remote(data, [dice.randrange(middle, len(data)) for _ in range(dice.randrange(2))])
         found += list(read_shard(entry, start=middle, end=len(data)))
-        assert [item.payload for item in found if isinstance(item, Record)] == PAYLOADS
+        assert [item.payload for item in found if isinstance(item, ShardRecord)] == PAYLOADS
         assert len(found) == len(PAYLOADS)
 
 
@@ -132,7 +132,7 @@ def test_a_compressed_shard_is_fetched_again_too(remote: Callable[[bytes, list[i
     for flaw in range(20, len(data), 5):
         remote(data, [flaw])
         found = list(read_shard(Entry("gs://b/s", len(data), "1"), end=None))
-        assert [item.payload for item in found if isinstance(item, Record)] == PAYLOADS
+        assert [item.payload for item in found if isinstance(item, ShardRecord)] == PAYLOADS
 
 
 def test_real_damage_is_reported_and_not_fetched_for_ever(remote: Callable[[bytes, list[int]], Altering]) -> None:
@@ -144,7 +144,7 @@ def test_real_damage_is_reported_and_not_fetched_for_ever(remote: Callable[[byte
     entry, storage = _plain(remote, bytes(data))
     found = list(read_shard(entry, end=len(data)))
     assert [item.offset for item in found if isinstance(item, Damage)] == [item.offset for item in broken]
-    assert [item for item in found if isinstance(item, Record)] == [item for item in clean if item not in broken]
+    assert [item for item in found if isinstance(item, ShardRecord)] == [item for item in clean if item not in broken]
     assert storage.opened <= 5  # the last time for what the shard may be instead
 
 

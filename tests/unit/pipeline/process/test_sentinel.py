@@ -13,8 +13,8 @@ import pytest
 from maskbeam.pipeline.guards.watched_call import Call
 from maskbeam.pipeline.output.failures import remembered
 from maskbeam.pipeline.output.tree import Tree
+from maskbeam.pipeline.process.call_table import SLOT_BYTES, SLOTS, Busy, CallTable, make_file
 from maskbeam.pipeline.process.sentinel import SILENT_TICKS, Silence, accuse, blame, is_stopped
-from maskbeam.pipeline.process.shared_board import SLOT_BYTES, SLOTS, Board, Busy, make_file
 from maskbeam.transforms.elements import Source
 from tests.support.fake_gcs import FakeGcs
 from tests.support.numpy_engine import command, run_numpy
@@ -25,8 +25,8 @@ TICK = 1.0
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board(make_file())
+def board() -> CallTable:
+    return CallTable(make_file())
 
 
 def poisoned(folder: Path) -> Path:
@@ -131,7 +131,7 @@ def test_the_terminal_s_signals_do_not_reach_the_sentinel() -> None:
     process.communicate(timeout=60)
 
 
-def test_a_process_that_moves_its_clock_is_not_stuck(board: Board) -> None:
+def test_a_process_that_moves_its_clock_is_not_stuck(board: CallTable) -> None:
     board.put(Busy(5.0, b"call"))
     silence = Silence(board, TICK)
     for _ in range(100):
@@ -139,7 +139,7 @@ def test_a_process_that_moves_its_clock_is_not_stuck(board: Board) -> None:
         assert not silence.advance(TICK, stopped=False)
 
 
-def test_a_silent_process_is_stuck_when_a_call_should_have_ended(board: Board) -> None:
+def test_a_silent_process_is_stuck_when_a_call_should_have_ended(board: CallTable) -> None:
     board.now = 100.0
     place = board.put(Busy(220.0, b"call"))
     silence = Silence(board, TICK)
@@ -150,14 +150,14 @@ def test_a_silent_process_is_stuck_when_a_call_should_have_ended(board: Board) -
     assert not silence.advance(TICK, stopped=False)
 
 
-def test_the_watchdog_comes_first(board: Board) -> None:
+def test_the_watchdog_comes_first(board: CallTable) -> None:
     board.put(Busy(0.5, b"call"))
     silence = Silence(board, TICK, seen=0.0)
     assert not any(silence.advance(TICK, stopped=False) for _ in range(SILENT_TICKS))
     assert silence.advance(TICK, stopped=False)
 
 
-def test_a_process_that_was_stopped_or_slept_is_not_stuck(board: Board) -> None:
+def test_a_process_that_was_stopped_or_slept_is_not_stuck(board: CallTable) -> None:
     board.put(Busy(120.0, b"call"))
     silence = Silence(board, TICK)
     assert not any(silence.advance(TICK, stopped=True) for _ in range(1000))
@@ -189,7 +189,7 @@ def call(tmp_path: Path, what: str, *names: str) -> bytes:
         ([("model", "a")], ["HANG"]),
     ],
 )
-def test_who_is_accused(tmp_path: Path, board: Board, calls: list[tuple[str, ...]], codes: list[str]) -> None:
+def test_who_is_accused(tmp_path: Path, board: CallTable, calls: list[tuple[str, ...]], codes: list[str]) -> None:
     for what, *names in calls:
         board.put(Busy(0.0, call(tmp_path, what, *names)))
     assert "/in/" not in accuse(board)
@@ -216,7 +216,7 @@ MODEL, DECODER, ELSEWHERE = 0x7F11, 0x7F22, 0x7F33
     ],
 )
 def test_who_is_blamed_for_a_crash(
-    tmp_path: Path, board: Board, model: list[str], crashed: int | None, codes: list[str]
+    tmp_path: Path, board: CallTable, model: list[str], crashed: int | None, codes: list[str]
 ) -> None:
     board.put(Busy(0.0, call(tmp_path, "model", *model), MODEL))
     board.put(Busy(0.0, call(tmp_path, "decoder", "d"), DECODER))
@@ -230,11 +230,11 @@ def test_who_is_blamed_for_a_crash(
 
 CRASHES = """
 import ctypes, os, pickle, sys, threading
-from maskbeam.pipeline.process.shared_board import Board, Busy, make_file
+from maskbeam.pipeline.process.call_table import CallTable, Busy, make_file
 from maskbeam.pipeline.process.own_end import only_our_end, witnesses
 from maskbeam.pipeline.process.sentinel import start_sentinel
 from tests.support.light_call import LightCall
-board = Board(make_file())
+board = CallTable(make_file())
 board.record_crash()
 started = start_sentinel(board, 0.1)
 board.put(Busy(60.0, pickle.dumps(LightCall()), threading.get_ident()))
@@ -273,7 +273,7 @@ def test_a_crash_leaves_a_note_and_a_word(crash: str, number: int, said: str) ->
 
 def test_a_board_is_the_same_through_its_file() -> None:
     fd = make_file()
-    mine, theirs = Board(fd), Board(fd)
+    mine, theirs = CallTable(fd), CallTable(fd)
     mine.now = 17.25
     places = [mine.put(Busy(float(number), b"n%d" % number)) for number in range(3)]
     assert places[1] is not None
@@ -282,7 +282,7 @@ def test_a_board_is_the_same_through_its_file() -> None:
     assert list(theirs.busy()) == [Busy(0.0, b"n0"), Busy(2.0, b"n2")]
 
 
-def test_a_board_that_is_full_takes_no_more(board: Board) -> None:
+def test_a_board_that_is_full_takes_no_more(board: CallTable) -> None:
     assert board.put(Busy(0.0, b"x" * SLOT_BYTES)) is None
     places = [board.put(Busy(0.0, b"x")) for _ in range(SLOTS)]
     assert len(set(places)) == SLOTS

@@ -16,14 +16,14 @@ from maskbeam.pipeline.guards.model_guard import ModelGuard
 from maskbeam.pipeline.guards.watched_decoder import WatchedDecoder
 from maskbeam.pipeline.models.engines.batched_engine import warm_up
 from maskbeam.pipeline.models.loading.loaded_model import load, open_model
-from maskbeam.pipeline.models.probing.trial import Trial
+from maskbeam.pipeline.models.probing.fed_model import FedModel
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.pipeline.output.failures import leave_note, recall_failure
 from maskbeam.pipeline.output.tree import Tree
 from maskbeam.pipeline.process import watchdog
+from maskbeam.pipeline.process.call_table import CallTable, make_file
 from maskbeam.pipeline.process.patience import DECODE_SECONDS, Cpu, Patience, of_process, of_this_thread, queue_of
 from maskbeam.pipeline.process.sentinel import HANG, Fault
-from maskbeam.pipeline.process.shared_board import Board, make_file
 from maskbeam.pipeline.process.watchdog import Watchdog
 from maskbeam.pipeline.process.watched_step import FIRST_CALL_SECONDS, Step
 from maskbeam.transforms.elements import EncodedImage, Failure, Image, ModelInput, Placement, Source
@@ -169,7 +169,7 @@ def test_processor_time_is_that_of_who_works() -> None:
 
 
 def test_a_call_that_comes_on_is_put_off_and_its_sentinel_told(dog: Watchdog) -> None:
-    board = dog._board = Board(make_file())
+    board = dog._board = CallTable(make_file())
     dog._started = True
     wall = [0.0]
     with dog.watching(10, LATE, Patience(10, lambda: 0.5 * wall[0])):
@@ -306,7 +306,7 @@ def test_all_that_is_done_with_a_model_before_there_are_images_is_watched(
     watched: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tensorflow = SimpleNamespace(constant=lambda batch: batch)
-    for module in ("probing.trial", "loading.loaded_model"):
+    for module in ("probing.fed_model", "loading.loaded_model"):
         monkeypatch.setattr(f"maskbeam.pipeline.models.{module}.start_tensorflow", lambda **_: tensorflow)
     monkeypatch.setattr("maskbeam.pipeline.models.loading.loaded_model.load_keras", watched)
     options = ModelOptions(numpy_engine.MODEL)
@@ -315,7 +315,7 @@ def test_all_that_is_done_with_a_model_before_there_are_images_is_watched(
     loaded = SimpleNamespace(call=watched, inputs=[SimpleNamespace(dtype="float32")])
     facts = SimpleNamespace(batch=None, channels_first=False)
     with pytest.raises(RunError, match="while it is tried out"):
-        Trial(loaded, facts, Normalization())(np.zeros((1, 4, 4, 3), np.float32))  # type: ignore[arg-type]
+        FedModel(loaded, facts, Normalization())(np.zeros((1, 4, 4, 3), np.float32))  # type: ignore[arg-type]
     with pytest.raises(RunError, match="while it is started"):
         warm_up(watched, numpy_engine.numpy_probe(options, open_model(options)))  # type: ignore[arg-type]
 
@@ -326,7 +326,7 @@ import threading
 from maskbeam.pipeline.guards import model_guard; from maskbeam.pipeline.process import watchdog
 from maskbeam.pipeline.models.engines.batched_engine import warm_up
 from maskbeam.pipeline.models.loading.loaded_model import load, open_model
-from maskbeam.pipeline.models.probing.trial import Trial
+from maskbeam.pipeline.models.probing.fed_model import FedModel
 from maskbeam.pipeline.options import ModelOptions
 model_guard.CALL_SECONDS = model_guard.FIRST_CALL_SECONDS = watchdog.FIRST_CALL_SECONDS = 1.0
 watchdog.TICK_SECONDS = 0.2

@@ -11,18 +11,18 @@ from maskbeam.pipeline.reports.closing_summary import Ending, closing_summary
 from maskbeam.pipeline.reports.summary_file import InputCounts
 from maskbeam.pipeline.run import say
 from maskbeam.pipeline.terminal.logs import quiet
-from maskbeam.pipeline.text.wording import count, duration, percent, printable, printable_lines, rate
+from maskbeam.pipeline.text.wording import duration, percent, plural, printable, printable_lines, rate
 
 EVIL = "\x1b[31mRED\x07\nmaskbeam: forged\r"
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 images"), (1, "1 image"), (12345, "12,345 images")])
 def test_count(number: int, text: str) -> None:
-    assert count(number, "image") == text
+    assert plural(number, "image") == text
 
 
 def test_plurals_of_their_own() -> None:
-    assert (count(1, "class", "classes"), count(2, "class", "classes")) == ("1 class", "2 classes")
+    assert (plural(1, "class", "classes"), plural(2, "class", "classes")) == ("1 class", "2 classes")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from maskbeam.transforms.argmax import Labeling, argmax, label_map
 from maskbeam.transforms.elements import Array, LogitsBatch, Placement, Source
 from maskbeam.transforms.resampling import upsample_labels as module
 from maskbeam.transforms.resampling.upsample import axes, strips
-from maskbeam.transforms.resampling.upsample_labels import leads, settle
+from maskbeam.transforms.resampling.upsample_labels import leads, upsample_decided
 from tests.support.elements import made_input
 
 RANDOM = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def test_of_smooth_scores_few_pixels_are_interpolated(size: tuple[int, int], cla
         decided.append(some[0].size)
         return winners(some)
 
-    settled = settle(scores, rows, columns, decide=decide, lead=leads)
+    settled = upsample_decided(scores, rows, columns, decide=decide, lead=leads)
     assert settled is not None
     assert 0 < sum(decided) - 64 * 64 < size[0] * size[1] / 5
     placement = Placement(*size, 64, 64, 0, 0, 64, 64)
@@ -116,30 +116,30 @@ def test_of_smooth_scores_few_pixels_are_interpolated(size: tuple[int, int], cla
 def test_noise_is_left_to_strips() -> None:
     scores = RANDOM.normal(size=(16, 16, 3)).astype(np.float32)
     rows, columns = axes(Placement(50, 50, 16, 16, 0, 0, 16, 16), (16, 16))
-    assert settle(scores, rows, columns, decide=winners, lead=leads) is None
+    assert upsample_decided(scores, rows, columns, decide=winners, lead=leads) is None
 
 
 def test_an_image_that_is_hardly_larger_than_the_grid_is_left_to_strips() -> None:
     scores = np.tile(np.arange(3, dtype=np.float32), (8, 8, 1))
     for width, settles in ((16, True), (15, False)):
         rows, columns = axes(Placement(8, width, 8, 8, 0, 0, 8, 8), (8, 8))
-        assert (settle(scores, rows, columns, decide=winners, lead=leads) is not None) == settles
+        assert (upsample_decided(scores, rows, columns, decide=winners, lead=leads) is not None) == settles
 
 
 def test_a_block_that_is_larger_than_a_strip_is_left_to_strips() -> None:
     scores = np.tile(np.arange(3, dtype=np.float32), (4, 4, 1))
     for side, settles in ((200, True), (1200, False)):
         rows, columns = axes(Placement(side, side, 4, 4, 0, 0, 4, 4), (4, 4))
-        assert (settle(scores, rows, columns, decide=winners, lead=leads) is not None) == settles
+        assert (upsample_decided(scores, rows, columns, decide=winners, lead=leads) is not None) == settles
 
 
 def test_a_lead_that_rounding_may_lose_settles_nothing() -> None:
     scores = np.full((8, 8, 2), 1000, np.float32)
     scores[..., 1] += np.float32(1e-3)
     rows, columns = axes(Placement(16, 16, 8, 8, 0, 0, 8, 8), (8, 8))
-    assert settle(scores, rows, columns, decide=winners, lead=leads) is None
+    assert upsample_decided(scores, rows, columns, decide=winners, lead=leads) is None
     scores[..., 1] += np.float32(1)
-    assert settle(scores, rows, columns, decide=winners, lead=leads) is not None
+    assert upsample_decided(scores, rows, columns, decide=winners, lead=leads) is not None
 
 
 @given(arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)), elements=st.floats(-9, 9, width=32)))

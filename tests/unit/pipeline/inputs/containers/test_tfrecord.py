@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from maskbeam.pipeline.inputs.containers import tfrecord
 from maskbeam.pipeline.inputs.containers.tfrecord import (
     Damage,
-    Record,
+    ShardRecord,
     find_headers,
     frame,
     masked_crc,
@@ -29,15 +29,15 @@ PAYLOADS = st.lists(
 )
 
 
-def read(data: bytes, start: int = 0, end: int | None = None) -> list[Record | Damage]:
+def read(data: bytes, start: int = 0, end: int | None = None) -> list[ShardRecord | Damage]:
     return list(read_records(io.BytesIO(data[start:]), start=start, end=end))
 
 
-def payloads_of(found: list[Record | Damage]) -> list[bytes]:
-    return [item.payload for item in found if isinstance(item, Record)]
+def payloads_of(found: list[ShardRecord | Damage]) -> list[bytes]:
+    return [item.payload for item in found if isinstance(item, ShardRecord)]
 
 
-def damage_of(found: list[Record | Damage]) -> list[int]:
+def damage_of(found: list[ShardRecord | Damage]) -> list[int]:
     return [item.offset for item in found if isinstance(item, Damage)]
 
 
@@ -65,7 +65,9 @@ def test_we_read_what_tensorflow_writes(tmp_path: Path) -> None:
     found = read(path.read_bytes())
     assert payloads_of(found) == payloads
     assert path.read_bytes() == shard_of(payloads)[0]
-    assert [item.crc for item in found if isinstance(item, Record)] == [masked_crc(payload) for payload in payloads]
+    assert [item.crc for item in found if isinstance(item, ShardRecord)] == [
+        masked_crc(payload) for payload in payloads
+    ]
 
 
 @given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 300), st.integers(0, 2**33)), max_size=4))
@@ -244,7 +246,7 @@ def test_a_large_record_is_held_twice_at_most() -> None:
     tracemalloc.start()
     try:
         for record in read_records(Stream()):
-            assert isinstance(record, Record)
+            assert isinstance(record, ShardRecord)
             assert len(record.payload[1:]) == size - 1  # as its image is, a copy
         assert tracemalloc.get_traced_memory()[1] < 2.8 * size
     finally:

@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from maskbeam.pipeline.models.engines import choose_engine
-from maskbeam.pipeline.models.engines.choose_engine import settle_engine, start_engine
+from maskbeam.pipeline.models.engines import choose_engine as choosing
+from maskbeam.pipeline.models.engines.choose_engine import choose_engine, start_engine
 from maskbeam.pipeline.models.engines.openvino_engine import OpenVinoEngine, convert, kept
 from maskbeam.pipeline.models.engines.sealed import is_whole, seal
 from maskbeam.pipeline.models.engines.tensorflow_engine import KerasEngine
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, load, open_model
+from maskbeam.pipeline.models.probing.fed_model import synthetic_planes
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
-from maskbeam.pipeline.models.probing.trial import synthetic_planes
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError
@@ -228,7 +228,7 @@ class TestSealed:
 class TestSettle:
     def settle(self, model: tuple[LoadedModel, Probe], folder: Path, asked: str, *, local: bool = True) -> Probe:
         loaded, probe = model
-        return settle_engine(asked, lambda: loaded, probe, end="labels", local=local, folder=folder)
+        return choose_engine(asked, lambda: loaded, probe, end="labels", local=local, folder=folder)
 
     @pytest.mark.parametrize("asked", ["auto", "openvino"])
     def test_openvino_where_it_agrees(self, model: tuple[LoadedModel, Probe], tmp_path: Path, asked: str) -> None:
@@ -255,7 +255,7 @@ class TestSettle:
     def test_not_where_labels_differ(
         self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(choose_engine, "compare_engines", lambda *_, **__: (0.9998, 0.0))
+        monkeypatch.setattr(choosing, "compare_engines", lambda *_, **__: (0.9998, 0.0))
         probe = self.settle(model, tmp_path, "auto")
         assert probe.engine == "tensorflow"
         assert "only 99.9800% of labels" in probe.evidence[-1]
@@ -285,7 +285,7 @@ class TestSettle:
     def test_not_where_there_is_a_gpu(
         self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(choose_engine, "GPU_DEVICES", ("/dev/null",))
+        monkeypatch.setattr(choosing, "GPU_DEVICES", ("/dev/null",))
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["GPU:0"])
         assert "there is a GPU" in self.settle(model, tmp_path, "auto").evidence[-1]
 
@@ -308,7 +308,7 @@ class TestSettle:
     def test_not_installed(
         self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(choose_engine, "find_spec", lambda _: None)
+        monkeypatch.setattr(choosing, "find_spec", lambda _: None)
         assert "pip install" in self.settle(model, tmp_path, "auto").evidence[-1]
         with pytest.raises(RunError, match="is not installed"):
             self.settle(model, tmp_path, "openvino")

@@ -14,8 +14,8 @@ from maskbeam.pipeline.models.engines.scoring import make_scoring
 from maskbeam.pipeline.models.engines.tensorflow_engine import KerasEngine
 from maskbeam.pipeline.models.loading.cores import BYTES_PER_PIXEL, CALL_BYTES
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, TensorSpec, load, open_model
+from maskbeam.pipeline.models.probing.fed_model import synthetic_planes
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
-from maskbeam.pipeline.models.probing.trial import synthetic_planes
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.transforms.argmax import argmax
 from maskbeam.transforms.confidence import confidence

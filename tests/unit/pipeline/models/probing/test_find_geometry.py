@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from maskbeam.pipeline.models.probing.fed_model import synthetic_planes
 from maskbeam.pipeline.models.probing.find_geometry import check_geometry, movement, poked
 from maskbeam.pipeline.models.probing.probe import probe_model
-from maskbeam.pipeline.models.probing.trial import synthetic_planes
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import Head, make_head

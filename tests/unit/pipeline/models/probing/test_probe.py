@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from maskbeam.pipeline.models.files.model_facts import file_facts
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, TensorSpec, open_model
+from maskbeam.pipeline.models.probing.fed_model import synthetic_planes
 from maskbeam.pipeline.models.probing.find_input import find_input, find_normalization
-from maskbeam.pipeline.models.probing.find_stride import STRIDES, find_stride, trial_size
+from maskbeam.pipeline.models.probing.find_stride import STRIDES, find_stride, size_to_try
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
-from maskbeam.pipeline.models.probing.trial import synthetic_planes
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError
@@ -169,7 +169,7 @@ def test_planes_that_no_memory_holds_are_refused_before_they_are_drawn() -> None
 
 @pytest.mark.parametrize("stride", STRIDES)
 def test_a_size_that_is_tried_tells_its_stride_from_twice_that(stride: int) -> None:
-    for side in trial_size(stride):
+    for side in size_to_try(stride):
         assert side % stride == 0
         assert side % (2 * stride) != 0
     assert find_stride(lambda h, w: "" if h % stride == w % stride == 0 else "no") == stride

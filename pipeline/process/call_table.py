@@ -35,7 +35,7 @@ class Busy(NamedTuple):
     thread: int = 0
 
 
-class Board:
+class CallTable:
     """A clock, what is going on, and how it ended; memory shared through a file descriptor.
 
     Args:

@@ -21,7 +21,7 @@ _BYTES_DRAWN = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class FedModel:
     """A model with a way to feed it."""
 
     loaded: LoadedModel

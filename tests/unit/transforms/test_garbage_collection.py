@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from maskbeam.transforms.garbage import give_back, started, starting_up
+from maskbeam.transforms.garbage_collection import give_back, started, starting_up
 
 
 class Loop:
