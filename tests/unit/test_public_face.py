@@ -1,4 +1,4 @@
-"""What `import maskbeam` gives, and what it costs."""
+"""The names that `import maskbeam` gives, and that importing it alone costs nothing."""
 
 import subprocess
 import sys
