@@ -54,17 +54,34 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
         | "Read" >> Read(options.read, names=job.names)
     )
     missing = read.main | "Look up" >> LookUp(job.tree) | "Skip done" >> _skip_done(job)
-    decoded = missing.main | "Decode" >> _decode(job)
-    predicted = decoded.main | "Predict" >> Predict(loader, guard=ModelGuard(job.tree))
-    written = predicted.main | "Write" >> _write(job)
+    segmented = missing.main | "Segment images" >> SegmentImages(job, loader)
     return {
-        "outcomes": (written.main, missing.outcome | "Count skipped" >> beam.Map(count_outcome)),
-        "failed": (read.failed, missing.failed, decoded.failed, predicted.failed, written.failed)
+        "outcomes": (segmented["outcomes"], missing.outcome | "Count skipped" >> beam.Map(count_outcome)),
+        "failed": (read.failed, missing.failed, segmented["failed"])
         | "All failures" >> beam.Flatten()
         | "Remember failures" >> beam.Map(RememberFailure(job.tree))
         | "Count failures" >> beam.Map(count_failure, options.output.stop_after_failures),
         "counted": read.counted,
     } | "Report" >> Report(write_shard=writer.write_shard, finish=writer.finish)
+
+
+class SegmentImages(beam.PTransform[Any, Any]):
+    """Images that are to be done -> their `outcomes`, and what `failed`.
+
+    All that needs much memory or a GPU is in here, so that resource hints for this one step reach all of it.
+    """
+
+    def __init__(self, job: Job, loader: Loader) -> None:
+        super().__init__()
+        self._job = job
+        self._loader = loader
+
+    def expand(self, images: Any) -> Any:
+        decoded = images | "Decode" >> _decode(self._job)
+        predicted = decoded.main | "Predict" >> Predict(self._loader, guard=ModelGuard(self._job.tree))
+        written = predicted.main | "Write" >> _write(self._job)
+        failed = (decoded.failed, predicted.failed, written.failed) | "Failures" >> beam.Flatten()
+        return {"outcomes": written.main, "failed": failed}
 
 
 def skip_done(job: Job) -> SkipDone:

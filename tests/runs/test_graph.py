@@ -11,9 +11,9 @@ from apache_beam.portability import common_urns
 from apache_beam.runners.portability.fn_api_runner import translations
 from apache_beam.typehints import typehints
 
-from maskbeam.pipeline.build import segment
+from maskbeam.pipeline.build import SegmentImages, segment
 from maskbeam.pipeline.classes.class_files import load_class_table
-from maskbeam.pipeline.job.job import make_job
+from maskbeam.pipeline.job.job import Job, make_job
 from maskbeam.pipeline.models.files.model_file import recognise
 from maskbeam.pipeline.options import ModelOptions, OutputOptions, ReadOptions, RunOptions
 from maskbeam.pipeline.reports.report_writer import ReportWriter
@@ -22,18 +22,24 @@ from tests.support.numpy_engine import MODEL, NumpyLoader, numpy_probe
 
 # What holds pixels, logits or maps of them.
 HEAVY = (elements.Image, elements.ModelInput, elements.LogitsBatch, elements.Labels)
+PREDICT = "Segment images/Predict/"
 SHUFFLES = (beam.GroupByKey, beam.Reshuffle)
 
 
-@cache
-def graph() -> beam.Pipeline:
+def graph_parts() -> tuple[Job, NumpyLoader]:
     model = ModelOptions(path=MODEL)
     output = OutputOptions(path="/out", products=frozenset({"color", "overlay"}))
     options = RunOptions(ReadOptions(patterns=("/in/*",)), model=model, output=output)
     probe = numpy_probe(model, recognise(MODEL))
     job = make_job(options, "run", probe, load_class_table(None, channels=3, read=lambda _: b""))
+    return job, NumpyLoader("logits")
+
+
+@cache
+def graph() -> beam.Pipeline:
+    job, loader = graph_parts()
     root = beam.Pipeline(options=PipelineOptions())
-    segment(root, job=job, loader=NumpyLoader("logits"), writer=ReportWriter(job, 0.0))
+    segment(root, job=job, loader=loader, writer=ReportWriter(job, 0.0))
     return root
 
 
@@ -105,8 +111,26 @@ def test_a_shuffle_of_pixels_would_be_seen() -> None:
     assert holds(typehints.Any, HEAVY)
 
 
-@pytest.mark.parametrize("step", ["Read/", "Skip done/", "Decode/", "Predict/", "Write/"])
+@pytest.mark.parametrize("step", ["Read/", "Skip done/", "Segment images/Decode/", PREDICT, "Segment images/Write/"])
 def test_everything_from_read_to_write_is_one_fused_stage(step: str) -> None:
     stages = {name: number for number, stage in enumerate(fused_stages()) for name in names(stage)}
-    (whole,) = {number for name, number in stages.items() if name.startswith("Predict/")}
+    (whole,) = {number for name, number in stages.items() if name.startswith(PREDICT)}
     assert {number for name, number in stages.items() if name.startswith(step)} == {whole}
+
+
+def test_resource_hints_of_the_one_step_reach_all_that_needs_them() -> None:
+    job, loader = graph_parts()
+    root = beam.Pipeline(options=PipelineOptions())
+    images = root | beam.Create([]).with_output_types(elements.EncodedImage)
+    images | "Segment images" >> SegmentImages(job, loader).with_resource_hints(min_ram="7GB")
+    found = root.to_runner_api(default_environment=beam.transforms.environments.EmbeddedPythonEnvironment.default())
+    hinted = {
+        name
+        for name, environment in found.components.environments.items()
+        if b"7000000000" in environment.resource_hints.values()
+    }
+    engines = [each for each in found.components.transforms.values() if each.unique_name.endswith("Run engine")]
+    ahead = [each for each in found.components.transforms.values() if "Run ahead/ParDo" in each.unique_name]
+    assert hinted
+    assert engines
+    assert all(each.environment_id in hinted for each in engines + ahead)
