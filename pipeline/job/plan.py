@@ -157,7 +157,8 @@ def with_engine(job: Job) -> Job:
     load = partial(loaded_model, options.model, job.probe.digest)
     local, threshold = runner_of(options.beam).is_local, job.labeling.threshold
     asked = engine_asked(options.model)
-    probe = choose_engine(asked, load, job.probe, end=job.end, local=local, threshold=threshold)
+    plain = options.model.plain_model
+    probe = choose_engine(asked, load, job.probe, end=job.end, local=local, threshold=threshold, plain=plain)
     return make_job(options, job.run, probe, job.table)
 
 

@@ -57,7 +57,11 @@ def record_of(job: Job) -> bytes:
 
 def model_options(options: ModelOptions) -> dict[str, Any]:
     """The options of a model, its path apart, as JSON values."""
-    return dict(json.loads(json.dumps(asdict(replace(options, path="")))))
+    told = asdict(replace(options, path=""))
+    # Newer than outputs that go on: told only where it is said.
+    if not options.plain_model:
+        del told["plain_model"]
+    return dict(json.loads(json.dumps(told)))
 
 
 def known_probe(stored: dict[str, Any] | None, options: RunOptions, model: ModelFile) -> Probe | None:

@@ -103,6 +103,9 @@ class ModelOptions:
         group="model",
         decides=Decides.FOUND,
     )
+    plain_model: bool = option(
+        False, "compute a Keras model as it was loaded, without layers that are rewritten for a CPU", group="model"
+    )
     mixed_precision: bool = option(False, "compute in float16 on GPUs; a few labels may differ", group="model")
     trust: bool = option(
         False,

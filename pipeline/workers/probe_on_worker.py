@@ -102,5 +102,5 @@ def probe_and_start(options: ModelOptions, digest: str) -> Probe:
     load = partial(loaded_model, options, digest)
     probe = probe_model(load(), options, digest=digest)
     # Neither the engine nor the size of its batches depends on which end the job will use.
-    probe = choose_engine(engine_asked(options), load, probe, end="logits", local=False)
+    probe = choose_engine(engine_asked(options), load, probe, end="logits", local=False, plain=options.plain_model)
     return start_engine(load, probe, end="logits", mixed_precision=options.mixed_precision)[1]

@@ -97,6 +97,16 @@ def two_outputs(K: Any, *, size: int = 32, classes: int = 3, seed: int = 0) -> A
     return K.Model(image, {"fine_map": fine, "coarse_map": coarse}, name="two_outputs")
 
 
+def normalized(K: Any, *, size: int = 32, classes: int = 3, seed: int = 0) -> Any:
+    """Logits behind a convolution whose outputs are normalised, which a CPU computes in one step."""
+    K.utils.set_random_seed(seed)
+    image = K.layers.Input((size, size, 3), name="image")
+    x = K.layers.Conv2D(8, 3, padding="same", use_bias=False)(image)
+    x = K.layers.ReLU()(K.layers.BatchNormalization()(x))
+    x = K.layers.Conv2D(classes, 1, kernel_initializer=_spread(K), name="classes")(x)
+    return K.Model(image, x, name="normalized")
+
+
 def tutorial_unet(K: Any, *, size: int = 32, classes: int = 3, prepare: Callable[[Any], Any] | None = None) -> Any:
     """The U-Net of TensorFlow's segmentation tutorial, on a MobileNetV2 of a third of the width.
 

@@ -9,25 +9,21 @@ from glob import glob
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from maskbeam.pipeline.models.engines.agreement import LEAST_AGREEMENT, MOST_DRIFT, confidence_drift, labels_of
 from maskbeam.pipeline.models.engines.batched_engine import BatchedEngine, warm_up
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel
 from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 from maskbeam.pipeline.models.probing.fed_model import synthetic_planes
 from maskbeam.pipeline.models.probing.probe import Probe
 from maskbeam.pipeline.process.watchdog import step
-from maskbeam.transforms.confidence import UNIT
-from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.head import EXCLUSIVE, Head, cut
 
 Load = Callable[[], LoadedModel]
 
-LEAST_AGREEMENT = 0.9999
-# Of an image's mean confidence; sums in another order change the fifth digit.
-MOST_DRIFT = 0.01
+# The engine that was compiled to see that its form is sound, for the job that starts it next.
+_compiled: dict[tuple[Any, ...], BatchedEngine] = {}
 COMPARED_IMAGES = 8
 # Of NVIDIA's cards and its boards, of AMD, and of any below Windows.
 GPU_DEVICES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/kfd", "/dev/dxg")
@@ -35,9 +31,17 @@ _INSTALL = "pip install openvino scipy"
 
 
 def choose_engine(
-    asked: str, load: Load, probe: Probe, *, end: str, local: bool, threshold: float = 0.5, folder: Path | None = None
+    asked: str,
+    load: Load,
+    probe: Probe,
+    *,
+    end: str,
+    local: bool,
+    threshold: float = 0.5,
+    folder: Path | None = None,
+    plain: bool = False,
 ) -> Probe:
-    """Decides for an output, once, what runs its model; a probe that knows is returned as it is.
+    """Decides for an output, once, what runs its model and in which form; a probe that knows is returned as it is.
 
     Args:
         asked: `tensorflow`, `openvino`, or `auto`: OpenVINO, if it is installed, there is no GPU, the job is local,
@@ -48,22 +52,28 @@ def choose_engine(
         local: Whether the job runs on this machine only; other machines may lack what is installed here.
         threshold: Probability above which a sigmoid's second class is there.
         folder: Where converted models are kept; the user's cache unless told.
+        plain: Whether the model is to run as it was loaded, see `LeanModel`; else only where its labels would differ.
 
     Raises:
         RunError: OpenVINO was asked for by name, and cannot run this model or gives other labels.
     """
     if probe.engine:
         return probe
-    if asked == "tensorflow":
-        return replace(probe, engine="tensorflow")
-    reason = reason_against(asked, local=local)
+    probe = probe.as_loaded("--plain_model") if plain else probe
+    against = reason_against(asked, local=local)
+    reason, found = (against, probe) if against else _tried(load, probe, end, threshold, folder)
+    if reason and (asked != "openvino" or not against):
+        form = _sound_form(load, probe, end, threshold)
+        if form is not probe and not against:
+            # OpenVINO may be right, and only the layers that it was given wrong.
+            reason, found = _tried(load, form, end, threshold, folder)
+        probe = form
     if reason is None:
-        reason, probe = _tried(asked, load, probe, end, threshold, folder)
-    if reason is None:
-        return probe
+        return found
     if asked == "openvino":
         raise RunError(f"--engine openvino: {reason}; use --engine tensorflow.")
-    return replace(probe, engine="tensorflow", evidence=(*probe.evidence, f"engine tensorflow: {reason}"))
+    told = () if asked == "tensorflow" else (f"engine tensorflow: {reason}",)
+    return replace(probe, engine="tensorflow", evidence=(*probe.evidence, *told))
 
 
 def reason_against(asked: str, *, local: bool) -> str | None:
@@ -87,9 +97,7 @@ def has_gpu() -> bool:
     return bool(start_tensorflow().config.list_physical_devices("GPU"))
 
 
-def _tried(
-    asked: str, load: Load, probe: Probe, end: str, threshold: float, folder: Path | None
-) -> tuple[str | None, Probe]:
+def _tried(load: Load, probe: Probe, end: str, threshold: float, folder: Path | None) -> tuple[str | None, Probe]:
     """Converts and compares: what speaks against OpenVINO, or None and the probe that uses it."""
     try:
         with step("compared"):
@@ -110,31 +118,38 @@ def _tried(
 def compare_engines(
     load: Load, probe: Probe, *, end: str, threshold: float, folder: Path | None
 ) -> tuple[float, float]:
-    """Runs OpenVINO and TensorFlow on the same planes, and compares all that a run takes from an engine.
+    """Compares all that a run takes from an engine: OpenVINO's, and TensorFlow's of the model as it was loaded.
 
     Returns:
         The share of labels that are the same, those of a plane with another number of NaN apart; and the largest
         difference of a plane's mean confidence, 0..1.
     """
     start_tensorflow()
-    from maskbeam.pipeline.models.engines.tensorflow_engine import KerasEngine
+    from maskbeam.pipeline.models.engines.as_loaded import AsLoaded
 
     planes = synthetic_planes(COMPARED_IMAGES, *probe.plane_size, probe.spec.channels)
     mine = _openvino(load, probe, end, threshold, folder)(planes)
-    other = KerasEngine(load(), probe, end=end, threshold=threshold)(planes)
+    other = AsLoaded(load(), probe, end=end, threshold=threshold)(planes)
     same = labels_of(mine.logits, probe.head, threshold) == labels_of(other.logits, probe.head, threshold)
     same[mine.nonfinite != other.nonfinite] = False
-    drift = np.abs(mine.confidence - other.confidence).max() / (UNIT * probe.map_size[0] * probe.map_size[1])
-    return float(same.mean()), float(drift)
+    return float(same.mean()), confidence_drift(mine, other, probe)
 
 
-def labels_of(ending: Array, head: Head, threshold: float) -> Array:
-    """What an engine's ending says of each pixel, to be compared: channels, or whether classes are there."""
-    if ending.ndim == 3:
-        return ending
-    if head.kind in EXCLUSIVE:
-        return np.asarray(ending.argmax(axis=-1))
-    return np.asarray(ending > cut(threshold, head.kind))
+def _sound_form(load: Load, probe: Probe, end: str, threshold: float) -> Probe:
+    start_tensorflow()
+    from maskbeam.pipeline.models.engines.as_loaded import sound_form
+
+    loaded = load()
+    form, engine = sound_form(loaded, probe, end=end, threshold=threshold)
+    _compiled.clear()
+    if engine:
+        _compiled[_use_of(loaded, form, end, threshold)] = engine
+    return form
+
+
+def _use_of(loaded: LoadedModel, probe: Probe, end: str, threshold: float) -> tuple[Any, ...]:
+    """All that the compiled form of a model depends on."""
+    return loaded, replace(probe, engine="", evidence=(), versions=(), agreement=None), end, threshold
 
 
 def start_engine(
@@ -169,11 +184,16 @@ def start_engine(
             kind = type(error).__name__
             raise RunError(f"OpenVINO cannot run this model here ({kind}); use --engine tensorflow.") from error
     else:
-        start_tensorflow()
-        from maskbeam.pipeline.models.engines.tensorflow_engine import KerasEngine
-
-        engine = KerasEngine(load(), probe, end=end, threshold=threshold, mixed_precision=mixed_precision)
+        engine = _keras(load(), probe, end, threshold, mixed_precision=mixed_precision)
     return engine, warm_up(engine, probe)
+
+
+def _keras(loaded: LoadedModel, probe: Probe, end: str, threshold: float, *, mixed_precision: bool) -> BatchedEngine:
+    start_tensorflow()
+    from maskbeam.pipeline.models.engines.tensorflow_engine import KerasEngine
+
+    compiled = None if mixed_precision else _compiled.pop(_use_of(loaded, probe, end, threshold), None)
+    return compiled or KerasEngine(loaded, probe, end=end, threshold=threshold, mixed_precision=mixed_precision)
 
 
 def _openvino(load: Load, probe: Probe, end: str, threshold: float, folder: Path | None) -> BatchedEngine:

@@ -193,5 +193,6 @@ def _key(probe: Probe, end: str, threshold: float) -> str:
         "read": [asdict(probe.head), probe.output_stride, end, threshold],
         "versions": sorted({*probe.versions, *((name, version(name)) for name in ("openvino", "tensorflow"))}),
         "graph": GRAPH_VERSION,
+        **({"plain": True} if probe.plain else {}),
     }
     return hashlib.sha256(json.dumps(graph, sort_keys=True).encode()).hexdigest()[:32]

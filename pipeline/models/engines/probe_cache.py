@@ -17,7 +17,7 @@ from maskbeam.pipeline.models.probing.probe import Probe, other_versions
 from maskbeam.pipeline.options import ModelOptions, RunOptions
 
 # Raised when probing finds other things, so that probes are not taken from older versions.
-PROBE_VERSION = 3
+PROBE_VERSION = 4
 # Said, and not kept as evidence: reports are the same whoever found it out.
 TOLD = "found out by an earlier job with this model, these options and this kind of processor"
 

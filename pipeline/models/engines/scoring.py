@@ -45,7 +45,7 @@ def make_scoring(loaded: LoadedModel, probe: Probe, *, end: str, threshold: floa
     if end == "labels" and probe.head.is_multilabel:
         raise ValueError("classes that are independent of each other have no argmax")
 
-    lean = LeanModel(loaded.model)
+    lean = LeanModel(loaded.model, plain=probe.plain)
 
     def score(planes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with lean.tracing():

@@ -52,6 +52,7 @@ class Probe:
         agreement: Share of labels that OpenVINO and TensorFlow gave alike, where they were compared.
         seen_ids: What a model of class ids gave for the probe batch, in ascending order.
         warnings: What a person should know of how it is fed, a sentence each.
+        plain: Whether it runs as it was loaded, without layers that are rewritten for a CPU.
     """
 
     spec: InputSpec
@@ -69,15 +70,23 @@ class Probe:
     agreement: float | None = None
     seen_ids: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+    plain: bool = False
 
     @property
     def output_stride(self) -> int:
         """Input pixels per output pixel, at least 1."""
         return max(1, self.plane_size[0] // self.map_size[0])
 
+    def as_loaded(self, reason: str) -> "Probe":
+        """The probe of the same model, to run as it was loaded."""
+        return replace(self, plain=True, evidence=(*self.evidence, f"layers as they were loaded: {reason}"))
+
     def to_json(self) -> str:
-        """As text that `from_json` reads back."""
-        return json.dumps(asdict(self), indent=1)
+        """As text that `from_json` reads back; what is newer is told only where it is not as it always was."""
+        held = asdict(self)
+        if not self.plain:
+            del held["plain"]
+        return json.dumps(held, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> "Probe":

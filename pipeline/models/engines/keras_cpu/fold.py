@@ -53,17 +53,23 @@ class Weights(NamedTuple):
 class LeanModel:
     """Traces one model; all its traces share the weights that are made for them."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, plain: bool = False) -> None:
         """Changes nothing yet.
 
         Args:
             model: Of Keras 3 or Keras 2; anything else stays as it is, and so does all that a GPU computes.
+            plain: Whether this one is to stay as it is, too.
         """
-        on_gpu = bool(tf.config.list_physical_devices("GPU"))
-        layers: Iterable[Any] = () if on_gpu else getattr(model, "_flatten_layers", tuple)()
+        stays = plain or bool(tf.config.list_physical_devices("GPU"))
+        layers: Iterable[Any] = () if stays else getattr(model, "_flatten_layers", tuple)()
         self._layers = [layer for layer in layers if _is_plain(layer)]
         self._made: dict[tuple[int, int], Weights] = {}
         self._convolved: dict[Any, Convolved] = {}
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether any layer is traced in another way than its own."""
+        return bool(self._layers)
 
     @contextmanager
     def tracing(self) -> Iterator[None]:
