@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
@@ -51,30 +50,21 @@ class Counted:
 
         The zeros are cut at its beginning, where rows then pack best.
         """
-        row = [
-            value
-            for count, zero in zip(self.values, _zeros(tuple(MEASURES)), strict=True)
-            for value in ((None,) * len(zero) if count is None else count)
-        ]
-        usual = list(chain.from_iterable(_zeros(tuple(MEASURES))))
-        end = len(row)
-        while end and row[end - 1] == usual[end - 1]:
-            end -= 1
-        return tuple(row[:end][::-1])
+        zeros = [measure.zero for measure in MEASURES]
+        known = [(None,) * len(z) if v is None else v for v, z in zip(self.values, zeros, strict=True)]
+        row, usual = list(chain.from_iterable(known)), list(chain.from_iterable(zeros))
+        while row and row[-1] == usual[len(row) - 1]:
+            row.pop()
+        return tuple(row[::-1])
 
     @classmethod
     def from_plain(cls, plain: Plain) -> "Counted":
         """Restores what `to_plain` was given."""
-        zeros = _zeros(tuple(MEASURES))
-        usual = tuple(chain.from_iterable(zeros))
-        row = iter(plain[::-1] + usual[len(plain) :])
-        counts = [(type(zero), tuple(islice(row, len(zero)))) for zero in zeros]
-        return cls(tuple([None if count[0] is None else kind._make(count) for kind, count in counts]))
-
-
-@lru_cache(maxsize=2)
-def _zeros(measures: tuple[Measure[Any, Any], ...]) -> tuple[Any, ...]:
-    return tuple([measure.zero for measure in measures])
+        zeros = [measure.zero for measure in MEASURES]
+        row = iter(plain[::-1] + tuple(chain.from_iterable(zeros))[len(plain) :])
+        counts = [tuple(islice(row, len(zero))) for zero in zeros]
+        made = [None if c[0] is None else type(z)._make(c) for c, z in zip(counts, zeros, strict=True)]
+        return cls(tuple(made))
 
 
 def count(labels: Labels, ids: Sequence[int]) -> Counted:
