@@ -5,11 +5,11 @@ from pathlib import Path
 
 from maskbeam.pipeline.inputs.anonymous import KEY_VARIABLE, naming
 from maskbeam.pipeline.options import RunOptions
-from maskbeam.pipeline.output.ours import check_layout
+from maskbeam.pipeline.output.ours import check_layout, image_folders
 from maskbeam.pipeline.storage import is_gcs
 from maskbeam.pipeline.storage.patterns import split
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.products.registry import product_names, products_of
+from maskbeam.transforms.products.registry import products_of
 
 
 def check_options(options: RunOptions) -> None:
@@ -61,7 +61,7 @@ def check_options(options: RunOptions) -> None:
 
 def _check_apart(pattern: str, output: str) -> None:
     glob = split(pattern, os.path.lexists)
-    for folder in (f"{output}/{name}" for name in ("masks", *product_names(), "reports")):
+    for folder in (f"{output}/{name}" for name in (*image_folders(), "reports")):
         below = folder.removeprefix(glob.fixed + "/").split("/")
         _refuse(
             folder.startswith(glob.fixed + "/") and glob.may_hold(below),

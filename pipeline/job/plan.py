@@ -23,7 +23,7 @@ from maskbeam.pipeline.models.loading.loaded_model import open_model
 from maskbeam.pipeline.models.probing.find_input import find_normalization
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import ModelOptions, RunOptions
-from maskbeam.pipeline.output.ours import check_made, check_new
+from maskbeam.pipeline.output.ours import check_made, check_new, image_folders
 from maskbeam.pipeline.output.tree import RECORD
 from maskbeam.pipeline.runners.registry import check_runner, runner_of
 from maskbeam.pipeline.storage import open_storage
@@ -31,7 +31,6 @@ from maskbeam.pipeline.text.wording import printable
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import BINARY
-from maskbeam.transforms.products.registry import product_names
 
 
 @dataclass(frozen=True)
@@ -215,4 +214,4 @@ def _differences(job: Job, stored: dict[str, Any]) -> list[Difference]:
 
 def _holds_files(output: str) -> bool:
     storage = open_storage(output)
-    return any(next(iter(storage.list(f"{output}/{folder}/")), None) for folder in ("masks", *product_names()))
+    return any(next(iter(storage.list(f"{output}/{folder}/")), None) for folder in image_folders())

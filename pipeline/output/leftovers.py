@@ -7,10 +7,10 @@ them elsewhere, what was made before would stay beside the new masks and look as
 import os
 from collections.abc import Iterator, Sequence
 
-from maskbeam.pipeline.output.orphans import claim_of, folders, plain_files
-from maskbeam.pipeline.output.ours import remove_empty
+from maskbeam.pipeline.output.orphans import claim_of, plain_files
+from maskbeam.pipeline.output.ours import image_folders, may_be_by_class, names_of, remove_empty
 from maskbeam.pipeline.output.tree import Tree
-from maskbeam.transforms.products.registry import product, product_names
+from maskbeam.transforms.products.registry import product
 
 
 def remove_leftovers(tree: Tree, made: Sequence[str]) -> int:
@@ -36,9 +36,9 @@ def remove_leftovers(tree: Tree, made: Sequence[str]) -> int:
 
 def _leftovers(tree: Tree, made: Sequence[str]) -> Iterator[str]:
     edges = [pattern.split("{}") for pattern in made]
-    for kind in folders():
+    for kind in image_folders():
         # Such a file may be one of a class, or of an image whose id begins with the name of a folder.
-        is_unsure = _may_be_by_class(kind) and product(kind).path() in made
+        is_unsure = may_be_by_class(kind) and product(kind).path() in made
         for listed in plain_files(tree.storage, tree.root, kind):
             path = listed.uri[len(tree.root) + 1 :]
             is_made = any(path.startswith(begin) and path.endswith(end) for begin, end in edges)
@@ -49,18 +49,6 @@ def _leftovers(tree: Tree, made: Sequence[str]) -> Iterator[str]:
 def _is_left(tree: Tree, path: str) -> bool:
     """Whether a file of maskbeam's is of an image that has another mask now, made with the same options as `tree`."""
     own = claim_of(tree.storage, tree.uri(path))
-    masks = [claim_of(tree.storage, tree.uri(tree.record.format(name))) for name in _names(path)] if own else []
+    masks = [claim_of(tree.storage, tree.uri(tree.record.format(name))) for name in names_of(path)] if own else []
     made = {(mask.place, mask.fingerprint) for mask in masks if mask}
     return bool(own and any(f == tree.fingerprint for _, f in made) and (own.place, own.fingerprint) not in made)
-
-
-def _names(path: str) -> Iterator[str]:
-    """The encoded ids that a file may be named after."""
-    kind, _, below = path.rpartition(".")[0].partition("/")
-    yield below
-    if _may_be_by_class(kind) and "/" in below:
-        yield below.partition("/")[2]
-
-
-def _may_be_by_class(kind: str) -> bool:
-    return kind in product_names() and product(kind).is_by_class(planes=True)

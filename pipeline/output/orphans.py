@@ -12,12 +12,6 @@ from maskbeam.pipeline.storage import LOST, Listed, NotFound, Storage, is_gcs
 from maskbeam.pipeline.storage.local_errors import listing
 from maskbeam.pipeline.storage.local_listing import listed as as_listed
 from maskbeam.transforms.codecs.encode import read_text
-from maskbeam.transforms.products.registry import product_names
-
-
-def folders() -> list[str]:
-    """The folders of an output that hold files of images."""
-    return ["masks", *sorted(product_names())]
 
 
 class Images:

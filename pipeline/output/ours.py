@@ -19,8 +19,10 @@ from maskbeam.pipeline.storage.local_errors import insist, listing
 from maskbeam.transforms.codecs.codec import TEXT_BYTES
 from maskbeam.transforms.codecs.encode import read_text
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.products.registry import product_names
+from maskbeam.transforms.products.registry import product, product_names
 
+#: Files that lie in the output itself.
+FILES = (RECORD, LOCK, SUCCESS)
 _RUN = r"\d{8}-\d{6}-[0-9a-f]{6}"
 #: What the names of files look like, below each folder that belongs to the run as a whole.
 NAMES = {
@@ -36,8 +38,30 @@ _PART = re.compile(r"(\d+)-of-(\d+)(\.lock)?\.json")
 SAMPLE_TEXT = {TEXT_KEY: '{"sample":true}'}
 
 
+def image_folders() -> list[str]:
+    """The folders that hold files of images: masks and products."""
+    return ["masks", *sorted(product_names())]
+
+
+def names_of(path: str) -> Iterator[str]:
+    """The encoded ids that a file of an image may be named after; none for other files.
+
+    A file may be one of a class, or of an image whose id begins with the name of a folder.
+    """
+    kind, _, below = path.rpartition(".")[0].partition("/")
+    if kind in image_folders() and ".." not in path.split("/"):
+        yield below
+        if may_be_by_class(kind) and "/" in below:
+            yield below.partition("/")[2]
+
+
+def may_be_by_class(kind: str) -> bool:
+    """True for a product that may have a folder for each class."""
+    return kind in product_names() and product(kind).may_be_by_class
+
+
 def is_own(folder: str, below: str) -> bool:
-    """Whether maskbeam makes files of this name below a folder of the output."""
+    """True if maskbeam makes files of this name below a folder of the output."""
     return re.fullmatch(NAMES[folder], below, re.DOTALL) is not None
 
 
@@ -59,7 +83,7 @@ def check_layout(output: str) -> None:
     """
     if is_gcs(output):
         return
-    for name in ("masks", *product_names(), *NAMES):
+    for name in (*image_folders(), *NAMES):
         path = f"{output}/{name}"
         if os.path.lexists(path) and not os.path.isdir(path):
             raise RunError(f"{path} must be a folder, and is something else; remove it, or choose another --output")
@@ -68,7 +92,7 @@ def check_layout(output: str) -> None:
                 f"{path} is a link, and maskbeam deletes nothing through links; put a folder in its place, or choose "
                 "another --output"
             )
-    for name in (RECORD, LOCK, SUCCESS):
+    for name in FILES:
         path = f"{output}/{name}"
         if os.path.lexists(path) and not os.path.isfile(path):
             raise RunError(f"{path} must be a file, and is something else; remove it, or choose another --output")
@@ -87,7 +111,7 @@ def check_new(output: str, storage: Storage) -> str | None:
         RunError: It does.
     """
     made: dict[str | None, str] = {}
-    for folder in ("masks", *product_names(), "reports"):
+    for folder in (*image_folders(), "reports"):
         for listed in storage.list(f"{output}/{folder}/"):
             below = listed.uri[len(output) + 1 :]
             made[_maker(storage, listed.uri, below, made)] = folder

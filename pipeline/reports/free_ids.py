@@ -33,7 +33,7 @@ def _free(job: Job, image_id: str) -> None:
     drawn = {
         path.format(name)
         for each in products_of(product_names())
-        for planes in (False, True)
+        for planes in {False, each.of_planes}
         for path in each.paths(job.rendering, planes=planes)
     }
     # The record last: as long as it is there, all of this is done again.

@@ -12,7 +12,8 @@ from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.output.claim import TEXT_KEY
 from maskbeam.pipeline.output.finished import FinishedOutput, read_json
 from maskbeam.pipeline.output.finished_rows import FinishedImage
-from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of, folders
+from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of
+from maskbeam.pipeline.output.ours import image_folders
 from maskbeam.pipeline.output.tree import SUCCESS
 from maskbeam.pipeline.storage import Listed, Storage, absolute, join, open_storage
 from maskbeam.pipeline.text.wording import plural, printable
@@ -140,7 +141,7 @@ def _check_files(made: FinishedOutput, images: Images, findings: _Findings) -> N
 
 
 def _files(storage: Storage, root: str) -> Iterator[Listed]:
-    for folder in folders():
+    for folder in image_folders():
         yield from storage.list(f"{root}/{folder}/")
 
 

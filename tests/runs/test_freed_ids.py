@@ -147,3 +147,20 @@ def test_nothing_is_freed_through_a_link(tmp_path: Path, caplog: pytest.LogCaptu
 def _gone(chunk: Chunk) -> Iterator[ShardRecord]:
     raise NotFound
     yield
+
+
+def test_a_file_of_another_image_whose_id_begins_with_a_class_is_not_freed(tmp_path: Path) -> None:
+    draw(tmp_path / "in/one.png", 1)
+    out = tmp_path / "out"
+    freed = [out / path for path in ("masks/a.png", "color/a.png", "binary/class_0/a.png", "overlay/a.jpg")]
+    kept = [out / path for path in ("masks/class_0/a.png", "color/class_0/a.png", "overlay/class_0/a.jpg")]
+    for path in (*freed, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    (out / "reports").mkdir()
+    (out / "reports/failures.jsonl").write_text(json.dumps({"code": "ID_FREED", "id": "a"}))
+    job = planned(tmp_path / "in", out, "--products", "all", "--overwrite").job
+    (out / ".lock.json").write_text(json.dumps({"run": job.run, "expires": time.time() + 60}))
+    free_ids(job)
+    assert [path for path in freed if path.exists()] == []
+    assert [path for path in kept if not path.exists()] == []

@@ -51,6 +51,11 @@ class Product(ABC):
         """Whether each class has a file of its own."""
         return planes
 
+    @property
+    def may_be_by_class(self) -> bool:
+        """True if there are outputs in which each class has a file of its own."""
+        return self.is_by_class(planes=self.of_planes)
+
     def path(self, folder: str = "") -> str:
         """The path of a file below the output, `{}` standing for the image's encoded id."""
         return f"{self.name}/{folder}{'/' if folder else ''}{{}}.{self.extension}"

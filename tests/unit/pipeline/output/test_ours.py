@@ -9,12 +9,15 @@ import pytest
 
 from maskbeam.pipeline.output.claim import Claim, claim_text
 from maskbeam.pipeline.output.ours import (
+    FILES,
     check_layout,
     check_made,
     check_new,
     delete_own,
     delete_staged,
+    image_folders,
     is_own,
+    names_of,
     runs_staged,
 )
 from maskbeam.pipeline.output.tree import Tree
@@ -274,3 +277,31 @@ def test_a_rerun_keeps_what_others_put_into_the_output(tmp_path: Path) -> None:
     }
     assert json.loads((out / "_SUCCESS").read_text())["done"] == 1
     assert verify(str(out)) == 0
+
+
+def test_every_file_of_an_output_has_a_name_of_ours(tmp_path: Path) -> None:
+    inputs, out = draw(tmp_path / "in/color/a.png", 1).parents[1], tmp_path / "out"
+    (inputs / "broken.png").write_bytes(b"no image")
+    flags = ("--products", "all", "--parquet", "--max_failures", "1")
+    assert run_numpy(command(str(inputs), str(out), *flags)) == 0
+    for path in (str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()):
+        folder, _, below = path.partition("/")
+        known = "color/a" in names_of(path) if folder in image_folders() else path in FILES or is_own(folder, below)
+        assert known, path
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("masks/x/a.png", ["x/a"]),
+        ("color/x/a.png", ["x/a"]),
+        ("binary/x/a.png", ["x/a", "a"]),
+        ("confidence/a.png", ["a"]),
+        ("overlay/a.b.jpg", ["a.b"]),
+        ("overlay/../a.jpg", []),
+        ("reports/a.jpg", []),
+        ("notes.txt", []),
+    ],
+)
+def test_a_file_of_an_image_is_named_after_it(path: str, names: list[str]) -> None:
+    assert list(names_of(path)) == names
