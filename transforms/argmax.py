@@ -22,7 +22,7 @@ UPSAMPLES = ("logits", "labels", "none")
 
 @dataclass(frozen=True)
 class Labeling:
-    """How scores become labels.
+    """The rules by which scores become labels.
 
     Attributes:
         kind: A `Head`'s kind.
@@ -106,17 +106,17 @@ class Labeling:
 
     @property
     def needs_confidence(self) -> bool:
-        """Whether confidence is a product or decides about pixels."""
+        """True if confidence is a product or decides about pixels."""
         return self.keep_confidence or self.min_confidence > 0
 
     @property
     def has_planes(self) -> bool:
-        """Whether the result is planes `[C, H, W]`."""
+        """True if the result is planes `[C, H, W]`."""
         return self.kind in MULTILABEL and self.multilabel == "planes"
 
     @property
     def is_thresholded(self) -> bool:
-        """Whether single scores are compared with the threshold, and not with each other."""
+        """True if single scores are compared with the threshold, and not with each other."""
         return self.has_planes or self.kind in BINARY
 
     @property

@@ -1,4 +1,4 @@
-"""How sure the model is of each pixel's label."""
+"""The model's confidence in each pixel's label."""
 
 import numpy as np
 

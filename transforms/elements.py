@@ -31,7 +31,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Found:
-    """How much there was to find; to be summed over all chunks.
+    """Numbers of what there was to find; to be summed over all chunks.
 
     Attributes:
         inputs: Images and records that were read.
@@ -74,7 +74,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Source:
-    """Where an image comes from and which version of it: together its identity.
+    """The place that an image comes from and its version: together its identity.
 
     `where` is a URI, or `shard-uri#offset` for a record. `version` is the file's generation, its size and mtime,
     or the record's checksum. `content` is a digest of the bytes once they have been read: it tells two copies of
@@ -94,7 +94,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where pixels lie on the earth.
+    """The place of pixels on the earth.
 
     Attributes:
         crs: The coordinate reference system, as WKT.
@@ -150,7 +150,7 @@ class Region:
 
 
 class Named(Protocol):
-    """What can be found under one name and handed on under another: an image, or the failure of one."""
+    """Something that is found under one name and handed on under another: an image, or the failure of one."""
 
     @property
     def image_id(self) -> str:
@@ -214,13 +214,13 @@ class Image(OfImage):
 
     @property
     def is_reduced(self) -> bool:
-        """Whether the pixels were decoded at a reduced scale."""
+        """True if the pixels were decoded at a reduced scale."""
         return self.pixels.shape[:2] != self.region.size
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an image lies in the model's input plane, so that results find the way back.
+    """The place of an image in the model's input plane, so that results find the way back.
 
     The image of `height` x `width` pixels was resized to fill `[top, top + box_height) x [left, left +
     box_width)` of an input plane of `input_height` x `input_width` pixels; the rest of the plane is padding.
@@ -255,7 +255,7 @@ class ModelInput(OfImage):
 
 @dataclass(frozen=True, eq=False)
 class LogitsBatch:
-    """What the model said of N images.
+    """The model's output for N images.
 
     Attributes:
         images: The N inputs, their planes already freed.
@@ -279,7 +279,7 @@ class LogitsBatch:
 
 @dataclass(frozen=True, eq=False)
 class Labels(OfImage):
-    """What was decided for each pixel of a region, at the size of its output.
+    """The decision for each pixel of a region, at the size of its output.
 
     Attributes:
         region: The part of the image.
@@ -302,7 +302,7 @@ class Labels(OfImage):
 
     @property
     def are_planes(self) -> bool:
-        """Whether classes are independent, with a plane each."""
+        """True if classes are independent, with a plane each."""
         return self.pixels.ndim == 3
 
 

@@ -48,7 +48,7 @@ def pool(*, waits: bool = False) -> ThreadPoolExecutor:
 
 
 class _Held:
-    """How many bytes wait in this process: in results of pools, and in what is on its way into them."""
+    """The bytes that wait in this process: in results of pools, and in what is on its way into them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -69,7 +69,7 @@ _held = _Held()
 
 
 def bytes_ahead() -> int:
-    """How many bytes the results hold that wait in this process."""
+    """The number of bytes of results that wait in this process."""
     return _held.bytes
 
 
@@ -98,7 +98,7 @@ class _Task:
             self.future = self._executor.submit(self._run)
 
     def result(self) -> Any:
-        """What the call gave; its size counts no more."""
+        """The result of the call; its size counts no more."""
         self.make_urgent()
         while (done := self.future.result()) is None:
             self.future = self._executor.submit(self._run)
@@ -129,7 +129,7 @@ class _Task:
 
 
 class InFlight:
-    """What one bundle has in flight, oldest first, each with the place (timestamp, window) that it came from."""
+    """Elements in flight of one bundle, oldest first, each with the place (timestamp, window) that it came from."""
 
     def __init__(self) -> None:
         self._pending: deque[tuple[Any, _Task]] = deque()
@@ -167,7 +167,7 @@ class InFlight:
 
 
 def emit(result: Any, timestamp: Any, window: Any) -> Any:
-    """What a DoFn yields for a result: in its own window, a `Failure` under the tag `failed`."""
+    """The output of a DoFn for a result: in its own window, a `Failure` under the tag `failed`."""
     tag, value = (result.tag, result.value) if isinstance(result, TaggedOutput) else (None, result)
     if isinstance(value, Failure):
         tag = "failed"

@@ -114,7 +114,7 @@ def read_text(data: bytes) -> dict[str, str]:
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether the bytes of a file that one of these functions wrote are all there, and not cut off at their end."""
+    """True if the bytes of a file that one of these functions wrote are all there, and not cut off at their end."""
     return any(codec.is_whole(data) for codec in registry.writable_codecs() if codec.recognises(data[:HEAD_BYTES]))
 
 

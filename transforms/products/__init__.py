@@ -1,1 +1,1 @@
-"""What is drawn of labels."""
+"""Products: files that are drawn of labels."""

@@ -10,7 +10,7 @@ from maskbeam.transforms.products.rendering import Rendering
 
 
 class Held(NamedTuple):
-    """What an output holds of an image that a product is checked against.
+    """The part of an output that a product of an image is checked against.
 
     Attributes:
         mask: The label map `[H, W]`; None where classes are independent.
@@ -44,11 +44,11 @@ class Product(ABC):
     drawing_bytes: int = 6
 
     def fits(self, *, kind: str, planes: bool) -> bool:
-        """Whether it can be drawn of what a model gives: a `Head`'s kind, and whether its classes have planes."""
+        """True if it can be drawn of what a model gives: a `Head`'s kind, and whether its classes have planes."""
         return (self.of_planes or not planes) and (kind != "ids" or not self.needs_confidence)
 
     def is_by_class(self, *, planes: bool) -> bool:
-        """Whether each class has a file of its own."""
+        """True if each class has a file of its own."""
         return planes
 
     @property
@@ -78,15 +78,15 @@ class Product(ABC):
 
     @abstractmethod
     def depends_on(self, settings: Mapping[str, Any]) -> Any:
-        """What its pixels depend on beside the mask, as JSON values, of an output's settings."""
+        """Values that its pixels depend on beside the mask, as JSON values, of an output's settings."""
 
     def agrees(self, pixels: Array, held: Held) -> bool:
-        """Whether a file's pixels are those of its mask, as far as that can be told."""
+        """True if a file's pixels are those of its mask, as far as that can be told."""
         return True
 
 
 def kept(array: Array | None, product: Product) -> Array:
-    """What a product draws on; ValueError where it was not kept."""
+    """The thing that a product draws on; ValueError where it was not kept."""
     if array is None:
         raise ValueError(f"the product {product.name} was asked for, but what it draws on was not kept")
     return array

@@ -24,7 +24,7 @@ def patterns(rendering: Rendering, *, planes: bool = False) -> list[str]:
 
 
 def bytes_to_draw(products: Iterable[str], *, planes: int = 0) -> int:
-    """What labels and files of one pixel take at their peak, in bytes, beside the image that overlays are drawn on.
+    """Bytes that labels and files of one pixel take at their peak, beside the image that overlays are drawn on.
 
     Args:
         products: What is drawn beside the mask.

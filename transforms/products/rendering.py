@@ -1,4 +1,4 @@
-"""How products are drawn, and the folders that classes have."""
+"""The way products are drawn, and the folders that classes have."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""How sure the model is of each pixel, as a grey image: 255 is certain."""
+"""The model's confidence in each pixel, as a grey image: 255 is certain."""
 
 from collections.abc import Mapping
 from typing import Any

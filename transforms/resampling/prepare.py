@@ -19,7 +19,7 @@ MAX_ASPECT_CHANGE = 1.5
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How the model is fed.
+    """The model's input: its size, its channels and how images are brought to it.
 
     Attributes:
         height: Rows of the model's input; None = free, which only `native` can fill.
