@@ -274,8 +274,8 @@ def test_a_mask_does_not_depend_on_the_batch_it_comes_in(tmp_path: Path) -> None
     for size in (1, 2, 3, 5):
         parts = np.concatenate([engine(planes[i : i + size]).logits for i in range(0, len(planes), size)])
         np.testing.assert_array_equal(parts.argmax(-1), whole.argmax(-1))
-        # On some processors sums at the edge of a thread's share are rounded otherwise: by the last bit.
-        np.testing.assert_allclose(parts, whole, rtol=0, atol=np.abs(whole).max() * np.finfo(np.float32).eps)
+        # On some processors a few sums are rounded otherwise: by the last two bits.
+        np.testing.assert_allclose(parts, whole, rtol=0, atol=4 * np.abs(whole).max() * np.finfo(np.float32).eps)
 
 
 def test_mixed_precision_is_switched_on_for_the_graph(
