@@ -86,7 +86,7 @@ class Product(ABC):
 
 
 def kept(array: Array | None, product: Product) -> Array:
-    """The thing that a product draws on; ValueError where it was not kept."""
+    """The image `[H, W, C]` or confidence `[H, W]` that a product draws on; ValueError where it was not kept."""
     if array is None:
         raise ValueError(f"the product {product.name} was asked for, but what it draws on was not kept")
     return array

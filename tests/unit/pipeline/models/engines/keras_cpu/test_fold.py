@@ -242,7 +242,9 @@ def test_a_transposed_convolution_that_gains_takes_fewer_products(
 )
 def test_every_other_transposed_convolution_stays(settings: dict[str, Any], shape: tuple[int | None, ...]) -> None:
     model = transposed(keras, shape, **settings)
-    check(model, numbers(3, *(side or 6 for side in shape)))
+    # TensorFlow computes dilated ones on processors of some kinds only.
+    if "dilation_rate" not in settings:
+        check(model, numbers(3, *(side or 6 for side in shape)))
     assert "Conv2DBackpropInput" in operations(lean(model), shape)
 
 
