@@ -72,10 +72,10 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
     """
     # Of options that were made in Python, not parsed; to the others it does nothing.
     options = absolute_options(options)
-    found = check_command(options)
+    inputs = check_command(options)
     name = new_run()
     if options.dry_run:
-        plan = make_plan(options, found, name, find_probe=find_probe or _probe_here(options))
+        plan = make_plan(options, inputs, name, find_probe=find_probe or _probe_here(options))
         return _describe(plan, make_loader or engine_loader)
     output = options.output.path
     staging = f"{output}/.tmp/{name}"
@@ -91,7 +91,7 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         stack.enter_context(stopping_on_signals(clean_up, rest=rest))
         stack.enter_context(lease)
         find_probe = find_probe or _find_probe(options, lock, f"{staging}/probe.json")
-        plan = make_plan(options, found, name, find_probe=find_probe)
+        plan = make_plan(options, inputs, name, find_probe=find_probe)
         say(plan.describe())
         loader, job = (make_loader or engine_loader)(plan.job)
         if plan.is_new and job.options.decode.fast_decode:

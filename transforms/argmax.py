@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from maskbeam.transforms import head
-from maskbeam.transforms.confidence import MEASURES, UNIT, overwriting, sigmoid
+from maskbeam.transforms.confidence import CONFIDENCES, UNIT, overwriting, sigmoid
 from maskbeam.transforms.elements import Array, Labels, LogitsBatch
 from maskbeam.transforms.emitted import lookup
 from maskbeam.transforms.errors import Code, ImageError, RunError
@@ -55,7 +55,7 @@ class Labeling:
         for name, value, choices in (
             ("--head", self.kind, KINDS),
             ("--upsample", self.upsample, UPSAMPLES),
-            ("--confidence", self.measure, MEASURES),
+            ("--confidence", self.measure, CONFIDENCES),
             ("--multilabel", self.multilabel, ("planes", "argmax")),
             ("--nonfinite", self.nonfinite, ("fail", "ignore")),
         ):

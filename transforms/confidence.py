@@ -5,7 +5,7 @@ import numpy as np
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.resampling.upsample import LARGEST, finite
 
-MEASURES = ("probability", "entropy", "margin")
+CONFIDENCES = ("probability", "entropy", "margin")
 UNIT = 65535
 # Keeps the logarithm of a probability of 0 finite; p * log(p) is then 0 to all digits.
 TINY = np.float32(np.finfo(np.float32).tiny)
@@ -30,8 +30,8 @@ def confidence(scores: Array, *, kind: str, measure: str = "probability") -> Arr
     """
     if kind == "ids":
         raise ValueError("class ids have no probabilities")
-    if measure not in MEASURES:
-        raise ValueError(f"measure {measure!r} is unknown; choose one of {', '.join(MEASURES)}")
+    if measure not in CONFIDENCES:
+        raise ValueError(f"measure {measure!r} is unknown; choose one of {', '.join(CONFIDENCES)}")
     return overwriting(finite(scores), kind=kind, measure=measure)
 
 

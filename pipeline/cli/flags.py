@@ -18,6 +18,8 @@ GROUPS = {
     "rerun": "when a run is repeated or goes wrong",
     "cluster": "on several machines",
 }
+# Where the help shows the fields of a class that name no other group.
+_USUAL = {"read": "input", "decode": "input", "model": "model", "label": "labels", "output": "output"}
 SECTIONS = {"run": RunOptions} | {
     field.name: type(getattr(RunOptions(), field.name))
     for field in fields(RunOptions)
@@ -30,8 +32,14 @@ def options_of(section: str) -> Iterator[Flag]:
     for field in fields(SECTIONS[section]):
         if FLAG in field.metadata:
             said: Flag = field.metadata[FLAG]
-            target = f"{section}.{field.name}"
-            yield replace(said, name=said.name or field.name, target=target, default=field.default)
+            yield replace(
+                said,
+                name=said.name or field.name,
+                target=f"{section}.{field.name}",
+                default=field.default,
+                metavar=said.metavar or ("WORD" if said.choices else ""),
+                group=said.group or _USUAL.get(section, ""),
+            )
 
 
 ALL = tuple(flag for section in SECTIONS for flag in options_of(section) if flag.help)

@@ -34,7 +34,7 @@ from maskbeam.transforms.head import BINARY
 
 
 @dataclass(frozen=True)
-class Found:
+class RunInputs:
     """The input and the model of a run.
 
     Attributes:
@@ -52,24 +52,24 @@ class Plan:
 
     Attributes:
         job: All that workers need to know; its options are those that the run goes by.
-        found: The input and the model.
+        inputs: The input and the model.
         is_new: True where nothing was done in this output with these settings before.
         notes: The fate of masks that are there, a line each.
     """
 
     job: Job
-    found: Found
+    inputs: RunInputs
     is_new: bool = True
     notes: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """The plan in words, for a person."""
-        job, model = self.job, self.found.model
+        job, model = self.job, self.inputs.model
         classes = ", ".join(f"{c.id} {c.name}" for c in job.table.classes[:12])
         more = f" and {len(job.table) - 12} more" if len(job.table) > 12 else ""
         products = ", ".join([*job.mask_folder, *sorted(job.rendering.products)])
         lines = [
-            f"Input    {' '.join(job.options.read.patterns)}; {self.found.survey}",
+            f"Input    {' '.join(job.options.read.patterns)}; {self.inputs.survey}",
             f"Model    {model.uri} ({model.kind}, {model.size:,} bytes, sha256 {model.digest[:12]}...)",
             *(f"         {line}" for line in job.probe.evidence),
             f"Classes  {len(job.table)}: {classes}{more}",
@@ -92,7 +92,7 @@ def probe_file(options: ModelOptions, model: ModelFile) -> Probe:
     return probe_model(loaded_model(options, model.digest), options, digest=model.digest)
 
 
-def check_command(options: RunOptions) -> Found:
+def check_command(options: RunOptions) -> RunInputs:
     """Finds in a second or two whatever is wrong with a command, the model's inside apart.
 
     Args:
@@ -114,22 +114,22 @@ def check_command(options: RunOptions) -> Found:
         table.check_ignore(options.label.ignore_label)
         for name in options.output.binary_classes:
             table.named(name)
-    return Found(surveyed, model)
+    return RunInputs(surveyed, model)
 
 
-def make_plan(options: RunOptions, found: Found, run: str, *, find_probe: FindProbe = probe_file) -> Plan:
+def make_plan(options: RunOptions, inputs: RunInputs, run: str, *, find_probe: FindProbe = probe_file) -> Plan:
     """Resolves options into a job.
 
     Args:
         options: As they were checked.
-        found: By `check_command`.
+        inputs: By `check_command`.
         run: This run's name.
         find_probe: Says how a model is fed and read, when the output does not tell.
 
     Raises:
         RunError: The model does not fit the options, the input, the class table, or what is in the output already.
     """
-    model = found.model
+    model = inputs.model
     stored = stored_record(options.output.path)
     made = None
     if stored is None and not options.output.overwrite:
@@ -141,9 +141,9 @@ def make_plan(options: RunOptions, found: Found, run: str, *, find_probe: FindPr
     if not probe.engine and runner_of(options.beam).is_local:
         keep_probe(options, job.probe)
     if stored is None or not _has_settings(job, stored):
-        return Plan(job, found)
+        return Plan(job, inputs)
     job, notes = going_on(job, stored)
-    return Plan(job, found, is_new=False, notes=notes)
+    return Plan(job, inputs, is_new=False, notes=notes)
 
 
 def with_engine(job: Job) -> Job:

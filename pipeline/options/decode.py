@@ -15,7 +15,6 @@ class DecodeOptions:
         "values that mean 0 and 255 in images that are not 8-bit, as in 0,4095 [16-bit: 0,65535; float: none]",
         metavar="LO,HI",
         parse=number_pair,
-        group="input",
         also=("inspect",),
         decides=Decides.SOME_MASKS,
     )
@@ -24,16 +23,13 @@ class DecodeOptions:
         "lay transparent pixels over this colour [transparency is dropped]",
         metavar="R,G,B",
         parse=color,
-        group="input",
         also=("inspect",),
         decides=Decides.SOME_MASKS,
     )
     orientation: str = option(
         "stored",
         "pixels as they are stored, or turned upright as their EXIF orientation says",
-        metavar="WORD",
         choices=("stored", "upright"),
-        group="input",
         also=("inspect",),
         decides=Decides.SOME_MASKS,
     )
@@ -42,17 +38,13 @@ class DecodeOptions:
         "images of more pixels fail, before they fill the memory",
         metavar="N",
         parse=count,
-        group="input",
         also=("inspect",),
         decides=Decides.PRODUCTS,
     )
-    fast_decode: bool = option(
-        False, "decode large JPEGs at a reduced scale; the model sees other pixels", group="input"
-    )
+    fast_decode: bool = option(False, "decode large JPEGs at a reduced scale; the model sees other pixels")
     isolate: bool = option(
         False,
         "decode in child processes: a decoder that crashes costs one image",
         name="isolate_decoding",
-        group="input",
         decides=Decides.NOTHING,
     )

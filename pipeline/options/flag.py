@@ -31,7 +31,7 @@ class Flag:
         choices: All values there are.
         known: Words of which it takes several; `{}` stands for them in the help.
         many: True where it takes several words, and may be repeated.
-        group: Its group in the help, see `maskbeam.pipeline.cli.flags.GROUPS`.
+        group: Its group in the help, see `maskbeam.pipeline.cli.flags.GROUPS`; that of its class unless said.
         first: True where the help's first page shows it.
         also: The commands beside `run` that heed it.
         decides: The files of an output that depend on it.

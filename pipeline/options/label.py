@@ -15,7 +15,6 @@ class LabelOptions:
         "class table: CSV, list of names, CVAT, COCO, YAML, Hugging Face, Keras, nnU-Net or pbtxt file, or voc, "
         "cityscapes, cityscapes_ids, ade20k, ade20k_ids [generated]",
         metavar="FILE",
-        group="labels",
         first=True,
         also=("inspect",),
         decides=Decides.FOUND,
@@ -24,9 +23,7 @@ class LabelOptions:
     upsample: str = option(
         "logits",
         "bring to the image's size what is smooth, what is fast, or nothing",
-        metavar="WORD",
         choices=("logits", "labels", "none"),
-        group="labels",
         first=True,
     )
     threshold: float = option(
@@ -34,7 +31,6 @@ class LabelOptions:
         "probability from which a sigmoid counts",
         metavar="P",
         parse=fraction,
-        group="labels",
         also=("inspect",),
     )
     ignore_label: int | None = option(
@@ -42,31 +38,22 @@ class LabelOptions:
         "id of pixels that belong to no class [255; 65535 above 255 classes]",
         metavar="ID",
         parse=label_id,
-        group="labels",
     )
     confidence: str = option(
         "probability",
         "how confidence is measured",
-        metavar="WORD",
         choices=("probability", "entropy", "margin"),
-        group="labels",
         decides=Decides.PRODUCTS,
     )
-    min_confidence: float = option(
-        0.0, "pixels below this get the ignore label", metavar="P", parse=fraction, group="labels"
-    )
+    min_confidence: float = option(0.0, "pixels below this get the ignore label", metavar="P", parse=fraction)
     multilabel: str = option(
         "planes",
         "of independent classes make a binary mask each, or take the likeliest",
-        metavar="WORD",
         choices=("planes", "argmax"),
-        group="labels",
     )
     nonfinite: str = option(
         "fail",
         "whether NaN among logits fails the image, or gives its pixel the ignore label",
-        metavar="WORD",
         choices=("fail", "ignore"),
-        group="labels",
         decides=Decides.SOME_MASKS,
     )

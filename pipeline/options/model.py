@@ -35,7 +35,6 @@ class ModelOptions:
         "scaling of pixels, when the model has none of its own: 0..1, -1..1, imagenet, caffe, none, or mean and "
         "std as m,m,m/s,s,s",
         metavar="HOW",
-        group="model",
         first=True,
         also=("inspect",),
         decides=Decides.FOUND,
@@ -43,18 +42,14 @@ class ModelOptions:
     channel_order: str = option(
         "rgb",
         "colours as in training",
-        metavar="WORD",
         choices=("rgb", "bgr"),
-        group="model",
         also=("inspect",),
         decides=Decides.FOUND,
     )
     resize: str | None = option(
         None,
         "how images reach the model's size [native if its size is free, else stretch]",
-        metavar="WORD",
         choices=("stretch", "letterbox", "native"),
-        group="model",
         first=True,
         also=("inspect",),
         decides=Decides.FOUND,
@@ -65,25 +60,20 @@ class ModelOptions:
         "pillow-bilinear, -bicubic, -lanczos, -box, -nearest; opencv-linear, -cubic, -area, -lanczos4, -nearest",
         metavar="WORD",
         parse=with_synonyms(RESIZE_FILTERS, SAME_FILTERS, "filter"),
-        group="model",
         also=("inspect",),
         decides=Decides.FOUND,
     )
     head: str | None = option(
         None,
         "what the output means [found by probing]",
-        metavar="WORD",
         choices=("logits", "probabilities", "ids", "sigmoid", "sigmoid_logits", "multilabel", "multilabel_logits"),
-        group="model",
         also=("inspect",),
         decides=Decides.FOUND,
     )
     layout: str | None = option(
         None,
         "where the output's channels are [found by probing]",
-        metavar="WORD",
         choices=("channels_last", "channels_first", "flat", "flat_first"),
-        group="model",
         also=("inspect",),
         decides=Decides.FOUND,
     )
@@ -91,27 +81,23 @@ class ModelOptions:
         None,
         "which of a model's several outputs",
         metavar="NAME",
-        group="model",
         also=("inspect",),
         decides=Decides.FOUND,
     )
     engine: str = option(
         "auto",
         "what runs the model",
-        metavar="WORD",
         choices=("auto", "tensorflow", "openvino"),
-        group="model",
         decides=Decides.FOUND,
     )
     plain_model: bool = option(
-        False, "compute a Keras model as it was loaded, without layers that are rewritten for a CPU", group="model"
+        False, "compute a Keras model as it was loaded, without layers that are rewritten for a CPU"
     )
-    mixed_precision: bool = option(False, "compute in float16 on GPUs; a few labels may differ", group="model")
+    mixed_precision: bool = option(False, "compute in float16 on GPUs; a few labels may differ")
     trust: bool = option(
         False,
         "run code that the model file holds; only if you would run it as a program",
         name="trust_model",
-        group="model",
         also=("inspect", "merge"),
         decides=Decides.NOTHING,
         kept=False,
@@ -121,7 +107,6 @@ class ModelOptions:
         "your module that registers custom layers; needs --trust_model",
         metavar="PKG.MODULE",
         parse=names,
-        group="model",
         also=("inspect", "merge"),
         kept=False,
     )
@@ -130,7 +115,6 @@ class ModelOptions:
         "refuse any other model file",
         name="model_sha256",
         metavar="HEX",
-        group="model",
         also=("inspect",),
         decides=Decides.NOTHING,
     )

@@ -30,7 +30,6 @@ class OutputOptions:
         metavar="LIST",
         parse=some_of(MODULES, "product"),
         known=MODULES,
-        group="output",
         first=True,
         decides=Decides.PRODUCTS,
     )
@@ -39,7 +38,6 @@ class OutputOptions:
         "classes that get binary masks [all]",
         metavar="LIST",
         parse=names,
-        group="output",
         decides=Decides.PRODUCTS,
     )
     overlay_opacity: float = option(
@@ -47,14 +45,12 @@ class OutputOptions:
         "how much of the image the colours hide",
         metavar="P",
         parse=fraction,
-        group="output",
         decides=Decides.PRODUCTS,
     )
-    anonymous_ids: bool = option(False, "files and reports carry hashes instead of ids", group="output")
+    anonymous_ids: bool = option(False, "files and reports carry hashes instead of ids")
     parquet: bool = option(
         False,
         "write images.parquet beside images.csv",
-        group="output",
         decides=Decides.NOTHING,
     )
     overwrite: bool = option(

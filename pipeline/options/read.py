@@ -33,48 +33,36 @@ class ReadOptions:
         None,
         "folder below which image ids start [what all matches share]",
         metavar="DIR",
-        group="input",
         also=("inspect",),
         decides=Decides.NOTHING,
         place=True,
     )
-    keep_extension: bool = option(False, "a.jpg gives a.jpg.png instead of a.png", group="input", also=("inspect",))
+    keep_extension: bool = option(False, "a.jpg gives a.jpg.png instead of a.png", also=("inspect",))
     image_key: str = option(
         "image/encoded",
         "key of the image, encoded or raw, in a tf.train.Example",
         metavar="KEY",
-        group="input",
         also=("inspect",),
     )
     name_key: str = option(
         "image/filename",
         "key of the image's name",
         metavar="KEY",
-        group="input",
         also=("inspect",),
         decides=Decides.NOTHING,
     )
-    height_key: str = option(
-        "image/height", "key of a raw tensor's height", metavar="KEY", group="input", also=("inspect",)
-    )
-    width_key: str = option(
-        "image/width", "key of a raw tensor's width", metavar="KEY", group="input", also=("inspect",)
-    )
-    channels_key: str = option(
-        "image/channels", "key of a raw tensor's channels", metavar="KEY", group="input", also=("inspect",)
-    )
+    height_key: str = option("image/height", "key of a raw tensor's height", metavar="KEY", also=("inspect",))
+    width_key: str = option("image/width", "key of a raw tensor's width", metavar="KEY", also=("inspect",))
+    channels_key: str = option("image/channels", "key of a raw tensor's channels", metavar="KEY", also=("inspect",))
     raw_type: str | None = option(
         None,
         "type of a raw tensor's values, little-endian [uint8 where they have one byte]",
         metavar="TYPE",
         choices=tuple(RAW_TYPES),
-        group="input",
         also=("inspect",),
         decides=Decides.NOTHING,
     )
-    allow_empty: bool = option(
-        False, "no input at all is a success of 0 images", group="input", decides=Decides.NOTHING
-    )
+    allow_empty: bool = option(False, "no input at all is a success of 0 images", decides=Decides.NOTHING)
     limit: int | None = option(
         None,
         "do only a sample of N images",

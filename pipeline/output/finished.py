@@ -12,9 +12,9 @@ from typing import Any
 from maskbeam.pipeline.digests import digest
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_record
-from maskbeam.pipeline.output.finished_rows import Failed, FinishedImage, failed_rows, image_rows
+from maskbeam.pipeline.output.finished_rows import Failed, FinishedImage, damaged, failed_rows, image_rows
 from maskbeam.pipeline.output.stored_json import parse_stored
-from maskbeam.pipeline.output.tree import RECORD
+from maskbeam.pipeline.output.tree import RECORD, SUCCESS
 from maskbeam.pipeline.storage import LOST, NotFound, Storage, absolute, join, open_storage
 from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
 from maskbeam.transforms.codecs.encode import decode_mask, decode_written, mask_path, read_text
@@ -95,7 +95,7 @@ class FinishedOutput:
     @property
     def is_success(self) -> bool:
         """Whether the last run ended well."""
-        return self.storage.stat(join(self.root, "_SUCCESS")) is not None
+        return self.storage.stat(join(self.root, SUCCESS)) is not None
 
     def images(self) -> Iterator[FinishedImage]:
         """The images that have a mask, in the order of the reports; RunError where these are damaged."""
@@ -165,11 +165,6 @@ def read_json(storage: Storage, root: str, path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise damaged(join(root, path))
     return content
-
-
-def damaged(uri: str) -> RunError:
-    """The error of a file of an output that cannot be understood."""
-    return RunError(f"{uri} is damaged; run the same command again")
 
 
 def stored_fingerprint(record: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ def image_rows(storage: Storage, root: str) -> Iterator[FinishedImage]:
             try:
                 yield from _rows(text)
             except (csv.Error, IndexError, UnicodeDecodeError):
-                raise _damaged(uri) from None
+                raise damaged(uri) from None
 
 
 def failed_rows(storage: Storage, root: str) -> Iterator[Failed]:
@@ -55,7 +55,7 @@ def failed_rows(storage: Storage, root: str) -> Iterator[Failed]:
                 for values in map(parse_stored, lines):
                     yield Failed(values["code"], _place(values["where"]))
             except (ValueError, TypeError, KeyError):
-                raise _damaged(uri) from None
+                raise damaged(uri) from None
 
 
 def _rows(text: io.TextIOWrapper) -> Iterator[FinishedImage]:
@@ -72,7 +72,8 @@ def _place(where: str) -> str:
     return where if _PLACE.fullmatch(where) else Source(where, "").place
 
 
-def _damaged(uri: str) -> RunError:
+def damaged(uri: str) -> RunError:
+    """The error of a file of an output that cannot be understood."""
     return RunError(f"{uri} is damaged; run the same command again")
 
 

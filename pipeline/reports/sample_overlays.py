@@ -18,6 +18,7 @@ from maskbeam.transforms.codecs.encode import decode_mask, encode_jpeg
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.products.overlay import overlay
+from maskbeam.transforms.products.registry import product
 from maskbeam.transforms.resampling.prepare import as_uint8
 from maskbeam.transforms.resampling.resize import resize_nearest
 
@@ -71,7 +72,7 @@ def _labels(job: Job, name: str) -> Array:
     if not job.labeling.has_planes:
         return decode_mask(tree.storage.read(tree.uri(tree.record.format(name))))
     planes = [
-        (class_id, decode_mask(tree.storage.read(tree.uri(f"binary/{folder}/{name}.png"))))
+        (class_id, decode_mask(tree.storage.read(tree.uri(product("binary").path(folder).format(name)))))
         for _, class_id, folder in rendering.folders
     ]
     # Where classes overlap the later one is seen.

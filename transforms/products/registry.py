@@ -15,7 +15,7 @@ MODULES = {
     "color": "maskbeam.transforms.products.colorize",
     "binary": "maskbeam.transforms.products.binarize",
     "overlay": "maskbeam.transforms.products.overlay",
-    "confidence": "maskbeam.transforms.products.sureness",
+    "confidence": "maskbeam.transforms.products.confidence",
 }
 
 

@@ -1,6 +1,7 @@
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,13 @@ from maskbeam.pipeline.cli.near_words import did_you_mean
 from maskbeam.pipeline.cli.parser import parse, run_options
 from maskbeam.pipeline.cli.places import absolute_options
 from maskbeam.pipeline.main import main
-from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.options import RESIZE_FILTERS, RunOptions
+from maskbeam.transforms.argmax import UPSAMPLES
+from maskbeam.transforms.confidence import CONFIDENCES
 from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.head import KINDS, LAYOUTS
+from maskbeam.transforms.resampling.prepare import _RESIZES
+from maskbeam.transforms.resampling.resize import FILTERS
 
 NEEDED = ("--input", "in/*.png", "--model", "m.keras", "--output", "out")
 
@@ -308,3 +314,17 @@ def test_words_that_are_near() -> None:
     assert did_you_mean("--ouput", ["--output", "--input"]) == "; did you mean --output?"
     assert did_you_mean("--zebra", ["--output"]) == ""
     assert list(expand(["--limit"])) == ["--limit"]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("head", KINDS), ("layout", LAYOUTS), ("upsample", UPSAMPLES), ("confidence", CONFIDENCES), ("resize", ())],
+)
+def test_a_flag_takes_what_the_transforms_know(name: str, known: Sequence[str]) -> None:
+    # Said twice, because the help imports nothing of what computes.
+    (flag,) = (flag for flag in ALL if flag.name == name)
+    assert set(flag.choices or ()) == set(known or _RESIZES)
+
+
+def test_filters_are_those_of_resizing() -> None:
+    assert set(RESIZE_FILTERS) == set(FILTERS)
