@@ -13,7 +13,8 @@ import apache_beam as beam
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_record
 from maskbeam.pipeline.output.tree import Tree, reading_output
-from maskbeam.pipeline.storage import Listed, NotFound, is_gcs
+from maskbeam.pipeline.storage import Listed, NotFound, Storage, is_gcs
+from maskbeam.transforms.codecs.codec import END_BYTES, TEXT_BYTES
 from maskbeam.transforms.codecs.encode import is_whole, read_text
 from maskbeam.transforms.elements import EncodedImage
 from maskbeam.transforms.lookahead import LookAhead
@@ -90,6 +91,8 @@ class LookUp(beam.PTransform[Any, Any]):
 def held_record(tree: Tree, image: EncodedImage) -> Record | None:
     """The record that an image's mask carries, or None where there is no whole mask with a record.
 
+    Of a local mask that is larger only both ends are read: most of a rerun over millions that are done is this.
+
     Raises:
         ImageError: `OUTPUT_BLOCKED`: the mask cannot be read.
     """
@@ -97,10 +100,23 @@ def held_record(tree: Tree, image: EncodedImage) -> Record | None:
         return image.record
     try:
         with reading_output():
-            data = tree.storage.read(_record_uri(tree, image.image_id))
+            text = _text_of_whole(tree.storage, _record_uri(tree, image.image_id))
     except NotFound:
         return None
-    return parse_record(read_text(data).get(TEXT_KEY)) if is_whole(data) else None
+    return parse_record(text.get(TEXT_KEY))
+
+
+def _text_of_whole(storage: Storage, uri: str) -> dict[str, str]:
+    """The text of a mask; none of one that was cut off. Raises what `Storage.read` raises."""
+    head, end = storage.read_ends(uri, head=TEXT_BYTES, tail=END_BYTES)
+    if not is_whole(head, end=end):
+        return {}
+    text = read_text(head)
+    if text or len(head) < TEXT_BYTES:
+        return text
+    # Damaged, or a record of thousands of classes, which goes on behind the head.
+    data = storage.read(uri)
+    return read_text(data) if is_whole(data) else {}
 
 
 def product_size(tree: Tree, image: EncodedImage, path: str) -> int | None:

@@ -99,6 +99,9 @@ class Storage(Protocol):
             SourceChanged: `version` is given and the file is another one now.
         """
 
+    def read_ends(self, uri: str, *, head: int, tail: int) -> tuple[bytes, bytes]:
+        """A file's first `head` bytes and its last `tail`, which overlap in a short one; both of one version."""
+
     def read_versioned(self, uri: str) -> tuple[bytes, str]:
         """A file's content, and the version that this content is."""
 

@@ -73,12 +73,17 @@ class LocalStorage:
     def read(self, uri: str, *, version: str | None = None, limit: int | None = None) -> bytes:
         return self._read(uri, version, limit)[0]
 
-    def read_versioned(self, uri: str) -> tuple[bytes, str]:
-        return self._read(uri, None, None)
+    def read_ends(self, uri: str, *, head: int, tail: int) -> tuple[bytes, bytes]:
+        first, last, _ = self._read(uri, None, head, tail)
+        return first, last
 
-    def _read(self, uri: str, version: str | None, limit: int | None) -> tuple[bytes, str]:
+    def read_versioned(self, uri: str) -> tuple[bytes, str]:
+        data, _, version = self._read(uri, None, None)
+        return data, version
+
+    def _read(self, uri: str, version: str | None, limit: int | None, tail: int = 0) -> tuple[bytes, bytes, str]:
         with reading(self._place(uri)):
-            return insist(lambda: _read_once(uri, version, limit, self._place))
+            return insist(lambda: _read_once(uri, version, limit, tail, self._place))
 
     def open(self, uri: str, *, start: int = 0, end: int | None = None, version: str | None = None) -> BinaryIO:
         with reading(self._place(uri)):
@@ -127,18 +132,28 @@ def _delete(uri: str, version: str | None) -> None:
         os.unlink(uri)
 
 
-def _read_once(uri: str, version: str | None, limit: int | None, place: Callable[[str], str]) -> tuple[bytes, str]:
+def _read_once(
+    uri: str, version: str | None, limit: int | None, tail: int, place: Callable[[str], str]
+) -> tuple[bytes, bytes, str]:
+    """The first bytes of a file, its last `tail` ones, and its version."""
     descriptor, found = _open_checked(uri, version)
     try:
         # One byte more than there is said to be tells a file that has no end.
         most = found.st_size + 1
         data = _read_up_to(descriptor, most if limit is None else min(limit, most))
+        last = _last(descriptor, data, found.st_size, tail) if tail else b""
         _check_version(os.fstat(descriptor), version_of(found))
     finally:
         os.close(descriptor)
     if len(data) > found.st_size:
         raise _endless(place(uri), found)
-    return data, version_of(found)
+    return data, last, version_of(found)
+
+
+def _last(descriptor: int, data: bytes, size: int, tail: int) -> bytes:
+    """The last bytes of a file of this size that begins with `data`, read where `data` does not hold them."""
+    start = max(0, size - tail)
+    return data[start:] if len(data) >= size else os.pread(descriptor, size - start, start)
 
 
 def _endless(place: str, found: os.stat_result) -> Unreadable:

@@ -151,8 +151,8 @@ def test_a_mask_that_nobody_may_read_costs_that_image_only(tmp_path: Path, monke
 
     tree = Tree(str(tmp_path), f"{tmp_path}/.tmp/run", "masks/{}.png", "", "")
     put(tree, File("masks/a.png", b"1"), Claim("p", "v", "c", "f", "i"))
-    monkeypatch.setattr(LocalStorage, "read", refuse)
-    monkeypatch.setattr(LocalStorage, "read_versioned", refuse)
+    for reads in ("read", "read_ends", "read_versioned"):
+        monkeypatch.setattr(LocalStorage, reads, refuse)
     with pytest.raises(ImageError, match=r"OUTPUT_BLOCKED: .* cannot be read; remove it"):
         held_record(tree, encoded_image("a", Source("/in/a.png", "1")))
     with pytest.raises(ImageError, match="OUTPUT_BLOCKED"):

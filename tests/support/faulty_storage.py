@@ -39,6 +39,10 @@ class FaultyStorage:
         self._before("read", uri)
         return self.inner.read(uri, version=version, limit=limit)
 
+    def read_ends(self, uri: str, *, head: int, tail: int) -> tuple[bytes, bytes]:
+        self._before("read", uri)
+        return self.inner.read_ends(uri, head=head, tail=tail)
+
     def read_versioned(self, uri: str) -> tuple[bytes, str]:
         self._before("read", uri)
         return self.inner.read_versioned(uri)

@@ -26,6 +26,10 @@ class MemoryStorage:
     def read(self, uri: str, *, version: str | None = None, limit: int | None = None) -> bytes:
         return self.read_versioned(uri)[0][:limit]
 
+    def read_ends(self, uri: str, *, head: int, tail: int) -> tuple[bytes, bytes]:
+        data = self.read(uri)
+        return data[:head], data[max(0, len(data) - tail) :]
+
     def read_versioned(self, uri: str) -> tuple[bytes, str]:
         if uri not in self.files:
             raise NotFound(uri)

@@ -157,6 +157,8 @@ class StorageContract:
             with pytest.raises(NotFound):
                 place.storage.read_versioned(place.uri(name))
             with pytest.raises(NotFound):
+                place.storage.read_ends(place.uri(name), head=1, tail=1)
+            with pytest.raises(NotFound):
                 place.storage.open(place.uri(name))
 
     def test_errors_do_not_name_the_file(self, place: Place) -> None:
@@ -172,6 +174,14 @@ class StorageContract:
         for data in (b"0123456789", b""):
             place.put(f"digits{len(data)}", data)
             assert place.storage.read(place.uri(f"digits{len(data)}"), limit=limit) == data[:limit]
+
+    @pytest.mark.parametrize(("head", "tail"), [(1, 1), (4, 3), (9, 1), (10, 10), (11, 11), (0, 0), (3, 0)])
+    def test_both_ends(self, place: Place, head: int, tail: int) -> None:
+        for data in (b"0123456789", b"0", b""):
+            name = f"digits{len(data)}"
+            place.put(name, data)
+            last = bytes(data[at] for at in range(len(data)) if at >= len(data) - tail)
+            assert place.storage.read_ends(place.uri(name), head=head, tail=tail) == (data[:head], last)
 
     def test_streams_give_the_bytes_of_their_range(self, place: Place) -> None:
         data = bytes(range(256)) * 40

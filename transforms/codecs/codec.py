@@ -15,6 +15,8 @@ from maskbeam.transforms.errors import Code, ImageError
 HEAD_BYTES: Final = 256
 # What a file says of itself in text, as masks and products of a run do, stands within so many bytes.
 TEXT_BYTES: Final = 64 << 10
+# So many last bytes tell a whole file from one that was cut off, in all formats that are written.
+END_BYTES: Final = 64
 # What decoding one pixel takes at its peak, all copies counted, until it is fitted to the model: the most that was
 # measured of any format with 8 bits (WebP) and with more (PNG with alpha).
 PIXEL_BYTES: Final = 18
@@ -144,7 +146,11 @@ class WritableCodec(Codec):
 
     @abstractmethod
     def is_whole(self, data: bytes) -> bool:
-        """True for a file, or any of its last bytes, that ends as this format does: another one was cut off."""
+        """True for a file that ends as this format does: another one was cut off.
+
+        Args:
+            data: The file, or its last `END_BYTES`.
+        """
 
     @abstractmethod
     def decode(self, data: bytes) -> Array:

@@ -113,9 +113,15 @@ def read_text(data: bytes) -> dict[str, str]:
     return next((text for codec in registry.writable_codecs() if (text := codec.read_text(data))), {})
 
 
-def is_whole(data: bytes) -> bool:
-    """True if the bytes of a file that one of these functions wrote are all there, and not cut off at their end."""
-    return any(codec.is_whole(data) for codec in registry.writable_codecs() if codec.recognises(data[:HEAD_BYTES]))
+def is_whole(data: bytes, *, end: bytes | None = None) -> bool:
+    """True if the bytes of a file that one of these functions wrote are all there, and not cut off at their end.
+
+    Args:
+        data: The file, or its first `HEAD_BYTES` or more.
+        end: Its last `END_BYTES` or more, where `data` is not the whole file.
+    """
+    last, head = data if end is None else end, data[:HEAD_BYTES]
+    return any(codec.is_whole(last) for codec in registry.writable_codecs() if codec.recognises(head))
 
 
 def decode_written(data: bytes) -> Array:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 from apache_beam.pvalue import TaggedOutput
 
@@ -12,13 +13,15 @@ from maskbeam.pipeline.inputs.anonymous import PLAIN
 from maskbeam.pipeline.inputs.fetch import fetch_content
 from maskbeam.pipeline.output import claim
 from maskbeam.pipeline.output.claim import Record, record_metadata, record_text
-from maskbeam.pipeline.output.look_up import LookedUp, LookUpAll
+from maskbeam.pipeline.output.look_up import LookedUp, LookUpAll, held_record
 from maskbeam.pipeline.output.redraw import Redraw
 from maskbeam.pipeline.output.tree import Tree
 from maskbeam.pipeline.output.write import SkipDone
 from maskbeam.pipeline.storage import gcs_listing, open_storage
 from maskbeam.pipeline.storage.gcs_client import forget_client
+from maskbeam.pipeline.storage.local_storage import LocalStorage
 from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.codecs.codec import END_BYTES, TEXT_BYTES
 from maskbeam.transforms.codecs.encode import encode_mask, read_text
 from maskbeam.transforms.elements import EncodedImage, Source
 from maskbeam.transforms.products.rendering import Rendering
@@ -238,7 +241,7 @@ def write_state(tree: Tree, state: State, image: EncodedImage, *, metadata: bool
         tree.storage.write(uri, mask, expected=None, metadata=record_metadata(text) if metadata else None)
 
 
-def _unused(_: EncodedImage) -> NoReturn:
+def _unused(*_: Any, **__: Any) -> NoReturn:
     raise AssertionError("nothing is drawn here")
 
 
@@ -267,6 +270,49 @@ def test_listings_and_masks_lead_to_the_same_verdicts(
     assert all(
         isinstance(one, LookedUp) and one.source == was.source for one, was in zip(looked_up, images, strict=True)
     )
+
+
+CLAIM = claim.Claim("p", "v", "c", "f", "i")
+
+
+def written(tmp_path: Path, record: Record, side: int) -> tuple[Tree, Path]:
+    """A mask of noise, which does not get smaller, in an output of its own."""
+    noise = np.random.default_rng(0).integers(0, 256, (side, side), np.uint8)
+    mask = tmp_path / "masks" / "a.png"
+    mask.parent.mkdir()
+    mask.write_bytes(encode_mask(noise, text=record_text(record)))
+    return Tree(str(tmp_path), f"{tmp_path}/.tmp/run", "masks/{}.png", "", ""), mask
+
+
+@pytest.mark.parametrize("side", [8, 240, 256, 600])
+def test_of_a_mask_its_ends_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    record = Record(CLAIM, side, side, {"classes": {}})
+    tree, mask = written(tmp_path, record, side)
+    monkeypatch.setattr(LocalStorage, "read", _unused)
+    one = encoded_image("a", Source("/in/a.png", "1"))
+    assert held_record(tree, one) == record
+    whole = mask.read_bytes()
+    for length in (len(whole) - 1, len(whole) - END_BYTES - 1, len(whole) // 2, 300, 0):
+        mask.write_bytes(whole[:length])
+        assert held_record(tree, one) is None
+    mask.unlink()
+    assert held_record(tree, one) is None
+    mask.mkdir()
+    assert held_record(tree, one) is None
+
+
+def test_a_record_that_is_longer_than_the_head_is_read_to_its_end(tmp_path: Path) -> None:
+    classes = {str(number): [number, number * 7] for number in range(9000)}
+    record = Record(CLAIM, 30, 30, {"classes": classes})
+    assert len(record_text(record)["maskbeam"]) > TEXT_BYTES
+    tree, mask = written(tmp_path, record, 30)
+    one = encoded_image("a", Source("/in/a.png", "1"))
+    assert held_record(tree, one) == record
+    whole = mask.read_bytes()
+    mask.write_bytes(whole[:99] + b"?" + whole[100:])
+    assert held_record(tree, one) is None
+    mask.write_bytes(whole[:-1])
+    assert held_record(tree, one) is None
 
 
 def test_images_that_a_listing_told_of_keep_their_bytes(tmp_path: Path, bucket: Bucket) -> None:

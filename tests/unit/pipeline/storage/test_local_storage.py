@@ -1,6 +1,7 @@
 import errno
 import glob
 import os
+import random
 import re
 import signal
 import stat
@@ -286,12 +287,56 @@ def read_stream(uri: str) -> bytes:
         return stream.read()
 
 
+def read_ends(uri: str) -> tuple[bytes, bytes]:
+    return STORAGE.read_ends(uri, head=64, tail=64)
+
+
 @pytest.mark.parametrize("endless", ["/proc/self/pagemap", "/proc/self/maps"])
 def test_a_file_that_gives_more_than_its_size_is_not_read(tmp_path: Path, endless: str) -> None:
     (tmp_path / "a.png").symlink_to(endless)
-    for call in (STORAGE.read, read_stream, STORAGE.read_versioned, lambda uri: STORAGE.read(uri, limit=64)):
+    for call in (
+        STORAGE.read,
+        read_stream,
+        STORAGE.read_versioned,
+        lambda uri: STORAGE.read(uri, limit=64),
+        read_ends,
+    ):
         with pytest.raises(Unreadable, match=r"more than the 0 bytes|none that can be read to its end"):
             call(f"{tmp_path}/a.png")
+
+
+def test_of_a_large_file_only_both_ends_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = random.Random(0).randbytes(3_000_000)
+    (tmp_path / "a").write_bytes(data)
+    opened: list[object] = []
+    lengths: list[int] = []
+
+    def noted(function: Callable[..., Any], into: Callable[[Any], None]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            result = function(*args)
+            into(result)
+            return result
+
+        return call
+
+    monkeypatch.setattr(os, "open", noted(os.open, opened.append))
+    for name in ("read", "pread"):
+        monkeypatch.setattr(os, name, noted(getattr(os, name), lambda result: lengths.append(len(result))))
+    assert STORAGE.read_ends(f"{tmp_path}/a", head=5000, tail=70) == (data[:5000], data[-70:])
+    assert (len(opened), lengths) == (1, [5000, 70])
+
+
+def test_a_file_that_is_altered_between_its_ends_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"1" * 100)
+    pread = os.pread
+
+    def altering(*args: int) -> bytes:
+        (tmp_path / "a").write_bytes(b"2" * 101)
+        return pread(*args)
+
+    monkeypatch.setattr(os, "pread", altering)
+    with pytest.raises(SourceChanged):
+        STORAGE.read_ends(f"{tmp_path}/a", head=10, tail=10)
 
 
 def test_no_more_is_read_than_a_file_has_and_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
