@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from maskbeam.pipeline.models.engines.registry import WORDS as ENGINES
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.flag import FLAG, Flag
 
@@ -20,6 +21,8 @@ GROUPS = {
 }
 # Where the help shows the fields of a class that name no other group.
 _USUAL = {"read": "input", "decode": "input", "model": "model", "label": "labels", "output": "output"}
+# Values that a room above the options knows, by field.
+_CHOICES = {"model.engine": ENGINES}
 SECTIONS = {"run": RunOptions} | {
     field.name: type(getattr(RunOptions(), field.name))
     for field in fields(RunOptions)
@@ -32,12 +35,15 @@ def options_of(section: str) -> Iterator[Flag]:
     for field in fields(SECTIONS[section]):
         if FLAG in field.metadata:
             said: Flag = field.metadata[FLAG]
+            target = f"{section}.{field.name}"
+            choices = said.choices or _CHOICES.get(target)
             yield replace(
                 said,
                 name=said.name or field.name,
-                target=f"{section}.{field.name}",
+                target=target,
                 default=field.default,
-                metavar=said.metavar or ("WORD" if said.choices else ""),
+                choices=choices,
+                metavar=said.metavar or ("WORD" if choices else ""),
                 group=said.group or _USUAL.get(section, ""),
             )
 

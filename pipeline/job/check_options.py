@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from maskbeam.pipeline.inputs.anonymous import KEY_VARIABLE, naming
-from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.models.engines.registry import AUTO, REFERENCE, engine_kind
+from maskbeam.pipeline.options import ModelOptions, RunOptions
 from maskbeam.pipeline.output.ours import check_layout, image_folders
 from maskbeam.pipeline.storage import is_gcs
 from maskbeam.pipeline.storage.patterns import split
@@ -35,10 +36,7 @@ def check_options(options: RunOptions) -> None:
         bool(model.custom_objects) and not model.trust,
         "--custom_objects runs code of yours for a model file; say that you trust it with --trust_model",
     )
-    _refuse(
-        model.mixed_precision and model.engine == "openvino",
-        "--mixed_precision is TensorFlow's on GPUs, and --engine openvino computes on processors; leave out one",
-    )
+    _check_precision(model)
     _refuse(
         options.decode.fast_decode and model.resize == "native",
         "--fast_decode decodes near the model's size, but --resize native keeps the image's own",
@@ -57,6 +55,12 @@ def check_options(options: RunOptions) -> None:
         _check_apart(pattern, output.path)
     _check_folder(output.path)
     check_layout(output.path)
+
+
+def _check_precision(model: ModelOptions) -> None:
+    if model.mixed_precision and model.engine not in (AUTO, REFERENCE):
+        elsewhere = f"--engine {model.engine} computes on {engine_kind(model.engine).device}"
+        raise RunError(f"--mixed_precision is TensorFlow's on GPUs, and {elsewhere}; leave out one")
 
 
 def _check_apart(pattern: str, output: str) -> None:

@@ -17,6 +17,7 @@ from maskbeam.pipeline.job.settings import Difference, differences, is_older
 from maskbeam.pipeline.job.without_effect import without_effect
 from maskbeam.pipeline.models.engines.loader import loaded_model
 from maskbeam.pipeline.models.engines.probe_cache import keep_probe
+from maskbeam.pipeline.models.engines.registry import REFERENCE
 from maskbeam.pipeline.models.files.model_facts import file_facts
 from maskbeam.pipeline.models.files.model_file import ModelFile
 from maskbeam.pipeline.models.loading.loaded_model import open_model
@@ -162,8 +163,8 @@ def with_engine(job: Job) -> Job:
 
 
 def engine_asked(options: ModelOptions) -> str:
-    """The engine that the user's flags ask for: `tensorflow`, `openvino` or `auto`."""
-    return "tensorflow" if options.mixed_precision else options.engine
+    """The engine that the user's flags ask for, by its name, or `auto`."""
+    return REFERENCE if options.mixed_precision else options.engine
 
 
 def _class_table(options: RunOptions, probe: Probe) -> ClassTable:

@@ -28,7 +28,8 @@ class Flag:
         help: One line; the default is added to it, unless it ends in one in brackets. A field without it has no flag.
         metavar: The word for its value in the help.
         parse: Turns the word into a value, or raises argparse's error.
-        choices: All values there are.
+        choices: All values there are; those that only rooms above this one know are added by
+            `maskbeam.pipeline.cli.flags`.
         known: Words of which it takes several; `{}` stands for them in the help.
         many: True where it takes several words, and may be repeated.
         group: Its group in the help, see `maskbeam.pipeline.cli.flags.GROUPS`; that of its class unless said.
@@ -46,7 +47,7 @@ class Flag:
     help: str
     metavar: str = ""
     parse: Callable[[str], Any] = filled
-    choices: tuple[str, ...] | None = None
+    choices: Collection[str] | None = None
     known: Collection[str] = ()
     many: bool = False
     group: str = ""

@@ -87,7 +87,6 @@ class ModelOptions:
     engine: str = option(
         "auto",
         "what runs the model",
-        choices=("auto", "tensorflow", "openvino"),
         decides=Decides.FOUND,
     )
     plain_model: bool = option(

@@ -15,7 +15,7 @@ from maskbeam.pipeline.models.probing.probe import Probe, not_as_probed
 from maskbeam.pipeline.process.watchdog import step
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.predict import Scores
+from maskbeam.transforms.predict import Engine, Scores
 
 LARGEST_BATCH = 32
 # Input pixels of a call that keeps every core busy: at 128 x 128 half as many cost 5% more CPU, and twice as many
@@ -106,7 +106,7 @@ def pad(planes: Array, count: int | None = None, *, smallest: int = 1) -> Array:
     return np.concatenate([planes, planes[-1:].repeat(missing, axis=0)]) if missing else planes
 
 
-def warm_up(engine: BatchedEngine, probe: Probe) -> Probe:
+def warm_up(engine: Engine, probe: Probe) -> Probe:
     """Calls an engine for the first time.
 
     Returns:

@@ -1,33 +1,25 @@
-"""Which engine runs a model: TensorFlow, or OpenVINO where it is installed, right and of use."""
+"""The choice of the engine that runs a model: the first that is installed, of use and right, else the reference."""
 
-import shutil
-import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
-from glob import glob
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from maskbeam.pipeline.models.engines.agreement import LEAST_AGREEMENT, MOST_DRIFT, confidence_drift, labels_of
-from maskbeam.pipeline.models.engines.batched_engine import BatchedEngine, warm_up
-from maskbeam.pipeline.models.loading.loaded_model import LoadedModel
+from maskbeam.pipeline.models.engines.batched_engine import warm_up
+from maskbeam.pipeline.models.engines.engine_kind import EngineKind, Load, Use
+from maskbeam.pipeline.models.engines.registry import AUTO, REFERENCE, candidates, engine_kind
+from maskbeam.pipeline.models.engines.tensorflow_kind import sound_probe
 from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 from maskbeam.pipeline.models.probing.fed_model import synthetic_planes
 from maskbeam.pipeline.models.probing.probe import Probe
 from maskbeam.pipeline.process.watchdog import step
+from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.predict import Engine, Scores
 
-Load = Callable[[], LoadedModel]
-
-# The engine that was compiled to see that its form is sound, for the job that starts it next.
-_compiled: dict[tuple[Any, ...], BatchedEngine] = {}
 COMPARED_IMAGES = 8
-# Of NVIDIA's cards and its boards, of AMD, and of any below Windows.
-GPU_DEVICES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/kfd", "/dev/dxg")
-_INSTALL = "pip install openvino scipy"
 
 
 def choose_engine(
@@ -44,8 +36,8 @@ def choose_engine(
     """Decides for an output, once, what runs its model and in which form; a probe that knows is returned as it is.
 
     Args:
-        asked: `tensorflow`, `openvino`, or `auto`: OpenVINO, if it is installed, there is no GPU, the job is local,
-            the model converts, and its labels are TensorFlow's.
+        asked: An engine's name, or `auto`: the first that is installed and suits this machine, if the job is local,
+            it can run the model, and its labels are TensorFlow's; else TensorFlow.
         load: Loads the model.
         probe: How it is fed and read.
         end: Which end of the model the job uses.
@@ -55,70 +47,80 @@ def choose_engine(
         plain: Whether the model is to run as it was loaded, see `LeanModel`; else only where its labels would differ.
 
     Raises:
-        RunError: OpenVINO was asked for by name, and cannot run this model or gives other labels.
+        RunError: An engine was asked for by name, and cannot run this model or gives other labels.
     """
     if probe.engine:
         return probe
-    probe = probe.as_loaded("--plain_model") if plain else probe
-    against = reason_against(asked, local=local)
-    reason, found = (against, probe) if against else _tried(load, probe, end, threshold, folder)
-    if reason and (asked != "openvino" or not against):
-        form = _sound_form(load, probe, end, threshold)
-        if form is not probe and not against:
-            # OpenVINO may be right, and only the layers that it was given wrong.
-            reason, found = _tried(load, form, end, threshold, folder)
-        probe = form
-    if reason is None:
+    use = Use(load, probe.as_loaded("--plain_model") if plain else probe, end, threshold, folder)
+    kinds = candidates(asked)
+    against = {kind.name: why for kind in kinds if (why := reason_against(kind, asked, local=local, use=use))}
+    able = [kind for kind in kinds if kind.name not in against]
+    found, wrong = _first_right(able, use)
+    if found is None and (able or asked in (AUTO, REFERENCE)):
+        form = sound_probe(use)
+        if form is not use.probe:
+            # An engine may be right, and only the layers that it was given wrong.
+            use = use._replace(probe=form)
+            found, wrong = _first_right(able, use)
+    if found:
         return found
-    if asked == "openvino":
-        raise RunError(f"--engine openvino: {reason}; use --engine tensorflow.")
-    told = () if asked == "tensorflow" else (f"engine tensorflow: {reason}",)
-    return replace(probe, engine="tensorflow", evidence=(*probe.evidence, *told))
+    reasons = against | wrong
+    if asked not in (AUTO, REFERENCE):
+        raise RunError(f"--engine {asked}: {reasons[asked]}; use --engine {REFERENCE}.")
+    told = (f"engine {REFERENCE}: {reasons[kind.name]}" for kind in kinds)
+    return replace(use.probe, engine=REFERENCE, evidence=(*use.probe.evidence, *told))
 
 
-def reason_against(asked: str, *, local: bool) -> str | None:
-    """What speaks against OpenVINO before any model is looked at; None if nothing does. Arguments as above."""
-    if asked == "tensorflow":
-        return "TensorFlow was asked for"
-    if find_spec("openvino") is None:
-        return f"OpenVINO, which is faster for some models, is not installed ({_INSTALL})"
-    if asked == "openvino":
-        return None
-    if not local:
-        return "the job runs on other machines, where OpenVINO is used only if it is named"
-    return "there is a GPU" if has_gpu() else None
+def reason_against(kind: EngineKind, asked: str, *, local: bool, use: Use | None = None) -> str | None:
+    """What speaks against an engine before it is tried; None if nothing does.
+
+    Args:
+        kind: Its kind.
+        asked: As above.
+        local: As above.
+        use: The model, where that has been looked at.
+    """
+    if not kind.is_installed:
+        merit = f", which {kind.merit}," if kind.merit else ""
+        return f"{kind.title}{merit} is not installed ({kind.install})"
+    if asked != kind.name and not local:
+        return f"the job runs on other machines, where {kind.title} is used only if it is named"
+    unfit = kind.unfit_here() if asked != kind.name else None
+    return unfit or (kind.cannot(use) if use else None)
 
 
-def has_gpu() -> bool:
-    """Whether TensorFlow would find a GPU here; it is loaded only where one could be."""
-    # It takes seconds to load, and on Linux there is no GPU without one of these.
-    if sys.platform == "linux" and not any(glob(pattern) for pattern in GPU_DEVICES):
-        return False
-    return bool(start_tensorflow().config.list_physical_devices("GPU"))
+def _first_right(kinds: Iterable[EngineKind], use: Use) -> tuple[Probe | None, dict[str, str]]:
+    """The probe that uses the first engine of these that is right, if one is; and what speaks against others."""
+    wrong: dict[str, str] = {}
+    for kind in kinds:
+        reason, probe = _tried(kind, use)
+        if reason is None:
+            return probe, wrong
+        wrong[kind.name] = reason
+    return None, wrong
 
 
-def _tried(load: Load, probe: Probe, end: str, threshold: float, folder: Path | None) -> tuple[str | None, Probe]:
-    """Converts and compares: what speaks against OpenVINO, or None and the probe that uses it."""
+def _tried(kind: EngineKind, use: Use) -> tuple[str | None, Probe]:
+    """Makes and compares an engine: what speaks against it, or None and the probe that uses it."""
     try:
         with step("compared"):
-            agreement, drift = compare_engines(load, probe, end=end, threshold=threshold, folder=folder)
+            agreement, drift = compare_engines(kind, use)
     except Exception as error:  # whatever a converter raises for a model that it does not know
-        return f"OpenVINO cannot run this model ({type(error).__name__})", probe
-    told = f"{100 * agreement:.4f}% of labels on a probe batch are TensorFlow's"
+        return f"{kind.title} cannot run this model ({type(error).__name__})", use.probe
+    reference = engine_kind(REFERENCE).title
+    told = f"{100 * agreement:.4f}% of labels on a probe batch are {reference}'s"
     if agreement < LEAST_AGREEMENT:
-        return f"with OpenVINO only {told}", probe
+        return f"with {kind.title} only {told}", use.probe
     if drift > MOST_DRIFT:
-        return f"with OpenVINO the mean confidence of an image is {drift:.4f} off TensorFlow's", probe
-    name = version("openvino")
-    evidence = (*probe.evidence, f"engine openvino {name}: {told}")
-    versions = (*probe.versions, ("openvino", name))
-    return None, replace(probe, engine="openvino", agreement=agreement, evidence=evidence, versions=versions)
+        return f"with {kind.title} the mean confidence of an image is {drift:.4f} off {reference}'s", use.probe
+    name = " ".join([kind.name, *(number for _, number in kind.versions[:1])])
+    evidence = (*use.probe.evidence, f"engine {name}: {told}")
+    versions = (*use.probe.versions, *kind.versions)
+    return None, replace(use.probe, engine=kind.name, agreement=agreement, evidence=evidence, versions=versions)
 
 
-def compare_engines(
-    load: Load, probe: Probe, *, end: str, threshold: float, folder: Path | None
-) -> tuple[float, float]:
-    """Compares all that a run takes from an engine: OpenVINO's, and TensorFlow's of the model as it was loaded.
+def compare_engines(kind: EngineKind, use: Use) -> tuple[float, float]:
+    """Compares all that a run takes from an engine: this one's, and TensorFlow's of the model as it was loaded.
 
     Returns:
         The share of labels that are the same, those of a plane with another number of NaN apart; and the largest
@@ -127,29 +129,19 @@ def compare_engines(
     start_tensorflow()
     from maskbeam.pipeline.models.engines.as_loaded import AsLoaded
 
+    probe, threshold = use.probe, use.threshold
     planes = synthetic_planes(COMPARED_IMAGES, *probe.plane_size, probe.spec.channels)
-    mine = _openvino(load, probe, end, threshold, folder)(planes)
-    other = AsLoaded(load(), probe, end=end, threshold=threshold)(planes)
+    mine = _scores(kind.make(use), planes)
+    other = AsLoaded(use.load(), probe, end=use.end, threshold=threshold)(planes)
     same = labels_of(mine.logits, probe.head, threshold) == labels_of(other.logits, probe.head, threshold)
     same[mine.nonfinite != other.nonfinite] = False
     return float(same.mean()), confidence_drift(mine, other, probe)
 
 
-def _sound_form(load: Load, probe: Probe, end: str, threshold: float) -> Probe:
-    start_tensorflow()
-    from maskbeam.pipeline.models.engines.as_loaded import sound_form
-
-    loaded = load()
-    form, engine = sound_form(loaded, probe, end=end, threshold=threshold)
-    _compiled.clear()
-    if engine:
-        _compiled[_use_of(loaded, form, end, threshold)] = engine
-    return form
-
-
-def _use_of(loaded: LoadedModel, probe: Probe, end: str, threshold: float) -> tuple[Any, ...]:
-    """All that the compiled form of a model depends on."""
-    return loaded, replace(probe, engine="", evidence=(), versions=(), agreement=None), end, threshold
+def _scores(engine: Engine, planes: Array) -> Scores:
+    """An engine's output for any number of planes."""
+    parts = [engine(planes[start : start + engine.batch_size]) for start in range(0, len(planes), engine.batch_size)]
+    return Scores(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def start_engine(
@@ -160,11 +152,11 @@ def start_engine(
     threshold: float = 0.5,
     folder: Path | None = None,
     mixed_precision: bool = False,
-) -> tuple[BatchedEngine, Probe]:
+) -> tuple[Engine, Probe]:
     """Compiles and warms up the probe's engine.
 
     Args:
-        load: Loads the model; not called where OpenVINO has it converted already.
+        load: Loads the model; not called where the engine has kept it in its own form.
         probe: How it is fed, read and run.
         end: `logits` or `labels`, see `make_scoring`.
         threshold: Probability above which a sigmoid's second class is there.
@@ -177,37 +169,12 @@ def start_engine(
     Raises:
         RunError: The model does not fit into memory, or its engine cannot run it or is not installed here.
     """
-    if probe.engine == "openvino":
-        try:
-            engine = _openvino(load, probe, end, threshold, folder)
-        except RuntimeError as error:
-            kind = type(error).__name__
-            raise RunError(f"OpenVINO cannot run this model here ({kind}); use --engine tensorflow.") from error
-    else:
-        engine = _keras(load(), probe, end, threshold, mixed_precision=mixed_precision)
-    return engine, warm_up(engine, probe)
-
-
-def _keras(loaded: LoadedModel, probe: Probe, end: str, threshold: float, *, mixed_precision: bool) -> BatchedEngine:
-    start_tensorflow()
-    from maskbeam.pipeline.models.engines.tensorflow_engine import KerasEngine
-
-    compiled = None if mixed_precision else _compiled.pop(_use_of(loaded, probe, end, threshold), None)
-    return compiled or KerasEngine(loaded, probe, end=end, threshold=threshold, mixed_precision=mixed_precision)
-
-
-def _openvino(load: Load, probe: Probe, end: str, threshold: float, folder: Path | None) -> BatchedEngine:
-    if find_spec("openvino") is None:
-        raise RunError(f"This output was begun with OpenVINO, which is not installed here: {_INSTALL}.")
-    from maskbeam.pipeline.models.engines.openvino_engine import OpenVinoEngine, kept
-
-    find = partial(kept, load, probe, end=end, threshold=threshold, folder=folder)
-    found = find()
+    kind = engine_kind(probe.engine or REFERENCE)
+    if not kind.is_installed:
+        raise RunError(f"This output was begun with {kind.title}, which is not installed here: {kind.install}.")
     try:
-        return OpenVinoEngine(found, probe)
-    except RuntimeError:
-        if not isinstance(found, Path):
-            raise
-        # What is kept may have been damaged since. Made anew it is as good as its model, or fails once more.
-        shutil.rmtree(found.parent, ignore_errors=True)
-        return OpenVinoEngine(find(), probe)
+        engine = kind.make(Use(load, probe, end, threshold, folder, mixed_precision))
+    except kind.errors as error:
+        name = type(error).__name__
+        raise RunError(f"{kind.title} cannot run this model here ({name}); use --engine {REFERENCE}.") from error
+    return engine, warm_up(engine, probe)

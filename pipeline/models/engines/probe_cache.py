@@ -1,7 +1,7 @@
-"""What was found out about a model, kept beside its form for OpenVINO: the next job starts without TensorFlow.
+"""What was found out about a model, kept beside its form for its engine: the next job starts without TensorFlow.
 
-Loading TensorFlow and the model, the probe batch and comparing both engines are most of such a job's start. Where
-TensorFlow is the engine it loads the model in any case, so there nothing is kept.
+Loading TensorFlow and the model, the probe batch and comparing both engines are most of such a job's start. An engine
+that loads the model in any case, as TensorFlow itself, has no place for it, so there nothing is kept.
 """
 
 import hashlib
@@ -11,6 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from maskbeam.pipeline.models.engines.choose_engine import reason_against
+from maskbeam.pipeline.models.engines.engine_kind import Keeping
+from maskbeam.pipeline.models.engines.registry import candidates, engine_kind
 from maskbeam.pipeline.models.engines.sealed import read_sealed, write_sealed
 from maskbeam.pipeline.models.files.model_file import ModelFile
 from maskbeam.pipeline.models.probing.probe import Probe, other_versions
@@ -24,23 +26,31 @@ TOLD = "found out by an earlier job with this model, these options and this kind
 
 def recall_probe(options: RunOptions, model: ModelFile) -> Probe | None:
     """The probe of an earlier local job with this model and these options and versions; None if none can be used."""
-    if not _may_keep(options.model) or reason_against(options.model.engine, local=True):
+    if not _may_keep(options.model):
+        return None
+    asked = options.model.engine
+    # Only the first one that would be tried: it was wrong for the model, if an earlier job has chosen another.
+    kind = next((kind for kind in candidates(asked) if not reason_against(kind, asked, local=True)), None)
+    if kind is None:
         return None
     try:
-        probe = Probe.from_json(read_sealed(_place(options, model.digest)))
+        keeping = kind.keeping()
+        probe = Probe.from_json(read_sealed(_place(keeping, options, model.digest))) if keeping else None
     except Exception:
-        # Not there, not whole, of another shape, OpenVINO broken: the model is probed, and what is wrong shows then.
+        # Not there, not whole, of another shape, a broken engine: the model is probed, and what is wrong shows then.
         return None
-    fits = probe.digest == model.digest and probe.engine == "openvino" and not other_versions(probe)
+    fits = probe and probe.digest == model.digest and probe.engine == kind.name and not other_versions(probe)
     return probe if fits else None
 
 
 def keep_probe(options: RunOptions, probe: Probe) -> None:
     """Keeps what a local job has found out and settled; a disk that takes no more files is no reason to fail."""
-    if probe.engine != "openvino" or not _may_keep(options.model):
+    if not probe.engine or not _may_keep(options.model):
         return
     with suppress(OSError):
-        write_sealed(_place(options, probe.digest), probe.to_json())
+        keeping = engine_kind(probe.engine).keeping()
+        if keeping:
+            write_sealed(_place(keeping, options, probe.digest), probe.to_json())
 
 
 def _may_keep(options: ModelOptions) -> bool:
@@ -48,17 +58,15 @@ def _may_keep(options: ModelOptions) -> bool:
     return not options.custom_objects and not options.mixed_precision
 
 
-def _place(options: RunOptions, digest: str) -> Path:
-    from maskbeam.pipeline.models.engines.openvino_engine import GRAPH_VERSION, cache_folder, processor
-
+def _place(keeping: Keeping, options: RunOptions, digest: str) -> Path:
     decisive = {
         "model": digest,
         "options": asdict(replace(options.model, path="")),
         "label": asdict(options.label),
         "products": sorted(options.output.products),
-        "versions": [PROBE_VERSION, GRAPH_VERSION],
+        "versions": [PROBE_VERSION, keeping.graph],
         # Folders may be shared, and last bits differ between processors.
-        "processor": processor(),
+        "processor": keeping.processor,
     }
     name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
-    return cache_folder() / "probes" / f"{name}.json"
+    return keeping.folder / "probes" / f"{name}.json"

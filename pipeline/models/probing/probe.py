@@ -48,8 +48,8 @@ class Probe:
         digest: SHA-256 of the model.
         versions: Of what runs it, by name.
         batch_size: Images that the engine takes at once; 0 while there is no engine.
-        engine: What runs the model, `tensorflow` or `openvino`; empty while that is not settled.
-        agreement: Share of labels that OpenVINO and TensorFlow gave alike, where they were compared.
+        engine: What runs the model, by the engine's name; empty while that is not settled.
+        agreement: Share of labels that the engine and TensorFlow gave alike, where they were compared.
         seen_ids: What a model of class ids gave for the probe batch, in ascending order.
         warnings: What a person should know of how it is fed, a sentence each.
         plain: Whether it runs as it was loaded, without layers that are rewritten for a CPU.

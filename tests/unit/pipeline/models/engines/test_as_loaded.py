@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from maskbeam.pipeline.models.engines import choose_engine as choosing
+from maskbeam.pipeline.models.engines import gpu
 from maskbeam.pipeline.models.engines.agreement import agreement_beyond_ties, is_tied
 from maskbeam.pipeline.models.engines.choose_engine import choose_engine, start_engine
 from maskbeam.pipeline.models.engines.keras_cpu import fold
@@ -156,7 +157,7 @@ def test_what_has_no_layers_to_rewrite_is_not_compared(
     asked: str, model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: [kind])
-    monkeypatch.setattr(choosing, "GPU_DEVICES", ("/dev/null",))
+    monkeypatch.setattr(gpu, "GPU_DEVICES", ("/dev/null",))
     monkeypatch.setattr(KerasEngine, "run", failing)
     assert not settled(model, asked, folder=tmp_path).plain
 

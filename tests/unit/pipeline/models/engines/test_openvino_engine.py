@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from maskbeam.pipeline.models.engines import choose_engine as choosing
+from maskbeam.pipeline.models.engines import engine_kind, gpu
 from maskbeam.pipeline.models.engines.choose_engine import choose_engine, start_engine
 from maskbeam.pipeline.models.engines.openvino_engine import OpenVinoEngine, convert, kept
 from maskbeam.pipeline.models.engines.sealed import is_whole, seal
@@ -285,7 +286,7 @@ class TestSettle:
     def test_not_where_there_is_a_gpu(
         self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(choosing, "GPU_DEVICES", ("/dev/null",))
+        monkeypatch.setattr(gpu, "GPU_DEVICES", ("/dev/null",))
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["GPU:0"])
         assert "there is a GPU" in self.settle(model, tmp_path, "auto").evidence[-1]
 
@@ -308,7 +309,7 @@ class TestSettle:
     def test_not_installed(
         self, model: tuple[LoadedModel, Probe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(choosing, "find_spec", lambda _: None)
+        monkeypatch.setattr(engine_kind, "find_spec", lambda _: None)
         assert "pip install" in self.settle(model, tmp_path, "auto").evidence[-1]
         with pytest.raises(RunError, match="is not installed"):
             self.settle(model, tmp_path, "openvino")

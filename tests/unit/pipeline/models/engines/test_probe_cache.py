@@ -14,7 +14,7 @@ import pytest
 
 from maskbeam.pipeline import run as run_module
 from maskbeam.pipeline.cli.parser import run_options
-from maskbeam.pipeline.models.engines import choose_engine, openvino_engine
+from maskbeam.pipeline.models.engines import choose_engine, engine_kind, openvino_engine
 from maskbeam.pipeline.models.engines import loader as engines
 from maskbeam.pipeline.models.engines import probe_cache as kept_probe
 from maskbeam.pipeline.models.engines.probe_cache import TOLD, keep_probe, recall_probe
@@ -175,7 +175,7 @@ def test_with_a_gpu_auto_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     keep_probe(OPTIONS, SETTLED)
     named = changed(engine="openvino")
     keep_probe(named, SETTLED)
-    monkeypatch.setattr(choose_engine, "has_gpu", lambda: True)
+    monkeypatch.setattr(engine_kind, "has_gpu", lambda: True)
     assert recall_probe(OPTIONS, FILE) is None
     assert recall_probe(named, FILE) is not None
 
