@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tokenize
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from maskbeam.pipeline.cli.parser import run_options
 from maskbeam.pipeline.main import main
 from maskbeam.pipeline.models.engines import engine_kind, registry
 from maskbeam.pipeline.models.engines import loader as engines
+from maskbeam.pipeline.models.engines.probe_cache import TOLD
 from maskbeam.pipeline.output.tree import RECORD
 from maskbeam.pipeline.run import run
 from maskbeam.pipeline.verify.verify import verify
@@ -123,7 +125,23 @@ def test_what_it_cannot_do_is_left_to_tensorflow(
     assert json.loads((tmp_path / "out" / RECORD).read_text())["probe"]["engine"] == "tensorflow"
 
 
-def test_where_it_is_not_installed(tmp_path: Path, monkeypatch: Patch) -> None:
+def test_what_was_found_out_is_kept_for_the_next_job_where_it_says_so(
+    tmp_path: Path, monkeypatch: Patch, capfd: Captured
+) -> None:
+    monkeypatch.setattr(toy_engine, "ENGINE", replace(toy_engine.ENGINE, kept_in=tmp_path / "kept"))
+    monkeypatch.delitem(registry.MODULES, "openvino")
+    argv = command(tmp_path, colours())
+    for number, flags in enumerate([(), ("--engine", "toy")]):
+        for name in ("first", "second"):
+            assert go(argv, tmp_path / f"{name}{number}", *flags) == 0
+            assert (TOLD in capfd.readouterr().err) == (name == "second")
+        assert len(list((tmp_path / "kept" / "probes").iterdir())) == number + 1
+    assert go(argv, tmp_path / "other", "--engine", "tensorflow") == 0
+    assert TOLD not in capfd.readouterr().err
+    assert len({tuple(masks(tmp_path / out).items()) for out in ("first0", "second0", "second1", "other")}) == 1
+
+
+def test_where_it_is_not_installed(tmp_path: Path, monkeypatch: Patch, capfd: Captured) -> None:
     argv = command(tmp_path, colours())
     assert go(argv, tmp_path / "out", "--engine", "toy") == 0
     draw(tmp_path / "in" / "new.png", "new", (32, 32))
@@ -132,6 +150,7 @@ def test_where_it_is_not_installed(tmp_path: Path, monkeypatch: Patch) -> None:
     with pytest.raises(RunError, match=r"^--engine toy: Toy, which is small, is not installed \(pip toy\); use"):
         go(argv, tmp_path / "other", "--engine", "toy")
     assert go(argv, tmp_path / "out", "--engine", "toy") == 1
+    assert "This output was begun with Toy, which is not installed here: pip toy." in capfd.readouterr().err
 
 
 def test_an_output_of_an_engine_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """An engine that maskbeam does not have: models of one convolution of 1 x 1 pixels, in plain numpy."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskbeam.pipeline.models.engines.engine_kind import EngineKind, Use
+from maskbeam.pipeline.models.engines.engine_kind import EngineKind, Keeping, Use
 from maskbeam.pipeline.models.probing.probe import Probe
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.normalize import normalize
@@ -36,6 +37,7 @@ class ToyEngine:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ToyKind(EngineKind):
     faults: dict[str, Any] = field(default_factory=dict)
+    kept_in: Path | None = None
 
     @property
     def versions(self) -> tuple[tuple[str, str], ...]:
@@ -43,6 +45,9 @@ class ToyKind(EngineKind):
 
     def cannot(self, use: Use) -> str | None:
         return None if use.probe.head.kind == "logits" else f"Toy computes no {use.probe.head.kind}"
+
+    def keeping(self) -> Keeping | None:
+        return Keeping(self.kept_in, 1, "any") if self.kept_in else None
 
     def make(self, use: Use) -> ToyEngine:
         kernel, bias = use.load().model.get_weights()

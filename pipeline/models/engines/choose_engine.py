@@ -1,6 +1,6 @@
 """The choice of the engine that runs a model: the first that is installed, of use and right, else the reference."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 from maskbeam.pipeline.models.engines.agreement import LEAST_AGREEMENT, MOST_DRIFT, confidence_drift, labels_of
 from maskbeam.pipeline.models.engines.batched_engine import warm_up
 from maskbeam.pipeline.models.engines.engine_kind import EngineKind, Load, Use
-from maskbeam.pipeline.models.engines.registry import AUTO, REFERENCE, candidates, engine_kind
+from maskbeam.pipeline.models.engines.registry import REFERENCE, candidates, engine_kind
 from maskbeam.pipeline.models.engines.tensorflow_kind import sound_probe
 from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 from maskbeam.pipeline.models.probing.fed_model import synthetic_planes
@@ -55,20 +55,19 @@ def choose_engine(
     kinds = candidates(asked)
     against = {kind.name: why for kind in kinds if (why := reason_against(kind, asked, local=local, use=use))}
     able = [kind for kind in kinds if kind.name not in against]
-    found, wrong = _first_right(able, use)
-    if found is None and (able or asked in (AUTO, REFERENCE)):
-        form = sound_probe(use)
-        if form is not use.probe:
-            # An engine may be right, and only the layers that it was given wrong.
-            use = use._replace(probe=form)
-            found, wrong = _first_right(able, use)
-    if found:
+    if asked in against:
+        raise _refusal(asked, against[asked])
+    found, wrong = _in_a_sound_form(able, use)
+    if found.engine:
         return found
-    reasons = against | wrong
-    if asked not in (AUTO, REFERENCE):
-        raise RunError(f"--engine {asked}: {reasons[asked]}; use --engine {REFERENCE}.")
-    told = (f"engine {REFERENCE}: {reasons[kind.name]}" for kind in kinds)
-    return replace(use.probe, engine=REFERENCE, evidence=(*use.probe.evidence, *told))
+    if asked in wrong:
+        raise _refusal(asked, wrong[asked])
+    told = (f"engine {REFERENCE}: {(against | wrong)[kind.name]}" for kind in kinds)
+    return replace(found, engine=REFERENCE, evidence=(*found.evidence, *told))
+
+
+def _refusal(asked: str, reason: str) -> RunError:
+    return RunError(f"--engine {asked}: {reason}; use --engine {REFERENCE}.")
 
 
 def reason_against(kind: EngineKind, asked: str, *, local: bool, use: Use | None = None) -> str | None:
@@ -89,15 +88,23 @@ def reason_against(kind: EngineKind, asked: str, *, local: bool, use: Use | None
     return unfit or (kind.cannot(use) if use else None)
 
 
-def _first_right(kinds: Iterable[EngineKind], use: Use) -> tuple[Probe | None, dict[str, str]]:
-    """The probe that uses the first engine of these that is right, if one is; and what speaks against others."""
+def _in_a_sound_form(kinds: Sequence[EngineKind], use: Use) -> tuple[Probe, dict[str, str]]:
+    """As `_first_right`; where none is right, the probe is in the form in which the reference runs the model."""
+    found, wrong = _first_right(kinds, use)
+    form = found if found.engine else sound_probe(use)
+    # Where the form is another one, an engine may be right, and only the layers that it was given wrong.
+    return (found, wrong) if form is found else _first_right(kinds, use._replace(probe=form))
+
+
+def _first_right(kinds: Sequence[EngineKind], use: Use) -> tuple[Probe, dict[str, str]]:
+    """The probe, with the first engine of these that is right, if one is; and what speaks against those before it."""
     wrong: dict[str, str] = {}
     for kind in kinds:
         reason, probe = _tried(kind, use)
         if reason is None:
             return probe, wrong
         wrong[kind.name] = reason
-    return None, wrong
+    return use.probe, wrong
 
 
 def _tried(kind: EngineKind, use: Use) -> tuple[str | None, Probe]:
