@@ -197,7 +197,7 @@ def _labels(
 ) -> tuple[Array, Array | None]:
     """Labels and confidence at the output's size, from scores cropped to the box."""
     if scores.ndim == 2:
-        return _nearest(_looked_up(scores, labeling), None, rows, columns, labeling)
+        return _nearest(looked_up(scores, labeling), None, rows, columns, labeling)
     if labeling.upsample == "logits":
         settled = _settled(scores, rows, columns, labeling)
         if settled is not None:
@@ -216,7 +216,7 @@ def _settled(scores: Array, rows: upsample.Axis, columns: upsample.Axis, labelin
         scores,
         rows,
         columns,
-        decide=lambda some: _decide(some, labeling)[0],
+        decide=lambda some: decide(some, labeling)[0],
         lead=(lambda some: abs(some[0] - cut)) if labeling.is_thresholded else leads,
     )
 
@@ -230,7 +230,12 @@ def _nearest(
     return restored, None if sureness is None else upsample.nearest(sureness, rows, columns)
 
 
-def _looked_up(channels: Array, labeling: Labeling) -> Array:
+def looked_up(channels: Array, labeling: Labeling) -> Array:
+    """Labels `[...]` of what came out of a model that ends in an argmax: channels, or what it emits as class ids.
+
+    Raises:
+        ImageError: `MODEL_FAILED`: it emitted a class that the table does not have.
+    """
     if labeling.has_planes:
         raise ValueError("classes that are independent of each other need scores, not an argmax")
     if labeling.kind != "ids":
@@ -253,14 +258,18 @@ def _decided(
     labels: Array = np.empty(whole, np.bool_ if labeling.has_planes else labeling.dtype)
     sureness = np.empty(whole, np.uint16) if labeling.needs_confidence else None
     for rows, scores in strips:
-        labels[..., rows, :], sure = _decide(scores, labeling)
+        labels[..., rows, :], sure = decide(scores, labeling)
         if sureness is not None and sure is not None:
             sureness[..., rows, :] = sure
     return labels, sureness
 
 
-def _decide(scores: Array, labeling: Labeling) -> tuple[Array, Array | None]:
-    """Labels `[R, W]` or planes `[C, R, W]`, and their confidence if needed; overwrites the scores `[C, R, W]`."""
+def decide(scores: Array, labeling: Labeling) -> tuple[Array, Array | None]:
+    """Decides about scores `[C, R, W]`, finite float32 but for NaN, and overwrites them.
+
+    Returns:
+        Labels `[R, W]` or planes `[C, R, W]`; and their confidence, uint16 of the same shape, if it is needed.
+    """
     labels, void = _thresholded(scores, labeling) if labeling.is_thresholded else _won(scores, labeling)
     sure = _sureness(scores, labeling) if labeling.needs_confidence else None
     if sure is not None and labeling.min_confidence > 0:

@@ -148,6 +148,13 @@ class Region:
         """Height and width."""
         return self.height, self.width
 
+    def common(self, other: "Region") -> "Region":
+        """The pixels that lie in both; a region without rows or columns where there are none."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom = min(self.top + self.height, other.top + other.height)
+        right = min(self.left + self.width, other.left + other.width)
+        return Region(top, left, max(0, bottom - top), max(0, right - left), self.slice)
+
 
 class Named(Protocol):
     """Something that is found under one name and handed on under another: an image, or the failure of one."""
@@ -236,17 +243,41 @@ class Placement:
     box_width: int
 
 
+@dataclass(frozen=True)
+class Window:
+    """The place of a model's window in the work on its image.
+
+    Attributes:
+        span: The first and the last block that it is computed for.
+        number: Its number among the span's windows, from 0.
+        count: How many the span has.
+        is_alone: True where its span is to be finished before anything else is begun: its windows wait for no others.
+    """
+
+    span: tuple[int, int]
+    number: int
+    count: int
+    is_alone: bool = False
+
+    @property
+    def is_last(self) -> bool:
+        """True of the last window of its span."""
+        return self.number == self.count - 1
+
+
 @dataclass(frozen=True, eq=False)
 class ModelInput(OfImage):
     """A region of an image as the model takes it: `plane` `[h, w, C]`, values still 0..255.
 
-    `image` is the decoded region, kept only when a product draws on it, else None.
+    `image` is the decoded region, kept only when a product draws on it, else None. Of an image that is cut into
+    windows `window` says which one it is, and the last one keeps all of the image.
     """
 
     region: Region
     placement: Placement
     plane: Array
     image: Array | None = None
+    window: Window | None = None
 
     def without_plane(self) -> "ModelInput":
         """The same once the model has seen it; frees the input plane."""
@@ -331,6 +362,16 @@ class Failure:
         return replace(self, image_id=image_id, source=source)
 
 
+@dataclass(frozen=True, eq=False)
+class FailedWindow(OfImage):
+    """A window that the model failed on; with it its image has failed. `code` and `reason` as in `Failure`."""
+
+    region: Region
+    window: Window
+    code: str
+    reason: str
+
+
 class SizedCoder(coders.Coder):
     """Pickles, and sizes an element from its arrays and bytes in O(1) instead of pickling it."""
 
@@ -355,5 +396,5 @@ def size_of(element: object) -> int:
     return 64 + sum(getattr(value, "nbytes", 0) or (len(value) if isinstance(value, bytes) else 0) for value in held)
 
 
-for _element in (EncodedImage, Image, ModelInput, LogitsBatch, Labels, Rendered):
+for _element in (EncodedImage, Image, ModelInput, LogitsBatch, FailedWindow, Labels, Rendered):
     registry.register_coder(_element, SizedCoder)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import apache_beam as beam
 import numpy as np
 
-from maskbeam.transforms.elements import Array, Failure, LogitsBatch, ModelInput
+from maskbeam.transforms.elements import Array, FailedWindow, Failure, LogitsBatch, ModelInput
 from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.garbage_collection import started
 from maskbeam.transforms.lookahead import InFlight, emit
@@ -80,7 +80,7 @@ class Unguarded:
 
 
 UNGUARDED = Unguarded()
-Predicted = list[LogitsBatch | Failure]
+Predicted = list[LogitsBatch | FailedWindow | Failure]
 
 
 def predict(images: list[ModelInput], engine: Engine, *, limit: int, guard: Guard = UNGUARDED) -> Predicted:
@@ -95,14 +95,14 @@ def predict(images: list[ModelInput], engine: Engine, *, limit: int, guard: Guar
         guard: Looks after each call.
 
     Returns:
-        For each image, in order, a batch of one or its `Failure`.
+        For each image, in order, a batch of one or its `Failure`; a `FailedWindow` of one that is a window.
     """
     if len(images) > limit:
         first = predict(images[:limit], engine, limit=limit, guard=guard)
         return first + predict(images[limit:], engine, limit=limit, guard=guard)
     try:
         with guard.calling(images):
-            scores = engine(np.stack([image.plane for image in images]))
+            scores = _scores(images, engine, limit)
     except RunError:
         raise
     except (Exception, SystemExit) as error:
@@ -113,7 +113,24 @@ def predict(images: list[ModelInput], engine: Engine, *, limit: int, guard: Guar
     return list(LogitsBatch(tuple(image.without_plane() for image in images), *scores).split())
 
 
-def _failure(image: ModelInput, error: BaseException) -> Failure:
+def _scores(images: list[ModelInput], engine: Engine, limit: int) -> Scores:
+    planes = [image.plane for image in images]
+    if images[0].window is None:
+        return engine(np.stack(planes))
+    # The last bits of scores may depend on the size of the batch, and an image must not depend on how it was divided.
+    whole = engine(np.stack(planes + planes[-1:] * (limit - len(planes))))
+    return Scores(*(part[: len(images)] for part in whole))
+
+
+def _failure(image: ModelInput, error: BaseException) -> Failure | FailedWindow:
+    code, reason = _explained(error)
+    if image.window is None:
+        return Failure(image.image_id, image.source, code, reason)
+    where = f"in its window at row {image.region.top}, column {image.region.left}: {reason}"
+    return FailedWindow(image.origin, image.region, image.window, code, where)
+
+
+def _explained(error: BaseException) -> tuple[str, str]:
     if isinstance(error, ImageError):
         code, reason = error.code, error.reason
     elif isinstance(error, MemoryError):
@@ -122,11 +139,11 @@ def _failure(image: ModelInput, error: BaseException) -> Failure:
     else:
         # An engine's message can hold values of the image, so only its kind is told.
         code, reason = Code.MODEL_FAILED, f"the model raised {type(error).__name__} on this image alone"
-    return Failure(image.image_id, image.source, code, reason)
+    return code, reason
 
 
 class Predict(beam.PTransform[Any, Any]):
-    """`ModelInput` -> `LogitsBatch` of one image each; failures go to the tag `failed`.
+    """`ModelInput` -> `LogitsBatch` of one image each; failures go to the tag `failed`, those of windows do not.
 
     The loader is called once a process, when the first image comes: a run that has nothing to do loads no model.
     """
@@ -160,9 +177,10 @@ class _Predict(beam.DoFn):
         bucket = self._buckets.setdefault(image.plane.shape, [])
         bucket.append((image, timestamp, window))
         batch_size = self._loader().batch_size
-        if len(bucket) >= batch_size:
+        ends = image.window is not None and image.window.is_alone and image.window.is_last
+        if len(bucket) >= batch_size or ends:
             self._submit(self._buckets.pop(image.plane.shape))
-            yield from self._results()
+            yield from self._results(leaving=0 if ends else None)
         while self._waits_too_much(batch_size):
             fullest = max(self._buckets, key=lambda shape: len(self._buckets[shape]) * prod(shape))
             self._submit(self._buckets.pop(fullest))

@@ -22,13 +22,14 @@ class InputSpec:
     """The model's input: its size, its channels and how images are brought to it.
 
     Attributes:
-        height: Rows of the model's input; None = free, which only `native` can fill.
+        height: Rows of the model's input; None = free, which only `native` can fill. Of `tile` those of a window.
         width: Columns of the model's input; None = free.
         channels: 1, 3, or any other number for raw tensors.
         resize: `stretch` to the model's size, whatever the aspect; `letterbox`, as `tf.image.resize_with_pad` does:
-            aspect kept, centred, zeros around; or `native`: the image's own size, reflected at the bottom and the
-            right up to a multiple of `stride`.
-        resize_filter: A name in `maskbeam.transforms.resampling.resize.FILTERS`; `native` needs none.
+            aspect kept, centred, zeros around; `native`: the image's own size, reflected at the bottom and the
+            right up to a multiple of `stride`; or `tile`: a window of the model's size at the image's own resolution,
+            likewise reflected where the image is smaller.
+        resize_filter: A name in `maskbeam.transforms.resampling.resize.FILTERS`; `native` and `tile` need none.
         stride: What the sides of a free input must be multiples of.
         resize_named: The user asked for `stretch` by name, so that no image is refused for its size or aspect.
     """
@@ -125,9 +126,21 @@ def _letterbox(pixels: Array, size: tuple[int, int], spec: InputSpec) -> tuple[A
 
 
 def _native(pixels: Array, size: tuple[int, int], spec: InputSpec) -> tuple[Array, Placement]:
-    if pixels.shape[:2] != size:
-        raise ValueError("native needs the image at its full scale")
     height, width = (-(-side // spec.stride) * spec.stride for side in size)
+    return _reflected(pixels, size, height, width)
+
+
+def _tile(pixels: Array, size: tuple[int, int], spec: InputSpec) -> tuple[Array, Placement]:
+    height, width = _model_size(spec)
+    if size[0] > height or size[1] > width:
+        raise ValueError(f"a window of {height} x {width} does not hold {size[0]} x {size[1]} pixels")
+    return _reflected(pixels, size, height, width)
+
+
+def _reflected(pixels: Array, size: tuple[int, int], height: int, width: int) -> tuple[Array, Placement]:
+    """The pixels in the upper left of a plane, which their own reflection fills up."""
+    if pixels.shape[:2] != size:
+        raise ValueError("pixels are needed at their full scale")
     if (height, width) != size:
         pixels = np.pad(pixels, ((0, height - size[0]), (0, width - size[1]), (0, 0)), mode="reflect")
     return pixels, Placement(*size, height, width, 0, 0, *size)
@@ -149,6 +162,7 @@ _RESIZES: dict[str, Callable[[Array, tuple[int, int], InputSpec], tuple[Array, P
     "stretch": _stretch,
     "letterbox": _letterbox,
     "native": _native,
+    "tile": _tile,
 }
 
 

@@ -36,8 +36,8 @@ class FakeEngine:
         return Scores(planes.astype(np.float32), zeros + planes[:, 0, 0, 0], zeros)
 
 
-def names(outcome: list[LogitsBatch | Failure]) -> list[str]:
-    return [o.image_id if isinstance(o, Failure) else o.images[0].image_id for o in outcome]
+def names(outcome: Predicted) -> list[str]:
+    return [o.images[0].image_id if isinstance(o, LogitsBatch) else o.image_id for o in outcome]
 
 
 @pytest.mark.parametrize("poison", [0, 3, 6])

@@ -1,0 +1,1 @@
+"""Windows: images of any size are computed piece by piece, and put together without seams."""

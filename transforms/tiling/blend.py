@@ -1,0 +1,186 @@
+"""Scores of windows become labels: of whole images, or block by block of those that have several."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.pvalue import TaggedOutput
+
+from maskbeam.transforms.argmax import Labeling
+from maskbeam.transforms.elements import (
+    Array,
+    FailedWindow,
+    Failure,
+    Labels,
+    LogitsBatch,
+    ModelInput,
+    Origin,
+    Region,
+    Source,
+    Window,
+)
+from maskbeam.transforms.errors import Code, ImageError
+from maskbeam.transforms.lookahead import InFlight, emit, pool
+from maskbeam.transforms.tiling.canvas import Canvas, Rows
+from maskbeam.transforms.tiling.decide import Decided, decided
+from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
+
+# Rows of windows that are decided in the pool while further ones add up.
+_ROWS_AHEAD = 4
+
+
+class Mosaic:
+    """A span at work: windows go in, rows come out and go back in when they are decided, and blocks come out."""
+
+    def __init__(self, origin: Origin, layout: Layout, span: Span, labeling: Labeling) -> None:
+        self._canvas = Canvas(layout, span)
+        self._origin = origin
+        self._labeling = labeling
+        self._blocks = [block.region for block in layout.blocks[span.first : span.last + 1]][::-1]
+        self._parts: list[Decided] = []
+        self._image: Array | None = None
+
+    def add(self, window: Window, batch: LogitsBatch) -> Iterator[Rows]:
+        """Adds the scores of a window, and gives the rows that are complete by it."""
+        self._image = batch.images[0].image if window.is_last else self._image
+        yield from self._canvas.add(window.number, batch)
+
+    def put(self, part: Decided) -> Labels | None:
+        """Takes rows in their order, and gives the block that they complete.
+
+        Raises:
+            ImageError: `NONFINITE`, where NaN among scores is a failure.
+        """
+        self._parts.append(part)
+        block = self._blocks[-1]
+        if part.region.top + part.region.height < block.top + block.height:
+            return None
+        parts, self._parts = self._parts, []
+        self._blocks.pop()
+        _check_finite(parts, block, self._labeling)
+        return Labels(
+            self._origin,
+            block,
+            np.concatenate([part.labels for part in parts], axis=-2),
+            _joined(parts),
+            confidence_sum=sum(part.confidence_sum for part in parts),
+            confidence_pixels=0 if self._labeling.kind == "ids" else block.height * block.width,
+            nonfinite=sum(part.nonfinite for part in parts),
+            image=None if self._blocks else self._image,
+        )
+
+    @property
+    def is_done(self) -> bool:
+        """True once all of its blocks came out."""
+        return not self._blocks
+
+
+def _joined(parts: list[Decided]) -> Array | None:
+    held = [part.confidence for part in parts if part.confidence is not None]
+    return np.concatenate(held, axis=-2) if held else None
+
+
+def _check_finite(parts: list[Decided], block: Region, labeling: Labeling) -> None:
+    count = sum(part.nonfinite for part in parts)
+    if count and labeling.nonfinite == "fail":
+        row, column = next(part.first_nonfinite for part in parts if part.first_nonfinite)
+        raise ImageError(
+            Code.NONFINITE,
+            f"{count} of {block.height * block.width} pixels have a NaN among their scores, the first one at row "
+            f"{row}, column {column}",
+        )
+
+
+class Blend(beam.PTransform[Any, Any]):
+    """`LogitsBatch` of one window each -> `Labels` of whole images; those of blocks go to the tag `block`.
+
+    An image of which a window has failed is one `Failure`, at the tag `failed`. All windows of a span come in one
+    bundle.
+    """
+
+    def __init__(self, tiling: Tiling, labeling: Labeling) -> None:
+        super().__init__()
+        self._tiling = tiling
+        self._labeling = labeling
+
+    def expand(self, windows: Any) -> Any:
+        run = beam.ParDo(_Blend(self._tiling, self._labeling)).with_output_types(Labels)
+        return windows | "Add up windows" >> run.with_outputs("failed", "block", main="main")
+
+
+class _Blend(beam.DoFn):
+    def __init__(self, tiling: Tiling, labeling: Labeling) -> None:
+        self._tiling = tiling
+        self._labeling = labeling
+
+    def start_bundle(self) -> None:
+        self._in_flight = InFlight()
+        self._open: dict[tuple[Source, Span], Mosaic] = {}
+        self._failed: set[Source] = set()
+
+    def process(
+        self,
+        element: LogitsBatch | FailedWindow,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        beam_window: Any = beam.DoFn.WindowParam,
+    ) -> Iterator[Any]:
+        place = (timestamp, beam_window)
+        if isinstance(element, FailedWindow):
+            yield from self._fail(element.origin, element.code, element.reason, place)
+            return
+        image = element.images[0]
+        if image.source in self._failed or (window := image.window) is None:
+            return
+        for rows in self._mosaic(image, window).add(window, element):
+            key = (image.source, window.span, image.origin, place)
+            self._in_flight.submit(pool(), key, _decide, rows, self._labeling, size=rows.scores.nbytes)
+        yield from self._results(leaving=0 if window.is_alone and window.is_last else _ROWS_AHEAD)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield from self._results(leaving=0)
+        if self._open:
+            raise RuntimeError(f"{len(self._open)} images wait for windows that never came")
+
+    def _mosaic(self, image: ModelInput, window: Window) -> Mosaic:
+        key = (image.source, Span(*window.span))
+        if key not in self._open:
+            layout = self._tiling.layout(image.origin.size)
+            self._open[key] = Mosaic(image.origin, layout, key[1], self._labeling)
+        return self._open[key]
+
+    def _results(self, *, leaving: int) -> Iterator[Any]:
+        for (source, span, origin, place), result in self._in_flight.take(leaving=leaving):
+            if source in self._failed:
+                continue
+            try:
+                if isinstance(result, ImageError):
+                    raise result
+                labels = self._open[source, span].put(result)
+            except ImageError as error:
+                yield from self._fail(origin, error.code, error.reason, place)
+                continue
+            if self._open[source, span].is_done:
+                del self._open[source, span]
+            if labels is not None:
+                yield emit(self._tagged(labels), *place)
+
+    def _tagged(self, labels: Labels) -> Any:
+        whole = labels.region.size == labels.origin.size
+        return labels if whole else TaggedOutput("block", labels)
+
+    def _fail(self, origin: Origin, code: str, reason: str, place: Any) -> Iterator[Any]:
+        """Gives an image up: what comes of it after that is dropped."""
+        if origin.source in self._failed:
+            return
+        self._failed.add(origin.source)
+        for key in [key for key in self._open if key[0] == origin.source]:
+            del self._open[key]
+        yield emit(Failure(origin.image_id, origin.source, code, reason), *place)
+
+
+def _decide(rows: Rows, labeling: Labeling) -> Decided | ImageError:
+    try:
+        return decided(rows, labeling)
+    except ImageError as error:
+        return error
