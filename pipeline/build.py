@@ -1,6 +1,7 @@
 """The whole graph. Used by the command line and by the tests alike."""
 
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any
 
 import apache_beam as beam
@@ -11,6 +12,8 @@ from maskbeam.pipeline.guards.model_guard import ModelGuard
 from maskbeam.pipeline.inputs.fetch import fetch_content, is_far
 from maskbeam.pipeline.inputs.read import List, Read
 from maskbeam.pipeline.job.job import Job
+from maskbeam.pipeline.output.assemble import Gather, RemoveBlocks
+from maskbeam.pipeline.output.blocks import Blocks, SavedBlock
 from maskbeam.pipeline.output.failures import RememberFailure
 from maskbeam.pipeline.output.look_up import LookUp
 from maskbeam.pipeline.output.outcome import Outcome
@@ -23,12 +26,16 @@ from maskbeam.pipeline.workers.check_worker import CheckWorker
 from maskbeam.pipeline.workers.count_results import count_failure, count_outcome
 from maskbeam.pipeline.workers.heartbeat import Heartbeat
 from maskbeam.transforms.argmax import Argmax
+from maskbeam.transforms.augment import augmented
 from maskbeam.transforms.codecs.decode import Decode
-from maskbeam.transforms.elements import EncodedImage
-from maskbeam.transforms.lookahead import LookAhead
+from maskbeam.transforms.elements import EncodedImage, Labels
+from maskbeam.transforms.lookahead import LookAhead, Step
 from maskbeam.transforms.predict import Loader, Predict
 from maskbeam.transforms.products.render import Render, bytes_to_draw
 from maskbeam.transforms.resampling.prepare import Prepare
+from maskbeam.transforms.tiling.blend import Blend
+from maskbeam.transforms.tiling.layout import Tiling
+from maskbeam.transforms.tiling.tile import Cutter, Tile
 
 
 def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWriter) -> Any:
@@ -77,11 +84,45 @@ class SegmentImages(beam.PTransform[Any, Any]):
         self._loader = loader
 
     def expand(self, images: Any) -> Any:
-        decoded = images | "Decode" >> _decode(self._job)
-        predicted = decoded.main | "Predict" >> Predict(self._loader, guard=ModelGuard(self._job.tree))
-        written = predicted.main | "Write" >> _write(self._job)
+        job = self._job
+        decoded = images | "Decode" >> _decode(job)
+        if job.cutter and job.tiling:
+            return _in_windows(decoded, job, self._loader, job.cutter, job.tiling)
+        predicted = decoded.main | "Predict" >> _predict(job, self._loader)
+        written = predicted.main | "Write" >> _write(job, Argmax(job.labeling))
         failed = (decoded.failed, predicted.failed, written.failed) | "Failures" >> beam.Flatten()
         return {"outcomes": written.main, "failed": failed}
+
+
+def _in_windows(decoded: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Tiling) -> dict[str, Any]:
+    """Wires tile -> predict -> blend -> write, and for images of several blocks -> save -> gather -> assemble, write.
+
+    All of an image stays in the bundle that decoded it: its windows, scores and labels cross no shuffle.
+    """
+    blocks = Blocks(job.tree, job.labeling, tiling)
+    tiled = decoded.main | "Tile" >> Tile(cutter, blocks.saved)
+    predicted = tiled.main | "Predict" >> _predict(job, loader)
+    blended = predicted.main | "Blend" >> Blend(tiling, job.labeling)
+    saved = blended.block | "Save blocks" >> LookAhead(blocks.save, output_type=SavedBlock, waits=job.writes_far)
+    gathered = (
+        (tiled.saved, saved.main, tiled.failed, predicted.failed, blended.failed, saved.failed)
+        | "Blocks" >> beam.Flatten()
+        | "Gather" >> Gather()
+    )
+    remove = RemoveBlocks(blocks)
+    put_together = LookAhead(blocks.together, output_type=Labels)
+    written = blended.main | "Write" >> _write(job)
+    assembled = gathered.main | "Assemble" >> _write(job, put_together, after=(remove,))
+    failed = gathered.failed | "Remove blocks" >> beam.Map(remove)
+    return {
+        "outcomes": (written.main, assembled.main) | "Outcomes" >> beam.Flatten(),
+        "failed": (decoded.failed, failed, written.failed, assembled.failed) | "Failures" >> beam.Flatten(),
+    }
+
+
+def _predict(job: Job, loader: Loader) -> Predict:
+    views = augmented(loader, job.options.tile.tta, job.probe.head.kind)
+    return Predict(views, guard=ModelGuard(job.tree))
 
 
 def skip_done(job: Job) -> SkipDone:
@@ -104,15 +145,16 @@ def _skip_done(job: Job) -> LookAhead:
 
 def _decode(job: Job) -> LookAhead:
     fetch = LookAhead(partial(fetch_content, names=job.names), output_type=EncodedImage, waits=is_far)
-    prepare = Prepare(job.probe.spec, keep_image=job.keeps_images)
-    steps: LookAhead = fetch | Decode(safe_decoder(job)) | prepare
+    decode = fetch | Decode(safe_decoder(job))
+    steps: LookAhead = decode if job.cutter else decode | Prepare(job.probe.spec, keep_image=job.keeps_images)
     return steps.within(WithinMemory)
 
 
-def _write(job: Job) -> LookAhead:
+def _write(job: Job, *before: LookAhead, after: tuple[Step, ...] = ()) -> LookAhead:
+    """Labels to files; `before` makes the labels, and `after` is done once the mask stands."""
     render = Render(job.rendering, text=job.tree.text)
-    steps = Write(job.tree, job.rendering, job.table.ids), count_outcome
-    write = LookAhead(*steps, output_type=Outcome, waits=job.writes_far)
+    write_files = Write(job.tree, job.rendering, job.table.ids)
+    write = LookAhead(write_files, *after, count_outcome, output_type=Outcome, waits=job.writes_far)
     planes = len(job.table.ids) if job.labeling.has_planes else 0
     each = bytes_to_draw(job.rendering.products, planes=planes)
-    return (Argmax(job.labeling) | render | write).within(partial(WrittenWithinMemory, each=each))
+    return reduce(or_, (*before, render, write)).within(partial(WrittenWithinMemory, each=each))

@@ -14,13 +14,16 @@ GROUPS = {
     "try": "to try first",
     "input": "input",
     "model": "model",
+    "tiles": "images larger than the model sees at once",
     "labels": "labels",
     "output": "output",
     "rerun": "when a run is repeated or goes wrong",
     "cluster": "on several machines",
 }
 # Where the help shows the fields of a class that name no other group.
-_USUAL = {"read": "input", "decode": "input", "model": "model", "label": "labels", "output": "output"}
+_USUAL = {
+    "read": "input", "decode": "input", "model": "model", "tile": "tiles", "label": "labels", "output": "output",
+}  # fmt: skip
 # Values that a room above the options knows, by field.
 _CHOICES = {"model.engine": ENGINES}
 SECTIONS = {"run": RunOptions} | {

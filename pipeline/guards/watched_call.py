@@ -45,4 +45,5 @@ class Call:
 
 def call_on(tree: Tree, what: str, images: Sequence[EncodedImage | ModelInput]) -> Call:
     """A description of a call of a decoder or a model on these images."""
-    return Call(tree, what, tuple((image.image_id, image.source) for image in images))
+    # Windows of one image are one.
+    return Call(tree, what, tuple(dict.fromkeys((image.image_id, image.source) for image in images)))

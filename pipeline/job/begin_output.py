@@ -5,9 +5,18 @@ from contextlib import suppress
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.job.record import record_of, stored_record
 from maskbeam.pipeline.output.failures import forget_others
-from maskbeam.pipeline.output.ours import delete_own, delete_staged, is_run, remove_empty, runs_staged
+from maskbeam.pipeline.output.ours import (
+    BLOCKS,
+    delete_below,
+    delete_own,
+    delete_staged,
+    folders_in,
+    is_run,
+    remove_empty,
+    runs_staged,
+)
 from maskbeam.pipeline.output.parts import FOLDER, forget_ended
-from maskbeam.pipeline.output.tree import RECORD, SUCCESS, overwrite
+from maskbeam.pipeline.output.tree import RECORD, SUCCESS, Tree, overwrite
 from maskbeam.transforms.errors import RunError
 
 
@@ -62,9 +71,17 @@ def end_output(job: Job) -> None:
         if job.tree.storage.stat(job.tree.uri(SUCCESS)):
             delete_own(job.tree, FOLDER)
             remove_empty(job.tree.root, FOLDER)
+            _delete_blocks(job.tree)
     else:
         delete_staged(job.tree, job.run)
         remove_empty(job.tree.root, ".tmp")
+
+
+def _delete_blocks(tree: Tree) -> None:
+    """Removes blocks that a death left of images which are done."""
+    for place in folders_in(tree, BLOCKS):
+        delete_below(tree, BLOCKS, place)
+    remove_empty(tree.root, BLOCKS)
 
 
 def clear_staging(job: Job, *, but: str = "") -> None:

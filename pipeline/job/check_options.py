@@ -5,7 +5,7 @@ from pathlib import Path
 
 from maskbeam.pipeline.inputs.anonymous import KEY_VARIABLE, naming
 from maskbeam.pipeline.models.engines.registry import AUTO, REFERENCE, engine_kind
-from maskbeam.pipeline.options import ModelOptions, RunOptions
+from maskbeam.pipeline.options import ModelOptions, RunOptions, TileOptions
 from maskbeam.pipeline.output.ours import check_layout, image_folders
 from maskbeam.pipeline.storage import is_gcs
 from maskbeam.pipeline.storage.patterns import split
@@ -38,9 +38,10 @@ def check_options(options: RunOptions) -> None:
     )
     _check_precision(model)
     _refuse(
-        options.decode.fast_decode and model.resize == "native",
-        "--fast_decode decodes near the model's size, but --resize native keeps the image's own",
+        options.decode.fast_decode and model.resize in ("native", "tile"),
+        f"--fast_decode decodes near the model's size, but --resize {model.resize} keeps the image's own",
     )
+    _check_windows(options)
     _refuse(
         is_gcs(output.path) and output.path.removeprefix("gs://").count("/") < 1,
         f"--output {output.path} is a whole bucket; name a folder in it",
@@ -61,6 +62,23 @@ def _check_precision(model: ModelOptions) -> None:
     if model.mixed_precision and model.engine not in (AUTO, REFERENCE):
         elsewhere = f"--engine {model.engine} computes on {engine_kind(model.engine).device}"
         raise RunError(f"--mixed_precision is TensorFlow's on GPUs, and {elsewhere}; leave out one")
+
+
+def _check_windows(options: RunOptions) -> None:
+    model, tile, usual = options.model, options.tile, TileOptions()
+    if model.resize == "tile":
+        _refuse(
+            options.label.upsample != "logits",
+            f"--upsample {options.label.upsample} cannot go with --resize tile, which adds up the scores of windows "
+            "that overlap, at the image's size: leave it out",
+        )
+        return
+    for flag, said in (
+        ("--tile_size", model.tile_size is not None),
+        ("--tile_overlap", tile.overlap != usual.overlap),
+        ("--tile_blend", tile.blend != usual.blend),
+    ):
+        _refuse(said, f"{flag} is for windows: say --resize tile, or leave it out")
 
 
 def _check_apart(pattern: str, output: str) -> None:

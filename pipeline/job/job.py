@@ -21,6 +21,8 @@ from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import Head
 from maskbeam.transforms.products.registry import product, product_names, products_of
 from maskbeam.transforms.products.rendering import Rendering
+from maskbeam.transforms.tiling.layout import Tiling
+from maskbeam.transforms.tiling.tile import Cutter
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,26 @@ class Job:
         return mask_path()
 
     @property
+    def tiling(self) -> Tiling | None:
+        """The way in which images are cut into windows; None where each is fed as a whole."""
+        spec, head, tile = self.probe.spec, self.probe.head, self.options.tile
+        if spec.resize != "tile" or spec.height is None or spec.width is None:
+            return None
+        # Ids have no mean.
+        blend = "nearest" if head.kind == "ids" else tile.blend
+        return Tiling((spec.height, spec.width), tile.overlap, blend, max(1, head.channels))
+
+    @property
+    def cutter(self) -> Cutter | None:
+        """What cuts images into windows; None where each is fed as a whole."""
+        return Cutter(self.tiling, self.probe.spec, self.keeps_images) if self.tiling else None
+
+    @property
     def end(self) -> str:
         """The place of the argmax: in the model's own graph (`labels`) unless something needs its scores."""
         smooth = self.labeling.upsample == "logits" and self.probe.head.kind != "ids"
         needs_scores = smooth or self.labeling.needs_confidence or self.labeling.has_planes
+        needs_scores |= self.options.tile.tta != "none"
         return "logits" if needs_scores or self.labeling.nonfinite == "ignore" else "labels"
 
 
@@ -107,6 +125,8 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
     Raises:
         RunError: Options do not fit each other, the model or the class table.
     """
+    if options.tile.tta != "none":
+        _check_augmentation(options.tile.tta, probe)
     if options.decode.fast_decode and probe.spec.resize == "native":
         raise RunError(
             "--fast_decode decodes near the model's size, but this model's is free: it takes images as they are"
@@ -135,6 +155,16 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
     settings = settings_of(options, probe, table, labeling)
     names = naming(anonymous=options.output.anonymous_ids)
     return Job(options, run, probe, table, labeling, rendering, settings, fingerprint(settings), names=names)
+
+
+def _check_augmentation(views: str, probe: Probe) -> None:
+    spec = probe.spec
+    if probe.head.kind == "ids":
+        raise RunError(f"--tta {views} averages scores, but the model emits class ids: leave it out")
+    if views == "d4" and spec.height != spec.width:
+        raise RunError(
+            f"--tta d4 turns images by a quarter, but the model takes {spec.height} x {spec.width}: use flips"
+        )
 
 
 def possible_products(products: frozenset[str], head: Head, multilabel: str) -> frozenset[str]:

@@ -22,6 +22,7 @@ from maskbeam.transforms.measures.counted import count as count_pixels
 from maskbeam.transforms.predict import Engine
 from maskbeam.transforms.products.render import rendered
 from maskbeam.transforms.resampling.prepare import prepare
+from maskbeam.transforms.tiling.whole import whole_labels
 
 IMAGES = 8
 
@@ -100,7 +101,10 @@ def _sampled(job: Job) -> Iterator[EncodedImage]:
 
 
 def _segment(job: Job, engine: Engine, image: EncodedImage) -> Labels:
-    made = prepare(decode_for(job)(image), job.probe.spec, keep_image=job.keeps_images)
+    decoded = decode_for(job)(image)
+    if job.cutter:
+        return whole_labels(decoded, job.cutter, job.labeling, engine)
+    made = prepare(decoded, job.probe.spec, keep_image=job.keeps_images)
     with step("tried out"):
         scores = engine(made.plane[None])
     return label_map(LogitsBatch((made,), scores.logits, scores.confidence, scores.nonfinite), job.labeling)

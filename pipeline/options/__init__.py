@@ -12,6 +12,7 @@ from maskbeam.pipeline.options.model import RESIZE_FILTERS, SAME_FILTERS, ModelO
 from maskbeam.pipeline.options.output import OutputOptions
 from maskbeam.pipeline.options.part import Part
 from maskbeam.pipeline.options.read import RAW_TYPES, ReadOptions
+from maskbeam.pipeline.options.tile import TileOptions
 
 __all__ = [
     "RAW_TYPES",
@@ -24,6 +25,7 @@ __all__ = [
     "Part",
     "ReadOptions",
     "RunOptions",
+    "TileOptions",
 ]
 
 
@@ -34,6 +36,7 @@ class RunOptions:
     read: ReadOptions = field(default_factory=ReadOptions)
     decode: DecodeOptions = field(default_factory=DecodeOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
+    tile: TileOptions = field(default_factory=TileOptions)
     label: LabelOptions = field(default_factory=LabelOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     beam: tuple[str, ...] = option((), decides=Decides.NOTHING)

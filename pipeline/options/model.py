@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from maskbeam.pipeline.options.flag import Decides, option
-from maskbeam.pipeline.options.values import names, with_synonyms
+from maskbeam.pipeline.options.values import count, names, with_synonyms
 
 # As they are kept in settings; the first three are older than the rule that a name tells its library.
 RESIZE_FILTERS = (
@@ -48,9 +48,19 @@ class ModelOptions:
     )
     resize: str | None = option(
         None,
-        "how images reach the model's size [native if its size is free, else stretch]",
-        choices=("stretch", "letterbox", "native"),
+        "how images reach the model's size; tile: in windows, at their own resolution [native if its size is free, "
+        "else stretch]",
+        choices=("stretch", "letterbox", "native", "tile"),
         first=True,
+        also=("inspect",),
+        decides=Decides.FOUND,
+    )
+    tile_size: int | None = option(
+        None,
+        "pixels of a window's side, for a model of free size [512]",
+        metavar="N",
+        parse=count,
+        group="tiles",
         also=("inspect",),
         decides=Decides.FOUND,
     )

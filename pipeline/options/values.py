@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from maskbeam.pipeline.options.part import Part
 
 _LARGEST_ID = 65535
+LARGEST_OVERLAP = 0.75
 
 
 def filled(text: str) -> str:
@@ -80,6 +81,16 @@ def fraction(text: str) -> float:
         value = -1.0
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
+    return value
+
+
+def overlap(text: str) -> float:
+    """A number of 0..0.75."""
+    value = fraction(text)
+    if value > LARGEST_OVERLAP:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is above {LARGEST_OVERLAP}, where each pixel is computed 16 times"
+        )
     return value
 
 

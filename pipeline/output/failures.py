@@ -28,7 +28,7 @@ class RememberFailure:
     tree: Tree
 
     def __call__(self, failure: Failure) -> Failure:
-        code = _known(failure.code)
+        code = known_code(failure.code)
         if code is None or not code.passing:
             leave_note(self.tree, failure)
         return failure
@@ -45,12 +45,12 @@ class Note(NamedTuple):
 
 def note_of(tree: Tree, failure: Failure) -> Note:
     """The note of a failure."""
-    code = _known(failure.code)
+    code = known_code(failure.code)
     options = {name: value for name, value in tree.mending if code and name in code.options}
     return Note(tree.claim(failure.source), failure.code, failure.reason, options)
 
 
-def _known(word: str) -> Code | None:
+def known_code(word: str) -> Code | None:
     """A code; None for `SUSPECT`, and for one of another version."""
     return Code.__members__.get(word)
 

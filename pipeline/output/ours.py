@@ -23,10 +23,13 @@ from maskbeam.transforms.products.registry import product, product_names
 
 #: Files that lie in the output itself.
 FILES = (RECORD, LOCK, SUCCESS)
+#: The folder of blocks of images that are not done yet, see `blocks.py`.
+BLOCKS = ".blocks"
 _RUN = r"\d{8}-\d{6}-[0-9a-f]{6}"
 #: What the names of files look like, below each folder that belongs to the run as a whole.
 NAMES = {
     ".tmp": rf"{_RUN}/([0-9a-f]{{12,64}}|probe\.json|progress/[^/]+\.json)",
+    BLOCKS: r"[0-9a-f]{32}/\d+-\d+-\d+x\d+\.png",
     "parts": r"\d+-of-\d+(\.lock)?\.json",
     "failed": r"[0-9a-f]{16,64}\.json",
     "runs": rf"{_RUN}\.json",
@@ -120,7 +123,7 @@ def check_new(output: str, storage: Storage) -> str | None:
                     f"{output}/{folder} holds files, and nothing there tells that maskbeam made them: choose another "
                     "--output, or replace them with --overwrite"
                 )
-    for folder in (".tmp", "parts", "failed", "runs"):
+    for folder in (".tmp", BLOCKS, "parts", "failed", "runs"):
         start = len(f"{output}/{folder}/")
         if any(not _is_ours(storage, folder, listed.uri, start) for listed in storage.list(f"{output}/{folder}/")):
             raise RunError(
@@ -182,30 +185,36 @@ def delete_own(tree: Tree, folder: str) -> None:
 
 def runs_staged(tree: Tree) -> set[str]:
     """The runs that have something in `.tmp`."""
-    folder = tree.uri(".tmp")
+    return set(filter(is_run, folders_in(tree, ".tmp")))
+
+
+def folders_in(tree: Tree, folder: str) -> set[str]:
+    """The names of what lies in a folder of the output."""
+    top = tree.uri(folder)
     if is_gcs(tree.root):
-        names = {
-            listed.uri.removeprefix(f"{folder}/").partition("/")[0] for listed in tree.storage.list(f"{folder}/")
-        }
-    else:
-        names = {path.name for path in Path(folder).glob("*")}
-    return set(filter(is_run, names))
+        return {listed.uri.removeprefix(f"{top}/").partition("/")[0] for listed in tree.storage.list(f"{top}/")}
+    return {path.name for path in Path(top).glob("*")}
 
 
 def delete_staged(tree: Tree, run: str) -> None:
     """Removes what a run left in `.tmp`: files that are not complete, and how far its workers were."""
+    delete_below(tree, ".tmp", run)
+
+
+def delete_below(tree: Tree, folder: str, name: str) -> None:
+    """Removes what is maskbeam's own in a folder of one of the output's, and that folder if nothing else is in it."""
     if is_gcs(tree.root):
-        start = len(tree.uri(".tmp")) + 1
-        for listed in list(tree.storage.list(tree.uri(f".tmp/{run}") + "/")):
-            if is_own(".tmp", listed.uri[start:]):
+        start = len(tree.uri(folder)) + 1
+        for listed in list(tree.storage.list(tree.uri(f"{folder}/{name}") + "/")):
+            if is_own(folder, listed.uri[start:]):
                 tree.storage.delete(listed.uri)
         return
     with suppress(OSError):
-        descriptor = os.open(tree.uri(".tmp"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(tree.uri(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             # A link in its place stays.
-            for at, _, names, inner in os.fwalk(run, topdown=False, dir_fd=descriptor):
-                _delete_own_in(inner, at, names)
+            for at, _, names, inner in os.fwalk(name, topdown=False, dir_fd=descriptor):
+                _delete_own_in(inner, folder, at, names)
                 with suppress(OSError):
                     # One that holds files of others stays.
                     os.rmdir(at, dir_fd=descriptor)
@@ -213,11 +222,11 @@ def delete_staged(tree: Tree, run: str) -> None:
             os.close(descriptor)
 
 
-def _delete_own_in(folder: int, at: str, names: list[str]) -> None:
+def _delete_own_in(inner: int, folder: str, at: str, names: list[str]) -> None:
     for name in names:
-        if is_own(".tmp", f"{at}/{name}"):
+        if is_own(folder, f"{at}/{name}"):
             with suppress(OSError):
-                os.unlink(name, dir_fd=folder)
+                os.unlink(name, dir_fd=inner)
 
 
 def remove_empty(output: str, folder: str) -> None:

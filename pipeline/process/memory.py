@@ -6,11 +6,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from maskbeam.transforms.budget import Budget, asking
-from maskbeam.transforms.elements import EncodedImage, LogitsBatch, ModelInput
+from maskbeam.transforms.elements import EncodedImage, Labels, LogitsBatch, ModelInput, OfImage
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import bytes_ahead
 
@@ -120,9 +121,17 @@ def at_work(count: int) -> Iterator[None]:
         yield
 
 
+def _size_of(element: LogitsBatch | OfImage) -> tuple[int, int]:
+    """The height and width of an image, or of the part of one that an element holds."""
+    if isinstance(element, LogitsBatch):
+        placement = element.images[0].placement
+        return placement.height, placement.width
+    return element.region.size if isinstance(element, Labels) else element.origin.size
+
+
 @dataclass(frozen=True)
 class WrittenWithinMemory:
-    """Steps from what the model said of one image to its files; those of a large one begin once there is memory.
+    """Steps from what is known of one image's pixels to its files; those of a large one begin once there is memory.
 
     Attributes:
         steps: Run one after the other.
@@ -132,11 +141,9 @@ class WrittenWithinMemory:
     steps: tuple[Callable[[Any], Any], ...]
     each: int
 
-    def __call__(self, batch: LogitsBatch) -> Any:
-        placement = batch.images[0].placement
-        needs = self.each * placement.height * placement.width
-        with at_work(needs):
-            return self._run(batch)
+    def __call__(self, element: LogitsBatch | OfImage) -> Any:
+        with at_work(self.each * prod(_size_of(element))):
+            return self._run(element)
 
     def _run(self, result: Any) -> Any:
         for step in self.steps:

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from itertools import islice
 
-import numpy as np
-
 from maskbeam.transforms.argmax import Labeling
-from maskbeam.transforms.elements import FailedWindow, Failure, Image, Labels, LogitsBatch, ModelInput, Region
+from maskbeam.transforms.elements import FailedWindow, Failure, Image, Labels, LogitsBatch, ModelInput
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.predict import Engine, predict
 from maskbeam.transforms.tiling.blend import Mosaic
 from maskbeam.transforms.tiling.decide import decided
+from maskbeam.transforms.tiling.join import joined
 from maskbeam.transforms.tiling.layout import Layout, Span
 from maskbeam.transforms.tiling.tile import Cutter
 
@@ -24,29 +23,6 @@ def whole_labels(image: Image, cutter: Cutter, labeling: Labeling, engine: Engin
     layout = cutter.tiling.layout(image.region.size)
     blocks = [block for span in layout.spans() for block in _blocks(image, layout, span, cutter, labeling, engine)]
     return blocks[0] if len(blocks) == 1 else joined(blocks)
-
-
-def joined(blocks: list[Labels]) -> Labels:
-    """The labels of an image, from those of all its blocks."""
-    origin = blocks[0].origin
-    pixels = np.empty((*blocks[0].pixels.shape[:-2], *origin.size), blocks[0].pixels.dtype)
-    sure = None if blocks[0].confidence is None else np.empty(pixels.shape, blocks[0].confidence.dtype)
-    for block in blocks:
-        rows = slice(block.region.top, block.region.top + block.region.height)
-        columns = slice(block.region.left, block.region.left + block.region.width)
-        pixels[..., rows, columns] = block.pixels
-        if sure is not None:
-            sure[..., rows, columns] = block.confidence
-    return Labels(
-        origin,
-        Region.whole(origin.size),
-        pixels,
-        sure,
-        confidence_sum=sum(block.confidence_sum for block in blocks),
-        confidence_pixels=sum(block.confidence_pixels for block in blocks),
-        nonfinite=sum(block.nonfinite for block in blocks),
-        image=next((block.image for block in blocks if block.image is not None), None),
-    )
 
 
 def _blocks(
@@ -65,5 +41,5 @@ def _predicted(windows: Iterator[ModelInput], engine: Engine) -> Iterator[Logits
     while some := list(islice(windows, engine.batch_size)):
         for result in predict(some, engine, limit=engine.batch_size):
             if isinstance(result, Failure | FailedWindow):
-                raise ImageError(Code(result.code), result.reason)
+                raise ImageError(Code[result.code], result.reason)
             yield result

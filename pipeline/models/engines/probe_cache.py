@@ -63,6 +63,7 @@ def _place(keeping: Keeping, options: RunOptions, digest: str) -> Path:
         "model": digest,
         "options": asdict(replace(options.model, path="")),
         "label": asdict(options.label),
+        "tile": asdict(options.tile),
         "products": sorted(options.output.products),
         "versions": [PROBE_VERSION, keeping.graph],
         # Folders may be shared, and last bits differ between processors.

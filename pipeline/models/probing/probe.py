@@ -16,7 +16,7 @@ from maskbeam.pipeline.models.loading.loaded_model import LoadedModel
 from maskbeam.pipeline.models.probing.fed_model import FedModel, synthetic_planes
 from maskbeam.pipeline.models.probing.find_geometry import check_geometry
 from maskbeam.pipeline.models.probing.find_head import choose_output, find_head
-from maskbeam.pipeline.models.probing.find_input import find_input, find_normalization, twice_scaled
+from maskbeam.pipeline.models.probing.find_input import InputFacts, find_input, find_normalization, twice_scaled
 from maskbeam.pipeline.models.probing.find_stride import find_stride
 from maskbeam.pipeline.options import ModelOptions
 from maskbeam.transforms.elements import Array
@@ -28,6 +28,8 @@ from maskbeam.transforms.resampling.prepare import InputSpec
 PROBE_IMAGES = 2
 # Sides of the probe's planes where the model's size is free: unequal, so that their axes can be told apart.
 FREE_SIDES = (128, 192)
+# A window's side for such a model, where nobody says another.
+WINDOW = 512
 # More values than a mask holds are no class ids.
 _MOST_IDS = 1 << 16
 
@@ -206,14 +208,34 @@ def _find_spec(fed: FedModel, options: ModelOptions) -> tuple[InputSpec, str]:
         sides = f"height {facts.height or 'free'} and width {facts.width or 'free'}"
         raise RunError(f"The model's input has {sides}; only both or neither can be free: export it with both fixed.")
     resize = options.resize or ("native" if free else "stretch")
-    if free and resize != "native":
-        raise RunError(f"--resize {resize} needs a size to resize to, but the model's is free: use --resize native.")
+    if free and resize not in ("native", "tile"):
+        raise RunError(
+            f"--resize {resize} needs a size to resize to, but the model's is free: use --resize native or tile."
+        )
     if not free and resize == "native":
         size = f"{facts.height} x {facts.width}"
         raise RunError(
-            f"--resize native needs a model of free size; this one takes {size}: use stretch or letterbox."
+            f"--resize native needs a model of free size; this one takes {size}: use stretch, letterbox or tile."
         )
     stride = find_stride(lambda height, width: fed.misfit(height, width, options.output_name)) if free else 1
+    window = _window(facts, options, stride) if resize == "tile" else (facts.height, facts.width)
     named = options.resize is not None
-    spec = InputSpec(facts.height, facts.width, facts.channels, resize, options.resize_filter, stride, named)
+    spec = InputSpec(*window, facts.channels, resize, options.resize_filter, stride, named)
     return spec, f"resize {resize}: the model's size is {f'free, its stride {stride}' if free else 'fixed'}"
+
+
+def _window(facts: InputFacts, options: ModelOptions, stride: int) -> tuple[int, int]:
+    """The height and width of a window."""
+    if facts.height and facts.width:
+        if options.tile_size:
+            raise RunError(
+                f"--tile_size is for a model of free size, but this one's is {facts.height} x {facts.width}"
+            )
+        return facts.height, facts.width
+    side = options.tile_size or max(stride, WINDOW // stride * stride)
+    if side % stride:
+        raise RunError(
+            f"--tile_size {side} is not a multiple of {stride}, the model's stride: use "
+            f"{side // stride * stride or stride}"
+        )
+    return side, side

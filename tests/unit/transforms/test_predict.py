@@ -9,7 +9,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from maskbeam.transforms import predict as predict_module
 from maskbeam.transforms.elements import Array, Failure, LogitsBatch, ModelInput, Placement, Source
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.predict import BATCHES_WAITING, UNGUARDED, Predict, Scores, predict
+from maskbeam.transforms.predict import BATCHES_WAITING, UNGUARDED, Predict, Predicted, Scores, predict
 from tests.support.elements import made_input
 from tests.support.graph import local_pipeline
 

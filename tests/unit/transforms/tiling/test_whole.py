@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskbeam.transforms.argmax import Labeling
-from maskbeam.transforms.elements import Image, Labels, Source
+from maskbeam.transforms.elements import Array, Image, Labels, Source
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.predict import Scores
 from maskbeam.transforms.resampling.prepare import InputSpec
@@ -123,7 +123,7 @@ def test_ids_are_taken_from_the_nearest_window() -> None:
 
 
 class _Nan(PlaceEngine):
-    def __call__(self, planes: np.ndarray) -> Scores:  # type: ignore[type-arg]
+    def __call__(self, planes: Array) -> Scores:
         scores = super().__call__(planes)
         scores.logits[planes[..., 0] == 255] = np.nan
         return scores
