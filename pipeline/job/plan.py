@@ -1,6 +1,6 @@
 """Everything that can be wrong with a command is found here, in seconds, before work starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,9 +29,11 @@ from maskbeam.pipeline.output.tree import RECORD
 from maskbeam.pipeline.runners.registry import check_runner, runner_of
 from maskbeam.pipeline.storage import open_storage
 from maskbeam.pipeline.text.wording import printable
+from maskbeam.transforms.augment import VIEWS
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import BINARY
+from maskbeam.transforms.tiling.weights import NEAREST
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Plan:
         lines = [
             f"Input    {' '.join(job.options.read.patterns)}; {self.inputs.survey}",
             f"Model    {model.uri} ({model.kind}, {model.size:,} bytes, sha256 {model.digest[:12]}...)",
-            *(f"         {line}" for line in job.probe.evidence),
+            *(f"         {line}" for line in (*job.probe.evidence, *_windows(job))),
             f"Classes  {len(job.table)}: {classes}{more}",
             *(f"         {note}" for note in job.table.notes),
             f"Output   {job.options.output.path} with {products}",
@@ -81,6 +83,16 @@ class Plan:
             *(f"Warning  {warning}" for warning in (*job.probe.warnings, *job.names.warnings)),
         ]
         return "\n".join(map(printable, lines))
+
+
+def _windows(job: Job) -> Iterator[str]:
+    if job.tiling:
+        (height, width), (down, across) = job.tiling.window, job.tiling.stride
+        blend = f"blended by {job.tiling.blend}" if job.tiling.blend != NEAREST else "each pixel from the nearest one"
+        because = ", for ids have no mean" if job.probe.head.kind == "ids" else ""
+        yield f"windows of {height} x {width}, every {down} rows and {across} columns, {blend}{because}"
+    if job.options.tile.tta != "none":
+        yield f"scores averaged over {len(VIEWS[job.options.tile.tta])} views, --tta {job.options.tile.tta}"
 
 
 # As many as a person reads; where they are more, hardly anything is the same.

@@ -70,7 +70,7 @@ class Blocks:
 
     def saved(self, origin: Origin, layout: Layout) -> Mapping[int, SavedBlock]:
         """The blocks of an image, by number, that an earlier run or attempt has done as this one would."""
-        folder = self.tree.uri(f"{BLOCKS}/{origin.source.place}/")
+        folder = self.tree.uri(f"{BLOCKS}/{origin.source.place}") + "/"
         if next(iter(self.tree.storage.list(folder)), None) is None:
             return {}
         blocks = [SavedBlock(origin, block.region, len(layout.blocks)) for block in layout.blocks]

@@ -79,9 +79,10 @@ def numpy_loader(job: Job) -> tuple[Loader, Job]:
 
 
 def numpy_probe(options: ModelOptions, model: ModelFile) -> Probe:
-    """Takes images of any size as they are."""
+    """Takes images of any size as they are, or in windows of 16 x 16."""
+    tiled = options.resize == "tile"
     return Probe(
-        spec=InputSpec(None, None, 3, "native", "pillow"),
+        spec=InputSpec(16, 16, 3, "tile", "pillow") if tiled else InputSpec(None, None, 3, "native", "pillow"),
         normalization=Normalization(),
         channel_order=options.channel_order,
         channels_first=False,

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import PIL.Image
 
-from maskbeam.transforms.elements import Array, Image, ModelInput, Placement
+from maskbeam.transforms.elements import Array, Image, ModelInput, Placement, Region
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import LookAhead
 from maskbeam.transforms.resampling.resize import FILTERS, resize_pillow
@@ -69,6 +69,21 @@ def prepare(image: Image, spec: InputSpec, *, keep_image: bool = False) -> Model
         plane = np.repeat(plane, spec.channels, axis=2)
     drawn_on = drawable(image) if keep_image else None
     return ModelInput(image.origin, image.region, placement, plane, drawn_on)
+
+
+def middle_window(image: Image, spec: InputSpec) -> Image:
+    """The window in the middle of an image that is to be cut into windows: an example of them; else all of it."""
+    if spec.resize != "tile":
+        return image
+    height, width = (min(side, own) for side, own in zip(_model_size(spec), image.region.size, strict=True))
+    top, left = (image.region.height - height) // 2, (image.region.width - width) // 2
+    return part_of(image, Region(top, left, height, width))
+
+
+def part_of(image: Image, region: Region) -> Image:
+    """A region of an image that was decoded as a whole, at its full scale; a view."""
+    rows = slice(region.top, region.top + region.height)
+    return Image(image.origin, region, image.pixels[rows, region.left : region.left + region.width])
 
 
 def _in_channels(pixels: Array, channels: int) -> Array:

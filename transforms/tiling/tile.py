@@ -9,9 +9,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from maskbeam.transforms.elements import Failure, Image, ModelInput, Origin, Region, Window
+from maskbeam.transforms.elements import Failure, Image, ModelInput, Origin, Window
 from maskbeam.transforms.errors import ImageError
-from maskbeam.transforms.resampling.prepare import InputSpec, drawable, prepare
+from maskbeam.transforms.resampling.prepare import InputSpec, drawable, part_of, prepare
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
 
 # Spans of images of several blocks that are at work in a process at once: each holds scores of up to 256 MB.
@@ -59,14 +59,9 @@ class Cutter:
         regions = layout.windows_of(span)
         for number, region in enumerate(regions):
             window = Window(span, number, len(regions), is_alone=not layout.is_one_block)
-            made = replace(prepare(_part(image, region), self.spec), window=window)
+            made = replace(prepare(part_of(image, region), self.spec), window=window)
             keeps = self.keep_image and is_last and window.is_last
             yield replace(made, image=drawable(image)) if keeps else made
-
-
-def _part(image: Image, region: Region) -> Image:
-    rows = slice(region.top, region.top + region.height)
-    return Image(image.origin, region, image.pixels[rows, region.left : region.left + region.width])
 
 
 class Tile(beam.PTransform[Any, Any]):

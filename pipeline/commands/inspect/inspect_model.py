@@ -38,7 +38,7 @@ from maskbeam.transforms.elements import Array, EncodedImage, Failure
 from maskbeam.transforms.emitted import emits_ids
 from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.head import BINARY
-from maskbeam.transforms.resampling.prepare import drawable, prepare
+from maskbeam.transforms.resampling.prepare import drawable, middle_window, prepare
 
 IMAGES = 4
 # Ids that a model without a class table may give; a table is made for all of them.
@@ -180,7 +180,8 @@ def _usable(found: EncodedImage | Failure, options: RunOptions, probe: Probe) ->
     if isinstance(found, Failure):
         raise ImageError(Code[found.code], found.reason)
     image = fetch(found)
-    prepare(decode_as_trained(image, options.decode, probe.spec.resize_filter), probe.spec)
+    decoded = decode_as_trained(image, options.decode, probe.spec.resize_filter)
+    prepare(middle_window(decoded, probe.spec), probe.spec)
     return image
 
 

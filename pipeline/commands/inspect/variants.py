@@ -21,7 +21,7 @@ from maskbeam.transforms.confidence import UNIT, confidence
 from maskbeam.transforms.elements import Array, EncodedImage, Image, LogitsBatch, ModelInput
 from maskbeam.transforms.head import canonical
 from maskbeam.transforms.normalize import NAMED, parse_normalization
-from maskbeam.transforms.resampling.prepare import prepare
+from maskbeam.transforms.resampling.prepare import middle_window, prepare
 from maskbeam.transforms.resampling.resize import is_of_tensorflow
 
 ORDERS = ("rgb", "bgr")
@@ -82,7 +82,8 @@ class Variants:
         self.inputs = cache(self._inputs)
 
     def _images(self, resize_filter: str) -> list[Image]:
-        return [decode_as_trained(image, self._decode_options, resize_filter) for image in self._encoded]
+        decoded = (decode_as_trained(image, self._decode_options, resize_filter) for image in self._encoded)
+        return [middle_window(image, self._probe.spec) for image in decoded]
 
     def _inputs(self, resize_filter: str) -> list[ModelInput]:
         spec = replace(self._probe.spec, resize_filter=resize_filter)

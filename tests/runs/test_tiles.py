@@ -1,0 +1,166 @@
+"""Images in windows and blocks, from the command to the masks, with a model that looks at single pixels."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from maskbeam.pipeline.job import job as job_module
+from maskbeam.transforms.elements import Array
+from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.predict import Scores
+from maskbeam.transforms.tiling.layout import Tiling
+from tests.support.numpy_engine import BATCH, RAISES, NumpyEngine, command, run_numpy
+from tests.support.pictures import scene
+from tests.support.trees import tree_of
+
+SIZES = {"one": (1, 1), "thin": (3, 70), "small": (10, 12), "block": (16, 40), "large": (61, 90), "tall": (120, 33)}
+FLAGS = ("--resize", "tile", "--products", "overlay,confidence,color")
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of about 700 pixels, in columns of at least 4 strides: the large ones have twelve."""
+    monkeypatch.setattr(job_module, "Tiling", partial(Tiling, block_pixels=700, sums_bytes=4000))
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, (name, size) in enumerate(SIZES.items()):
+        PilImage.fromarray(scene(*size, seed=seed)).save(folder / f"{name}.png")
+    return folder
+
+
+def read(path: Path) -> Array:
+    with PilImage.open(path) as opened:
+        return np.asarray(opened)
+
+
+def mask(out: Path, name: str) -> Array:
+    return read(out / "masks" / f"{name}.png")
+
+
+@pytest.mark.parametrize("blend", ["hann", "gaussian", "constant", "nearest"])
+def test_masks_have_the_size_and_the_labels_of_their_images(inputs: Path, tmp_path: Path, blend: str) -> None:
+    out = tmp_path / "out"
+    assert run_numpy(command(str(inputs), str(out), *FLAGS, "--tile_blend", blend)) == 0
+    for seed, (name, size) in enumerate(SIZES.items()):
+        assert np.array_equal(mask(out, name), scene(*size, seed=seed).argmax(axis=-1))
+        for product in ("confidence", "color"):
+            assert read(out / product / f"{name}.png").shape[:2] == size
+        assert read(out / "overlay" / f"{name}.jpg").shape[:2] == size
+    assert not (out / ".blocks").exists()
+
+
+def test_the_division_into_blocks_changes_no_byte(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_numpy(command(str(inputs), str(tmp_path / "cut"), *FLAGS))
+    monkeypatch.setattr(job_module, "Tiling", Tiling)
+    run_numpy(command(str(inputs), str(tmp_path / "whole"), *FLAGS))
+    folders = ("masks", "overlay", "confidence", "color")
+    one, other = (
+        {name: data for name, data in tree_of(tmp_path / out).items() if name.startswith(folders)}
+        for out in ("cut", "whole")
+    )
+    assert len(one) == 4 * len(SIZES)
+    assert one == other
+
+
+class _Counting:
+    """The numpy engine, until it has seen `most` windows. One for all: what is sent to workers is a name."""
+
+    batch_size = BATCH
+    seen = 0
+    most = 0
+
+    def __call__(self, planes: Array) -> Scores:
+        if _Counting.seen >= _Counting.most:
+            raise RunError("the machine goes down")
+        _Counting.seen += len(planes)
+        return NumpyEngine()(planes)
+
+
+def windows_of_run(inputs: Path, out: Path, *, most: int = 1 << 30) -> tuple[int, int]:
+    """The exit code of a run that dies after `most` windows, and how many it computed."""
+    _Counting.seen, _Counting.most = 0, most
+    code = run_numpy(command(str(inputs), str(out), *FLAGS), make_loader=lambda job: (_Counting, job))
+    return code, _Counting.seen
+
+
+@pytest.mark.parametrize("most", [25, 50, 70])
+def test_a_run_that_dies_within_an_image_goes_on_from_its_blocks(inputs: Path, tmp_path: Path, most: int) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    _, all_windows = windows_of_run(inputs, whole)
+    code, _ = windows_of_run(inputs, out, most=most)
+    assert code == 1
+    assert list((out / ".blocks").rglob("*.png"))
+    code, rest = windows_of_run(inputs, out)
+    assert code == 0
+    assert rest < all_windows
+    assert not (out / ".blocks").exists()
+    one, other = (
+        {
+            name: data
+            for name, data in tree_of(folder).items()
+            if not name.startswith(("runs", ".job", "_S", "reports"))
+        }
+        for folder in (whole, out)
+    )
+    assert one == other
+
+
+def test_a_window_that_the_model_fails_on_fails_its_image_alone(inputs: Path, tmp_path: Path) -> None:
+    picture, out = scene(*SIZES["large"], seed=4), tmp_path / "out"
+    picture[24, 36] = RAISES
+    PilImage.fromarray(picture).save(inputs / "large.png")
+    assert run_numpy(command(str(inputs), str(out), *FLAGS)) == 3
+    (failure,) = (out / "reports" / "failures.jsonl").read_text().splitlines()
+    assert "in its window at row 24, column 36: the model raised ValueError" in failure
+    assert len(list((out / "masks").iterdir())) == len(SIZES) - 1
+    assert not list((out / ".blocks").rglob("*.png"))
+
+
+def test_classes_that_are_independent_have_planes(inputs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run_numpy(command(str(inputs), str(out), "--resize", "tile", "--head", "multilabel_logits")) == 0
+    for seed, (name, size) in enumerate(SIZES.items()):
+        for channel in range(3):
+            held = read(out / "binary" / f"class_{channel}" / f"{name}.png") > 0
+            assert np.array_equal(held, scene(*size, seed=seed)[..., channel] > 0)
+
+
+def test_views_of_a_model_of_single_pixels_agree(inputs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run_numpy(command(str(inputs), str(out), "--resize", "tile", "--tta", "d4")) == 0
+    for seed, (name, size) in enumerate(SIZES.items()):
+        assert np.array_equal(mask(out, name), scene(*size, seed=seed).argmax(axis=-1))
+
+
+def refused() -> Iterator[tuple[tuple[str, ...], str]]:
+    yield ("--tile_overlap", "0.5"), "--tile_overlap is for windows"
+    yield ("--tile_blend", "nearest"), "--tile_blend is for windows"
+    yield ("--tile_size", "64"), "--tile_size is for windows"
+    yield ("--resize", "tile", "--upsample", "labels"), "--upsample labels cannot go with --resize tile"
+    yield ("--resize", "tile", "--upsample", "none"), "--upsample none cannot go with --resize tile"
+    yield ("--resize", "tile", "--fast_decode"), "--resize tile keeps the image's own"
+
+
+@pytest.mark.parametrize(("flags", "reason"), list(refused()))
+def test_flags_that_windows_cannot_heed_are_refused(
+    inputs: Path, tmp_path: Path, flags: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(RunError, match=reason):
+        run_numpy(command(str(inputs), str(tmp_path / "out"), *flags))
+
+
+def test_another_overlap_is_another_work(inputs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run_numpy(command(str(inputs), str(out), "--resize", "tile")) == 0
+    with pytest.raises(RunError, match="--tile_overlap"):
+        run_numpy(command(str(inputs), str(out), "--resize", "tile", "--tile_overlap", "0.5"))
