@@ -48,8 +48,7 @@ class ModelOptions:
     )
     resize: str | None = option(
         None,
-        "how images reach the model's size; tile: in windows, at their own resolution [native if its size is free, "
-        "else stretch]",
+        "how images reach the model's size [native if its size is free, else stretch]",
         choices=("stretch", "letterbox", "native", "tile"),
         first=True,
         also=("inspect",),
@@ -57,7 +56,7 @@ class ModelOptions:
     )
     tile_size: int | None = option(
         None,
-        "pixels of a window's side, for a model of free size [512]",
+        "side of a window for a model of free size, with --resize tile [512]",
         metavar="N",
         parse=count,
         group="tiles",

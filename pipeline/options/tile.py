@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from maskbeam.pipeline.options.flag import option
 from maskbeam.pipeline.options.values import overlap
-from maskbeam.transforms.augment import VIEWS
-from maskbeam.transforms.tiling.weights import BLENDS
 
 
 @dataclass(frozen=True)
@@ -23,10 +21,10 @@ class TileOptions:
         "hann",
         "weight of a pixel by its place in its window; nearest takes each from the window whose centre is nearest",
         name="tile_blend",
-        choices=BLENDS,
+        choices=("hann", "gaussian", "constant", "nearest"),
     )
     tta: str = option(
         "none",
         "average scores over 4 flips, or over 8 flips and turns (d4): 4 or 8 times the work",
-        choices=tuple(VIEWS),
+        choices=("none", "flips", "d4"),
     )

@@ -134,7 +134,7 @@ class _Blend(beam.DoFn):
             return
         for rows in self._mosaic(image, window).add(window, element):
             key = (image.source, window.span, image.origin, place)
-            self._in_flight.submit(pool(), key, _decide, rows, self._labeling, size=rows.scores.nbytes)
+            self._in_flight.submit(pool(), key, decide_rows, rows, self._labeling, size=rows.scores.nbytes)
         yield from self._results(leaving=0 if window.is_alone and window.is_last else _ROWS_AHEAD)
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -179,7 +179,8 @@ class _Blend(beam.DoFn):
         yield emit(Failure(origin.image_id, origin.source, code, reason), *place)
 
 
-def _decide(rows: Rows, labeling: Labeling) -> Decided | ImageError:
+def decide_rows(rows: Rows, labeling: Labeling) -> Decided | ImageError:
+    """Decides about rows of scores `[R, W, C]` as `decided` does; an error is given and not raised."""
     try:
         return decided(rows, labeling)
     except ImageError as error:

@@ -17,11 +17,13 @@ from maskbeam.pipeline.cli.places import absolute_options
 from maskbeam.pipeline.main import main
 from maskbeam.pipeline.options import RESIZE_FILTERS, RunOptions
 from maskbeam.transforms.argmax import UPSAMPLES
+from maskbeam.transforms.augment import VIEWS
 from maskbeam.transforms.confidence import CONFIDENCES
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import KINDS, LAYOUTS
 from maskbeam.transforms.resampling.prepare import _RESIZES
 from maskbeam.transforms.resampling.resize import FILTERS
+from maskbeam.transforms.tiling.weights import BLENDS
 
 NEEDED = ("--input", "in/*.png", "--model", "m.keras", "--output", "out")
 
@@ -281,7 +283,7 @@ def test_the_help_of_a_run_is_a_page_and_the_rest_by_topic(
     assert main(["run", "--help", "tilse"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "'tilse' is no topic of the help; choose from input, model, labels, output, rerun, " in said.err
+    assert "'tilse' is no topic of the help; choose from input, model, tiles, labels, output, rerun, " in said.err
 
 
 def test_other_commands_refuse_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,7 +320,15 @@ def test_words_that_are_near() -> None:
 
 @pytest.mark.parametrize(
     ("name", "known"),
-    [("head", KINDS), ("layout", LAYOUTS), ("upsample", UPSAMPLES), ("confidence", CONFIDENCES), ("resize", ())],
+    [
+        ("head", KINDS),
+        ("layout", LAYOUTS),
+        ("upsample", UPSAMPLES),
+        ("confidence", CONFIDENCES),
+        ("tile_blend", BLENDS),
+        ("tta", VIEWS),
+        ("resize", ()),
+    ],
 )
 def test_a_flag_takes_what_the_transforms_know(name: str, known: Sequence[str]) -> None:
     # Said twice, because the help imports nothing of what computes.

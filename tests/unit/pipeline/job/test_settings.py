@@ -85,7 +85,7 @@ def as_found(options: RunOptions, kind: str) -> Job:
         versions=(("engine", model.engine),),
         normalization=parse_normalization(model.normalize or "none"),
         channel_order=model.channel_order,
-        spec=InputSpec(16, 16, 3, resize, model.resize_filter, 1, named),
+        spec=InputSpec(model.tile_size or 16, 16, 3, resize, model.resize_filter, 1, named),
         head=replace(FOUND.head, kind=kind, layout=model.layout or "flat", output_name=model.output_name),
     )
 
