@@ -101,7 +101,9 @@ def masks_of(out: Path) -> dict[str, Any]:
 
 
 def last_run(out: Path) -> dict[str, Any]:
-    return dict(json.loads(max((out / "runs").iterdir()).read_bytes()))
+    # Two runs may begin in one second, and are called by chance then.
+    newest = max((out / "runs").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    return dict(json.loads(newest.read_bytes()))
 
 
 def edit(path: Path, column: str) -> None:
