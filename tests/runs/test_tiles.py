@@ -1,5 +1,6 @@
 """Images in windows and blocks, from the command to the masks, with a model that looks at single pixels."""
 
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image as PilImage
 
 from maskbeam.pipeline.job import job as job_module
-from maskbeam.transforms.elements import Array
+from maskbeam.pipeline.output.blocks import Blocks, SavedBlock
+from maskbeam.transforms.elements import Array, Labels
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.predict import Scores
 from maskbeam.transforms.tiling.layout import Tiling
@@ -73,14 +75,21 @@ def test_the_division_into_blocks_changes_no_byte(
 
 
 class _Counting:
-    """The numpy engine, until it has seen `most` windows. One for all: what is sent to workers is a name."""
+    """The numpy engine, until it has seen `most` windows and some blocks are saved.
+
+    One for all: what is sent to workers is a name.
+    """
 
     batch_size = BATCH
     seen = 0
     most = 0
+    saved = threading.Semaphore(0)
 
     def __call__(self, planes: Array) -> Scores:
         if _Counting.seen >= _Counting.most:
+            # Blocks are saved by other threads.
+            for _ in range(4):
+                _Counting.saved.acquire(timeout=60)
             raise RunError("the machine goes down")
         _Counting.seen += len(planes)
         return NumpyEngine()(planes)
@@ -88,13 +97,22 @@ class _Counting:
 
 def windows_of_run(inputs: Path, out: Path, *, most: int = 1 << 30) -> tuple[int, int]:
     """The exit code of a run that dies after `most` windows, and how many it computed."""
-    _Counting.seen, _Counting.most = 0, most
+    _Counting.seen, _Counting.most, _Counting.saved = 0, most, threading.Semaphore(0)
     code = run_numpy(command(str(inputs), str(out), *FLAGS), make_loader=lambda job: (_Counting, job))
     return code, _Counting.seen
 
 
 @pytest.mark.parametrize("most", [25, 50, 70])
-def test_a_run_that_dies_within_an_image_goes_on_from_its_blocks(inputs: Path, tmp_path: Path, most: int) -> None:
+def test_a_run_that_dies_within_an_image_goes_on_from_its_blocks(
+    inputs: Path, tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(blocks: Blocks, block: Labels) -> SavedBlock:
+        saved = real_save(blocks, block)
+        _Counting.saved.release()
+        return saved
+
+    real_save = Blocks.save
+    monkeypatch.setattr(Blocks, "save", save)
     whole, out = tmp_path / "whole", tmp_path / "out"
     _, all_windows = windows_of_run(inputs, whole)
     code, _ = windows_of_run(inputs, out, most=most)
