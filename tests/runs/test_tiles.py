@@ -1,6 +1,5 @@
 """Images in windows and blocks, from the command to the masks, with a model that looks at single pixels."""
 
-import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,12 +9,11 @@ import pytest
 from PIL import Image as PilImage
 
 from maskbeam.pipeline.job import job as job_module
-from maskbeam.pipeline.output.blocks import Blocks, SavedBlock
+from maskbeam.pipeline.output.blocks import Blocks, SavedBlock, SavedImage
 from maskbeam.transforms.elements import Array, Labels
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.predict import Scores
 from maskbeam.transforms.tiling.layout import Tiling
-from tests.support.numpy_engine import BATCH, RAISES, NumpyEngine, command, run_numpy
+from tests.support.numpy_engine import RAISES, command, run_numpy
 from tests.support.pictures import scene
 from tests.support.trees import tree_of
 
@@ -74,53 +72,45 @@ def test_the_division_into_blocks_changes_no_byte(
     assert one == other
 
 
-class _Counting:
-    """The numpy engine, until it has seen `most` windows and some blocks are saved.
+def run_that_dies(inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """A run that dies when all blocks of an image are saved, and none is put together; the blocks, by name."""
 
-    One for all: what is sent to workers is a name.
-    """
+    def together(blocks: Blocks, image: SavedImage) -> Labels:
+        raise RunError("the machine goes down")
 
-    batch_size = BATCH
-    seen = 0
-    most = 0
-    saved = threading.Semaphore(0)
-
-    def __call__(self, planes: Array) -> Scores:
-        if _Counting.seen >= _Counting.most:
-            # Blocks are saved by other threads.
-            for _ in range(4):
-                _Counting.saved.acquire(timeout=60)
-            raise RunError("the machine goes down")
-        _Counting.seen += len(planes)
-        return NumpyEngine()(planes)
+    with monkeypatch.context() as patched:
+        patched.setattr(Blocks, "together", together)
+        assert run_numpy(command(str(inputs), str(out), *FLAGS)) == 1
+    return sorted((out / ".blocks").rglob("*.png"))
 
 
-def windows_of_run(inputs: Path, out: Path, *, most: int = 1 << 30) -> tuple[int, int]:
-    """The exit code of a run that dies after `most` windows, and how many it computed."""
-    _Counting.seen, _Counting.most, _Counting.saved = 0, most, threading.Semaphore(0)
-    code = run_numpy(command(str(inputs), str(out), *FLAGS), make_loader=lambda job: (_Counting, job))
-    return code, _Counting.seen
+# The blocks that were saved, by place, row and column; of the module, because what is sent to workers is a copy.
+MADE: list[str] = []
+real_save = Blocks.save
 
 
-@pytest.mark.parametrize("most", [25, 50, 70])
+def noted_save(blocks: Blocks, block: Labels) -> SavedBlock:
+    MADE.append(f"{block.source.place}/{block.region.top}-{block.region.left}")
+    return real_save(blocks, block)
+
+
+@pytest.mark.parametrize("kept", [1, 3, 100])
 def test_a_run_that_dies_within_an_image_goes_on_from_its_blocks(
-    inputs: Path, tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch
+    inputs: Path, tmp_path: Path, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def save(blocks: Blocks, block: Labels) -> SavedBlock:
-        saved = real_save(blocks, block)
-        _Counting.saved.release()
-        return saved
-
-    real_save = Blocks.save
-    monkeypatch.setattr(Blocks, "save", save)
     whole, out = tmp_path / "whole", tmp_path / "out"
-    _, all_windows = windows_of_run(inputs, whole)
-    code, _ = windows_of_run(inputs, out, most=most)
-    assert code == 1
-    assert list((out / ".blocks").rglob("*.png"))
-    code, rest = windows_of_run(inputs, out)
-    assert code == 0
-    assert rest < all_windows
+    run_numpy(command(str(inputs), str(whole), *FLAGS))
+    blocks = run_that_dies(inputs, out, monkeypatch)
+    assert len(blocks) > 4
+    for path in blocks[kept:]:
+        path.unlink()
+    MADE.clear()
+    monkeypatch.setattr(Blocks, "save", noted_save)
+    assert run_numpy(command(str(inputs), str(out), *FLAGS)) == 0
+    again = [path for path in blocks[:kept] if any(str(path).startswith(f"{out}/.blocks/{made}-") for made in MADE)]
+    # Of an image all of whose blocks are there the last one is made again: who does it puts them together.
+    assert len(again) <= (len({path.parent for path in blocks}) if kept == 100 else 0)
+    assert MADE
     assert not (out / ".blocks").exists()
     one, other = (
         {
