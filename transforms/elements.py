@@ -7,6 +7,7 @@ arrays' own sizes; it also keeps the result right where a runner breaks the fusi
 
 import hashlib
 import pickle
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
@@ -17,16 +18,33 @@ from apache_beam.coders.typecoders import registry
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+# What stands between the parts of a band's name: folders, words and an extension.
+_BETWEEN = "[_/.]"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file as a listing shows it. `version` is its generation, or its size and mtime; `size` is in bytes."""
+    """One file as a listing shows it, or one image that lies in several.
+
+    Attributes:
+        uri: Where it lies; of several files the pattern that means these alone, with its braces.
+        size: In bytes; of several files their sum.
+        version: Its generation, or its size and mtime; of several files a digest of all of theirs. Empty: not known.
+        image_id: The image's id; of a shard the beginning of those of its records.
+        bands: The files where they are several, in the order of the braces. One that is missing has no version, and
+            where one name has two files the image is refused.
+    """
 
     uri: str
     size: int
     version: str
     image_id: str = ""
+    bands: "tuple[Companion, ...]" = ()
+
+    @property
+    def first_file(self) -> str:
+        """Where it lies, or of several files the first."""
+        return self.bands[0].where if self.bands else self.uri
 
 
 @dataclass(frozen=True)
@@ -59,8 +77,9 @@ class Found:
 class Chunk:
     """A piece of the input's list, the only thing that is shuffled on the way in.
 
-    Either up to about 1,000 image files (`files`), or a part of one shard: its byte range `[start, end)`, or all
-    of it (`end` is None) when it is compressed. `offsets` narrows a shard to the records that start there.
+    Either up to about 1,000 images (`files`), each a file or several, or a part of one shard: its byte range
+    `[start, end)`, or all of it (`end` is None) when it is compressed. `offsets` narrows a shard to the records that
+    start there.
     The last piece of a list holds nothing and says with `listed` how much was listed.
     """
 
@@ -76,8 +95,9 @@ class Chunk:
 class Source:
     """The place that an image comes from and its version: together its identity.
 
-    `where` is a URI, or `shard-uri#offset` for a record. `version` is the file's generation, its size and mtime,
-    or the record's checksum. `content` is a digest of the bytes once they have been read: it tells two copies of
+    `where` is a URI, `shard-uri#offset` for a record, or for several files the pattern that means these alone, with
+    its braces. `version` is the file's generation, its size and mtime, the record's checksum, or a digest of the
+    versions of several files. `content` is a digest of the bytes once they have been read: it tells two copies of
     one image from two images of one name. `alias`, a keyed hash, stands for `where` in what is handed on.
     """
 
@@ -90,6 +110,25 @@ class Source:
     def place(self) -> str:
         """`alias`, or a digest of `where` (32 hex digits): masks carry it and no path, for they are handed on."""
         return self.alias or hashlib.blake2b(self.where.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Companion(Source):
+    """One of several files of an image.
+
+    Attributes:
+        name: The user's word for it: its alternative in the braces, such as `B04` or `R10m/*_B04_10m`, or the
+            manifest's; empty where there is none.
+        size: In bytes.
+    """
+
+    name: str = ""
+    size: int = 0
+
+    def is_called(self, word: str) -> bool:
+        """True if `word` is its name, or parts of that between `_`; without a name the file's own counts."""
+        name = self.name or self.where.rpartition("/")[2]
+        return bool(word) and bool(re.search(rf"(?:^|{_BETWEEN}){re.escape(word)}(?:{_BETWEEN}|$)", name))
 
 
 @dataclass(frozen=True)
@@ -114,7 +153,7 @@ class Origin:
         source: Where it comes from, and which version of it.
         size: Its height and width in pixels; zeros until it is decoded.
         grid: Where its pixels lie on the earth; None for plain pictures.
-        companions: Its further files, each with its version: bands, masks, slices.
+        companions: Its files where they are several, the first one too, each with its version: bands, masks, slices.
         facts: What was found when it was decoded, by name: `orientation`, that of the file where it is not 1;
             `transparency` (`dropped` or `on background`) where a pixel is not opaque; `samples`, their type where it
             is not uint8.
@@ -124,7 +163,7 @@ class Origin:
     source: Source
     size: tuple[int, int] = (0, 0)
     grid: Grid | None = None
-    companions: tuple[Source, ...] = ()
+    companions: tuple[Companion, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -196,7 +235,7 @@ class EncodedImage(OfImage):
     """An image before decoding; `data` is None while it still lies in the file `source.where`.
 
     `raw_shape` and `raw_dtype` are set for records that hold a raw tensor `[H, W, C]` instead of a file's bytes.
-    `file_size` is the file's in bytes, as it was listed; 0 with `data`.
+    `file_size` is the file's in bytes, as it was listed, or the sum of several files'; 0 with `data`.
     """
 
     data: bytes | None = None

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from maskbeam.pipeline.inputs.anonymous import Names
 from maskbeam.pipeline.storage import LOST, SourceChanged, find_file, is_gcs, open_input
+from maskbeam.transforms.codecs.decode import check_one_file
 from maskbeam.transforms.elements import EncodedImage
 from maskbeam.transforms.errors import Code, ImageError
 
@@ -27,10 +28,12 @@ def fetch(image: EncodedImage) -> EncodedImage:
     """The image with its bytes, fetched unless it has them, and with the version that they are.
 
     Raises:
-        ImageError: `SOURCE_MISSING`; `SOURCE_CHANGED`, when the file keeps changing; `TOO_LARGE`.
+        ImageError: `SOURCE_MISSING`; `SOURCE_CHANGED`, when the file keeps changing; `TOO_LARGE`; and what
+            `check_one_file` raises.
     """
     if image.data is not None:
         return image
+    check_one_file(image)
     where = image.source.where
     try:
         data = open_input(where).read(where, version=image.source.version, limit=_most(image.file_size))

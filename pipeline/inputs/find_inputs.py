@@ -1,16 +1,19 @@
 """Finds the inputs that a pattern means: image files and shards, with their ids, one after the other.
 
-A pattern is a file, a folder (all below it), a glob, or a manifest. Listing opens no file that has an image's
-extension; others are told by their first bytes.
+A pattern is a file, a folder (all below it), a glob, or a manifest; with braces it lists the bands of images that are
+files of their own. Listing opens no file that has an image's extension; others are told by their first bytes.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
+from maskbeam.pipeline.inputs.bands import entry_of, id_of, list_groups
+from maskbeam.pipeline.inputs.braces import Braces, braces_of_files, parse_braces
 from maskbeam.pipeline.inputs.containers.kinds import (
     MANIFEST_EXTENSIONS,
     Kind,
@@ -40,7 +43,7 @@ _Told = tuple[Kind, str]
 
 
 class Input(NamedTuple):
-    """One image file or shard.
+    """One image, a file or several, or one shard.
 
     The entry's `image_id` is a shard's path without extension for records that have no name. The entry of a
     manifest's image has no `version` yet: asking for a million of them is the readers' work, not the listing's.
@@ -80,7 +83,8 @@ def find_inputs(pattern: str, options: ReadOptions, *, left_out: Counter[str] | 
         left_out: Counts the files that are neither images nor shards, by kind.
 
     Raises:
-        RunError: Nothing matches, unless `allow_empty`; a manifest is wrong; a file lies outside `id_root`.
+        RunError: Nothing matches, unless `allow_empty`; a manifest is wrong; a file lies outside `id_root`; or braces
+            are not closed, or list no bands.
     """
     pattern = absolute(pattern)
     skipped: Counter[str] = Counter()
@@ -117,6 +121,10 @@ def root_of(pattern: str, uri: str) -> str:
 def _found(pattern: str, options: ReadOptions, skipped: Counter[str]) -> Iterator[Input]:
     # Of what it lists messages name the pattern's own part, and of what it reads nothing.
     storage = open_input(pattern)
+    braces = parse_braces(pattern, lambda path: next(iter(storage.list(path)), None) is not None)
+    if braces:
+        yield from _of_braces(storage, braces, pattern, options, skipped)
+        return
     listing = storage.list(pattern, special=lambda: skipped.update([_SPECIAL]))
     if extension_of(pattern) not in MANIFEST_EXTENSIONS:
         yield from _files(storage, listing, pattern, options, skipped)
@@ -126,6 +134,22 @@ def _found(pattern: str, options: ReadOptions, skipped: Counter[str]) -> Iterato
             yield from _of_manifest(storage, listed, options)
         else:
             yield from _files(storage, [listed], pattern, options, skipped)
+
+
+def _of_braces(
+    storage: Storage, braces: Braces, pattern: str, options: ReadOptions, skipped: Counter[str]
+) -> Iterator[Input]:
+    def wanted(listed: Listed) -> bool:
+        # Of bands nothing is opened: the user has named their files one by one.
+        other = kind_by_extension(listed.uri, named=False) is Kind.OTHER
+        skipped.update([left_out_as(listed.uri)] if other else [])
+        return not other
+
+    for group in list_groups(storage, braces, special=lambda: skipped.update([_SPECIAL]), wanted=wanted):
+        entry = entry_of(group, braces)
+        root = options.id_root or root_of(pattern, entry.first_file)
+        image_id = id_of(group, braces, root, keep_extension=options.keep_extension)
+        yield Input(Kind.IMAGE, replace(entry, image_id=image_id))
 
 
 def _files(
@@ -193,6 +217,10 @@ def _of_manifest(storage: Storage, manifest: Listed, options: ReadOptions) -> It
 
 
 def _of_line(manifest: Listed, line: Line, options: ReadOptions) -> Input:
+    if line.bands:
+        image_id = line.image_id or _id_of(Kind.IMAGE, _below_manifest(manifest, line, options), options)
+        files = tuple(band.where for band in line.bands)
+        return Input(Kind.IMAGE, Entry(braces_of_files(files), 0, "", image_id, line.bands))
     storage, listed = open_input(line.uri), Listed(line.uri, 0, "")
     kind = kind_by_extension(line.uri, named=True)
     if kind is None:

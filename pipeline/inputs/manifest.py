@@ -2,7 +2,8 @@
 
 - Text (`.txt`): one URI a line; a line of `#` and a blank is a comment.
 - CSV (`.csv`): a header with a column `uri` and, if wanted, `id`; other columns are ignored.
-- JSON lines (`.jsonl`, `.json-lines`, `.jsonlines`, `.ndjson`): objects with `uri` and, if wanted, `id`.
+- JSON lines (`.jsonl`, `.json-lines`, `.jsonlines`, `.ndjson`): objects with `uri` and, if wanted, `id`. A list of
+  URIs is one image whose bands are files of their own; `bands` is then, if wanted, the list of their names.
 
 Blank lines are skipped. A URI that is relative starts at the manifest's folder. Every URI names one file,
 as it is: it is no pattern.
@@ -17,19 +18,30 @@ from typing import Any, NamedTuple
 
 from maskbeam.pipeline.inputs.containers.kinds import extension_of
 from maskbeam.pipeline.storage import folder_of, is_gcs
+from maskbeam.transforms.elements import Companion
 from maskbeam.transforms.errors import RunError
 
 # Not every `#`: names may begin with it, and what is listed must not be left out without a word.
 _COMMENT = re.compile(r"#\s|#\Z")
+# The number of a line, and its `uri`, `id` and `bands` as they stand there.
+_Fields = tuple[int, Any, Any, Any]
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Line(NamedTuple):
-    """One input of a manifest: its number in the file, the URI made absolute, and its id (`""`: by its path)."""
+    """One input of a manifest.
+
+    Attributes:
+        number: Its number in the file.
+        uri: The URI made absolute; of several files that of the first.
+        image_id: Its id; `""`: by its path.
+        bands: Its files where they are several, without versions.
+    """
 
     number: int
     uri: str
     image_id: str
+    bands: tuple[Companion, ...] = ()
 
 
 def parse_manifest(uri: str, data: bytes) -> Iterator[Line]:
@@ -46,23 +58,41 @@ def parse_manifest(uri: str, data: bytes) -> Iterator[Line]:
         raise RunError(f"manifest {uri!r} holds NUL bytes; write it as UTF-8 text")
     lines = data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n").split("\n")
     parse = {".txt": _text, ".csv": _csv}.get(extension_of(uri), _json_lines)
-    for number, target, image_id in parse(lines, uri):
-        if not target or not isinstance(target, str):
+    for number, target, image_id, names in parse(lines, uri):
+        targets = target if isinstance(target, list) else [target]
+        if not targets or not all(each and isinstance(each, str) for each in targets):
             raise _error(uri, number, "has no uri")
         if not isinstance(image_id, str | int | None) or isinstance(image_id, bool):
             raise _error(uri, number, "has an id that is no text")
-        yield Line(number, _resolve(uri, number, target), "" if image_id is None else str(image_id))
+        files = [_resolve(uri, number, each) for each in targets]
+        bands = _bands(uri, number, files, names)
+        yield Line(number, files[0], "" if image_id is None else str(image_id), bands if len(files) > 1 else ())
+
+
+def _bands(manifest: str, number: int, files: list[str], names: Any) -> tuple[Companion, ...]:
+    if len(set(files)) < len(files):
+        raise _error(manifest, number, "lists a file twice")
+    if names is None:
+        return tuple(Companion(file, "") for file in files)
+    words = names if isinstance(names, list) and all(each and isinstance(each, str) for each in names) else []
+    if len(words) != len(files) or len(set(words)) != len(words):
+        raise _error(manifest, number, "has bands that are not a list of names, a different one for each uri")
+    return tuple(Companion(file, "", name=name) for file, name in zip(files, words, strict=True))
 
 
 def _error(uri: str, number: int, what: str) -> RunError:
     return RunError(f"manifest {uri!r}, line {number}: {what}; correct the line or take it out")
 
 
-def _text(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
-    return ((number, line, None) for number, line in enumerate(lines, 1) if line.strip() and not _COMMENT.match(line))
+def _text(lines: list[str], uri: str) -> Iterator[_Fields]:
+    return (
+        (number, line, None, None)
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not _COMMENT.match(line)
+    )
 
 
-def _csv(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
+def _csv(lines: list[str], uri: str) -> Iterator[_Fields]:
     rows = csv.reader((line + "\n" for line in lines), strict=True)
     try:
         header = [name.strip().lower() for name in next(filter(_holds_something, rows), [])]
@@ -72,7 +102,7 @@ def _csv(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
             if len(row) != len(header):
                 raise _error(uri, rows.line_num, f"{len(row)} fields where the header has {len(header)}")
             fields = dict(zip(header, row, strict=True))
-            yield rows.line_num, fields["uri"], fields.get("id")
+            yield rows.line_num, fields["uri"], fields.get("id"), None
     except csv.Error as error:
         raise _error(uri, rows.line_num, str(error)) from None
 
@@ -81,7 +111,7 @@ def _holds_something(row: list[str]) -> bool:
     return any(map(str.strip, row))
 
 
-def _json_lines(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
+def _json_lines(lines: list[str], uri: str) -> Iterator[_Fields]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -91,7 +121,7 @@ def _json_lines(lines: list[str], uri: str) -> Iterator[tuple[int, Any, Any]]:
             raise _error(uri, number, "is no JSON") from None
         if not isinstance(entry, dict):
             raise _error(uri, number, 'is no object like {"uri": "a.jpg"}')
-        yield number, entry.get("uri"), entry.get("id")
+        yield number, entry.get("uri"), entry.get("id"), entry.get("bands")
 
 
 def _resolve(manifest: str, number: int, target: str) -> str:

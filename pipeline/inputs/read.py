@@ -14,6 +14,7 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
 from maskbeam.pipeline.inputs.anonymous import PLAIN, Names
+from maskbeam.pipeline.inputs.bands import check_bands, find_bands, joined
 from maskbeam.pipeline.inputs.containers.kinds import COMPANION_EXTENSIONS, extension_of, is_gzip_shard
 from maskbeam.pipeline.inputs.containers.tfrecord import Damage
 from maskbeam.pipeline.inputs.fetch import check_size, fetch, source_missing
@@ -26,7 +27,17 @@ from maskbeam.pipeline.options import Part, ReadOptions
 from maskbeam.pipeline.storage import LOST, SourceChanged, find_file, open_input
 from maskbeam.pipeline.tally import tally
 from maskbeam.transforms.codecs.codec import HEAD_BYTES
-from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Failure, Found, Origin, Source, size_of
+from maskbeam.transforms.elements import (
+    Chunk,
+    Companion,
+    EncodedImage,
+    Entry,
+    Failure,
+    Found,
+    Origin,
+    Source,
+    size_of,
+)
 from maskbeam.transforms.errors import Code, ImageError
 
 _THREADS = 16
@@ -57,7 +68,7 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
     """
     place = record_of(source)
     if place is None:
-        return fetch(EncodedImage(Origin(image_id, source)))
+        return fetch(EncodedImage(Origin(image_id, source, companions=find_bands(source))))
     uri, offset = place
     try:
         # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
@@ -139,18 +150,30 @@ def _with_versions(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _with_version(entry: Entry) -> Entry:
-    listed = None if entry.version else find_file(entry.uri)
+    if entry.version:
+        return entry
+    if entry.bands:
+        return joined(replace(entry, bands=tuple(map(_looked_up, entry.bands))))
+    listed = find_file(entry.uri)
     return replace(entry, size=listed.size, version=listed.version) if listed else entry
+
+
+def _looked_up(band: Companion) -> Companion:
+    listed = find_file(band.where)
+    return replace(band, size=listed.size, version=listed.version) if listed else band
 
 
 def _file(entry: Entry) -> EncodedImage | Failure:
     source = Source(entry.uri, entry.version)
     try:
+        check_bands(entry.bands)
         if not entry.version:
             raise source_missing()
-        check_size(entry.size)
-        _check_companion(entry.uri)
-        return EncodedImage(Origin(check_id(entry.image_id), source), file_size=entry.size)
+        for uri, size in [(band.where, band.size) for band in entry.bands] or [(entry.uri, entry.size)]:
+            check_size(size)
+            _check_companion(uri)
+        origin = Origin(check_id(entry.image_id), source, companions=entry.bands)
+        return EncodedImage(origin, file_size=entry.size)
     except ImageError as error:
         return Failure(entry.image_id, source, error.code, error.reason)
 

@@ -18,7 +18,7 @@ def check_channels(channels: int, options: ReadOptions) -> None:
     given: set[int] = set()
     for found in Listing(options.patterns, options):
         of_this = channels_by_name(found.entry.uri)
-        if found.kind is not Kind.IMAGE or channels in of_this:
+        if found.kind is not Kind.IMAGE or found.entry.bands or channels in of_this:
             return
         given |= of_this
     if given:
@@ -26,5 +26,6 @@ def check_channels(channels: int, options: ReadOptions) -> None:
         raise RunError(
             f"the model takes {channels} channels, but --input has image files only, and those give {numbers}: "
             "transparency and further bands are left out. Give raw tensors in TFRecord shards "
-            f"(--channels_key), or use a model of {numbers} channels"
+            f"(--channels_key), or use a model of {numbers} channels; if bands are files of their own, name them in "
+            "braces, and put the pattern in quotes: '*_{B04,B03}.tif'"
         )

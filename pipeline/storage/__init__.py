@@ -74,12 +74,14 @@ class Storage(Protocol):
     raise `Unreadable` where that holds for one local file, or where it gives more bytes than it is said to have.
     """
 
-    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
+    def list(self, pattern: str, *others: str, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         """All files of a folder (recursive), of a glob (`*`, `?`, `[..]`, `**`), or one file; sorted by name.
 
         What exists under a name such as `b[1]`, which as a glob would not match itself, is taken as a name. Below the
         part before the first glob, hidden files and folders (leading dot) are skipped. A pattern that matches
         nothing gives an empty listing. `special` is called for each pipe, socket and device that the pattern matches.
+        With `others`, patterns of the same bucket: files that any of them means, each once, by one listing. A pattern
+        without a glob is then one file, and hidden are skipped below the folders that all patterns begin with.
         """
 
     def stat(self, uri: str) -> Listed | None:

@@ -10,7 +10,7 @@ from typing import Any
 from maskbeam.pipeline.storage import Listed, NotFound, Unavailable
 from maskbeam.pipeline.storage.gcs_client import client, split_uri
 from maskbeam.pipeline.storage.gcs_errors import READ, call, no_bucket
-from maskbeam.pipeline.storage.patterns import EVERYTHING, Glob, split
+from maskbeam.pipeline.storage.patterns import AnyGlob, Glob, split, split_all
 from maskbeam.pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
 
 _PAGE = 1000
@@ -70,6 +70,18 @@ def find(pattern: str, stat: Stat, policy: RetryPolicy) -> Iterator[Listed]:
         yield from _below(bucket, glob, policy)
 
 
+def find_any(patterns: Collection[str], stat: Stat, policy: RetryPolicy) -> Iterator[Listed]:
+    """All objects of one bucket that any of `patterns` means, sorted by name, as `Storage.list` says.
+
+    Raises:
+        RunError: There is no such bucket.
+    """
+    named = [split_uri(pattern) for pattern in patterns]
+    bucket = named[0][0]
+    glob = split_all([name for _, name in named], lambda path: _exists(bucket, path, stat, policy))
+    yield from _below(bucket, glob, policy)
+
+
 def look_up(uris: Collection[str], policy: RetryPolicy) -> dict[str, Listed | None]:
     """Looks up objects in one bucket, as `Storage.look_up` says; listings are consistent with writes.
 
@@ -104,10 +116,9 @@ def _exists(bucket: str, path: str, stat: Stat, policy: RetryPolicy) -> bool:
     return stat(f"gs://{bucket}/{path}") is not None or any(below)
 
 
-def _below(bucket: str, glob: Glob, policy: RetryPolicy) -> Iterator[Listed]:
+def _below(bucket: str, glob: Glob | AnyGlob, policy: RetryPolicy) -> Iterator[Listed]:
     # With a delimiter the service leaves out what lies in deeper folders.
-    flat = len(glob.parts) == 1 and glob.parts[0] != EVERYTHING
-    query = {"prefix": glob.prefix, "delimiter": "/"} if flat else {"prefix": glob.prefix}
+    query = {"prefix": glob.prefix, "delimiter": "/"} if glob.is_flat else {"prefix": glob.prefix}
     skip = len(glob.fixed) + 1 if glob.fixed else 0
     for page in _Pages(bucket, query, policy):
         for entry in page:

@@ -14,7 +14,7 @@ from maskbeam.pipeline.storage import Conflict, Listed, NotFound, SourceChanged,
 from maskbeam.pipeline.storage.gcs_client import blob_of, client, split_uri
 from maskbeam.pipeline.storage.gcs_download import Part, download, encoded
 from maskbeam.pipeline.storage.gcs_errors import READ, WRITE, call, no_bucket
-from maskbeam.pipeline.storage.gcs_listing import checked, find, listed, look_up
+from maskbeam.pipeline.storage.gcs_listing import checked, find, find_any, listed, look_up
 from maskbeam.pipeline.storage.ranged import RangeStream
 from maskbeam.pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
 
@@ -35,8 +35,10 @@ class GcsStorage:
     guard: Callable[[], None] = unguarded
     named: str | None = None
 
-    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
-        return find(pattern, self.stat, self.policy)
+    def list(self, pattern: str, *others: str, special: Callable[[], None] | None = None) -> Iterator[Listed]:
+        return (
+            find_any((pattern, *others), self.stat, self.policy) if others else find(pattern, self.stat, self.policy)
+        )
 
     def stat(self, uri: str) -> Listed | None:
         found = call(lambda this: _resource(uri, this), place=self.place(uri), rights=READ, policy=self.policy)

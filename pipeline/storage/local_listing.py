@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from maskbeam.pipeline.storage import Listed, NotFound
 from maskbeam.pipeline.storage.local_errors import REFUSED, insist, listing, refused
-from maskbeam.pipeline.storage.patterns import Glob
+from maskbeam.pipeline.storage.patterns import AnyGlob, Glob
 
 _log = logging.getLogger(__name__)
 # Marks a pipe, a socket or a device, also one that a link leads to; no name holds it.
@@ -25,7 +25,7 @@ def version_of(found: os.stat_result) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
-def walk(glob: Glob, special: Callable[[], None] | None = None) -> Iterator[Listed]:
+def walk(glob: Glob | AnyGlob, special: Callable[[], None] | None = None) -> Iterator[Listed]:
     """All files that `glob` means, sorted by name.
 
     Links to folders are followed, but never into a folder above and each target only once, so that loops end.

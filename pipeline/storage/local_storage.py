@@ -25,7 +25,7 @@ from maskbeam.pipeline.storage import (
 )
 from maskbeam.pipeline.storage.local_errors import insist, reading, writing
 from maskbeam.pipeline.storage.local_listing import file_or_folder, listed, version_of, walk
-from maskbeam.pipeline.storage.patterns import split
+from maskbeam.pipeline.storage.patterns import split, split_all
 from maskbeam.pipeline.storage.ranged import RangeStream
 
 # A file's bytes reach the disk before its name appears, so that a power cut cannot leave a name on an empty file.
@@ -55,7 +55,9 @@ class LocalStorage:
     guard: Callable[[], None] = unguarded
     named: str | None = None
 
-    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
+    def list(self, pattern: str, *others: str, special: Callable[[], None] | None = None) -> Iterator[Listed]:
+        if others:
+            return walk(split_all([absolute(each) for each in (pattern, *others)], os.path.lexists), special)
         glob = split(absolute(pattern), os.path.lexists)
         return walk(glob, special) if glob.parts or pattern.endswith("/") else file_or_folder(glob, special)
 

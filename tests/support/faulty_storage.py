@@ -22,9 +22,9 @@ class FaultyStorage:
     inner: Storage
     faults: Faults
 
-    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
+    def list(self, pattern: str, *others: str, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         self._before("list", pattern)
-        for found in self.inner.list(pattern, special=special):
+        for found in self.inner.list(pattern, *others, special=special):
             self._before("next", found.uri)
             yield found
 

@@ -12,9 +12,9 @@ class MemoryStorage:
         self.files: dict[str, tuple[bytes, int]] = {}
         self._versions = 0
 
-    def list(self, pattern: str, *, special: Callable[[], None] | None = None) -> Iterator[Listed]:
+    def list(self, pattern: str, *others: str, special: Callable[[], None] | None = None) -> Iterator[Listed]:
         for uri, (data, version) in sorted(self.files.items()):
-            if uri.startswith(pattern):
+            if uri.startswith((pattern, *others)):
                 yield Listed(uri, len(data), str(version))
 
     def stat(self, uri: str) -> Listed | None:

@@ -55,6 +55,19 @@ PATTERNS = {
     "/nothing/*.png": set[str](),
     "/a/b.png/x": set[str](),
 }
+# Several patterns below the root, and what they mean together.
+TOGETHER = {
+    ("/a/*.png", "/a/c/*.png"): {"a/b.png", "a/c/d.png"},
+    ("/*/x.png", "/*/d.png", "/*/*/d.png"): {"a/c/d.png", "b1/x.png", "b[1]/x.png"},
+    ("/a1.png", "/a-1.png"): {"a-1.png", "a1.png"},
+    ("/a1.png", "/a*.png"): {"a-1.png", "a1.png"},
+    ("/a", "/zero"): {"zero"},
+    ("/b[1]/x.png", "/b[12]/x.png"): {"b1/x.png", "b[1]/x.png"},
+    ("/b[1]/*", "/b[1]/y"): {"b[1]/x.png"},
+    ("/odd/[*].png", "/odd/1*"): {"odd/*.png", "odd/100% #1?&+.png"},
+    ("/a/.b.png", "/.hidden/a.png"): set[str](),
+    ("/**/d.png", "/a/c/e.jpg", "/nothing/*"): {"a/c/d.png", "a/c/e.jpg"},
+}
 
 
 @dataclass(frozen=True)
@@ -69,8 +82,9 @@ class Place:
     def uri(self, name: str) -> str:
         return f"{self.root}/{name}"
 
-    def names(self, pattern: str) -> list[str]:
-        return [found.uri.removeprefix(self.root + "/") for found in self.storage.list(self.root + pattern)]
+    def names(self, *patterns: str) -> list[str]:
+        listing = self.storage.list(*(self.root + pattern for pattern in patterns))
+        return [found.uri.removeprefix(self.root + "/") for found in listing]
 
 
 class StorageContract:
@@ -228,6 +242,8 @@ class StorageContract:
             place.put(name, b"" if name == "zero" else b"data")
         for pattern, meant in PATTERNS.items():
             assert place.names(pattern) == sorted(meant, key=str.encode), pattern
+        for patterns, meant in TOGETHER.items():
+            assert place.names(*patterns) == sorted(meant, key=str.encode), patterns
 
     def test_what_a_look_up_tells_is_what_there_is(self, place: Place) -> None:
         for name in TREE:

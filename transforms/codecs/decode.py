@@ -72,6 +72,7 @@ def decode(
         ImageError: UNREADABLE, TOO_LARGE, UNSUPPORTED_FORMAT, BAD_VALUE_RANGE, or BAD_CHANNELS where a background is
             asked for and nobody knows whether a band is transparency.
     """
+    check_one_file(encoded)
     if encoded.data is None:
         raise ValueError("the image has to be fetched before it is decoded")
     try:
@@ -96,6 +97,18 @@ def decode(
     region = Region.whole(full_size or pixels.shape[:2])
     origin = replace(encoded.origin, size=region.size, grid=grid or encoded.origin.grid, facts=facts)
     return Image(origin, region, pixels)
+
+
+def check_one_file(encoded: EncodedImage) -> None:
+    """Refuses an image of several files, of which one would pass for all of it.
+
+    Raises:
+        ImageError: UNSUPPORTED_FORMAT.
+    """
+    if files := len(encoded.origin.companions):
+        raise ImageError(
+            Code.UNSUPPORTED_FORMAT, f"its bands are {files} files, which cannot be read as one image yet: join them"
+        )
 
 
 def _without_alpha(

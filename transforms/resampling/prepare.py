@@ -92,10 +92,17 @@ def _in_channels(pixels: Array, channels: int) -> Array:
     if held == channels or (held, channels) == (1, 3):
         return pixels
     if (held, channels) != (3, 1):
-        raise ImageError(Code.BAD_CHANNELS, f"it has {held} channels and the model takes {channels}")
+        raise ImageError(Code.BAD_CHANNELS, _other_channels(held, channels))
     if pixels.dtype == np.uint8:
         return np.asarray(PIL.Image.fromarray(pixels).convert("L"))[..., np.newaxis]
     return pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)
+
+
+def _other_channels(held: int, channels: int) -> str:
+    if held > 1:
+        return f"it has {held} channels and the model takes {channels}"
+    # Braces that a shell has taken for its own become an input for each band.
+    return f"it has 1 band and the model takes {channels}; if bands are files of their own, put the pattern in quotes"
 
 
 def drawable(image: Image) -> Array:
