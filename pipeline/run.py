@@ -131,6 +131,8 @@ def _describe(plan: Plan, make_loader: MakeLoader) -> int:
     found = describe_inputs(plan.job.options.read)
     loader, job = make_loader(plan.job)
     say(f"Found    {found}")
+    if found.ids:
+        say(f"Ids      {', '.join(map(plan.job.names.image_id, found.ids))}")
     say(f"Size     {output_size(job, loader()).of(found, job.options.read.limit)}")
     say("Nothing was done: --dry_run.")
     return ExitCode.DONE

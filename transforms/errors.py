@@ -59,10 +59,10 @@ class Code(StrEnum):
     )
     BAD_CHANNELS = (
         "BAD_CHANNELS",
-        "not the model's number of channels, and no rule to get there; with `--background`, a band that may or "
-        "may not be transparency",
-        "has other channels than the model takes, or under `--background` a band that may be near infrared as "
-        "well as transparency",
+        "not the model's number of channels, and no rule to get there; two files for one band; with `--background`, "
+        "a band that may or may not be transparency",
+        "has other channels than the model takes, two files for one band, or under `--background` a band that may be "
+        "near infrared as well as transparency",
         "convert it; leave out `--background`",
         ("decoder", "--background"),
     )
@@ -142,9 +142,10 @@ class Code(StrEnum):
     )
     SOURCE_MISSING = (
         "SOURCE_MISSING",
-        "gone since it was listed, or it cannot be read: no permission, a file system that fails, a file that "
+        "gone since it was listed, or a band's file was never there, or it cannot be read: no permission, a file "
+        "system that fails, a file that "
         "gives more bytes than its size says (as those below `/proc` do)",
-        "was listed and is gone, or cannot be read",
+        "was listed and is gone, lacks the file of a band, or cannot be read",
         "give this user the right to read it, or repair the storage; run again",
         _BY_ITSELF,
     )

@@ -33,6 +33,10 @@ class Names:
         """An input as it is called in the output."""
         return found
 
+    def image_id(self, image_id: str) -> str:
+        """An id as it is called in the output."""
+        return image_id
+
     @property
     def key_file(self) -> str:
         """The file that holds the key, if one does."""
@@ -83,7 +87,6 @@ class Anonymous(Names):
         return (f"{short}try keys until one fits; take a longer one for a new output",) if self.is_short else ()
 
     def image_id(self, image_id: str) -> str:
-        """The stand-in for an id."""
         return _hash(self._key, image_id.encode("utf-8", "surrogatepass")) if image_id else ""
 
     def told(self, source: Source) -> tuple[str, str]:

@@ -120,6 +120,14 @@ def parse_braces(pattern: str, exists: Callable[[str], bool]) -> Braces | None:
     return None
 
 
+def expanded(pattern: str) -> list[str]:
+    """The pattern of each alternative, where braces can be read as such, whether they are right or a name's."""
+    tokens = _tokens(pattern)
+    first = _next(tokens, "{", 0)
+    last = None if first is None else _next(tokens, "}", first)
+    return [] if first is None or last is None else _cut(pattern, tokens, first, last).patterns
+
+
 def braces_of_files(files: tuple[str, ...]) -> str:
     """The pattern that means these files, in this order, and no others."""
     shared = files[0][: _shared_folders(files)]

@@ -17,6 +17,8 @@ _MAX_FILE_BYTES = 1 << 30  # of a chunk of files
 _FIRST_CHUNKS = 16
 _RANGE_BYTES = 64 << 20
 _MIN_RANGE_BYTES = 16 << 20
+# Of images of several files, as many as show whether the braces stand where they should.
+_IDS = 3
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class InputSummary:
     """The meaning of a run's patterns.
 
     Attributes:
-        files: Number of image files.
+        files: Number of images that are files, one or several.
         shards: Number of TFRecord shards; how many images they hold shows only when they are read.
         bytes: Size of all files and shards; of images that a manifest lists, unknown and not counted.
-        shard_bytes: Size of the shards among them.
         left_out: Files that are neither images nor shards, by kind.
         roots: Each pattern's fixed part, below which ids begin.
+        shard_bytes: Size of the shards among them.
+        joined: How many of the images lie in several files.
+        ids: Those of the first few of these.
     """
 
     files: int
@@ -38,15 +42,25 @@ class InputSummary:
     left_out: Counter[str]
     roots: tuple[str, ...]
     shard_bytes: int = 0
+    joined: int = 0
+    ids: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        listed = listed_in_words(self.files, self.shards, self.left_out)
+        listed = listed_in_words(self.files, self.shards, self.left_out, joined=self.joined)
         return f"{listed}; {self.bytes / 1e6:,.1f} MB; {ids_below(self.roots)}"
 
 
-def listed_in_words(files: int, shards: int, left_out: Mapping[str, int]) -> str:
-    """The listing, for a person: `2 image files and 1 TFRecord shard, left out: 3 .txt`."""
-    parts = [plural(files, "image file")] if files or not shards else []
+def listed_in_words(files: int, shards: int, left_out: Mapping[str, int], *, joined: int = 0) -> str:
+    """The listing, for a person: `2 image files and 1 TFRecord shard, left out: 3 .txt`.
+
+    Args:
+        files: Number of images that are files, one or several.
+        shards: Number of shards.
+        left_out: Number of other files, by kind.
+        joined: How many of the images lie in several files.
+    """
+    parts = [f"{plural(joined, 'image')} of several files"] if joined else []
+    parts += [plural(files - joined, "image file")] if files > joined or not (files or shards) else []
     parts += [plural(shards, "TFRecord shard")] if shards else []
     text = " and ".join(parts)
     return f"{text}, left out: {by_kind(left_out)}" if left_out else text
@@ -85,7 +99,8 @@ def describe_inputs(options: ReadOptions) -> InputSummary:
     """The meaning of all patterns, without reading any image; errors as in `find_inputs`."""
     left_out: Counter[str] = Counter()
     kinds: Counter[Kind] = Counter()
-    size = of_shards = 0
+    size = of_shards = joined = 0
+    ids: list[str] = []
     roots = []
     for pattern in options.patterns:
         root = options.id_root
@@ -93,10 +108,13 @@ def describe_inputs(options: ReadOptions) -> InputSummary:
             kinds[kind] += 1
             size += entry.size
             of_shards += 0 if kind is Kind.IMAGE else entry.size
-            root = root or root_of(absolute(pattern), entry.uri)
+            joined += bool(entry.bands)
+            ids += [entry.image_id] if entry.bands and len(ids) < _IDS else []
+            root = root or root_of(absolute(pattern), entry.first_file)
         roots.append(root or absolute(pattern))
     files = kinds.pop(Kind.IMAGE, 0)
-    return InputSummary(files, kinds.total(), size, left_out, tuple(dict.fromkeys(roots)), of_shards)
+    amounts = (files, kinds.total(), size, left_out)
+    return InputSummary(*amounts, tuple(dict.fromkeys(roots)), of_shards, joined, tuple(ids))
 
 
 def _ranges(kind: Kind, shard: Entry) -> Iterator[Chunk]:

@@ -72,6 +72,8 @@ def parse_manifest(uri: str, data: bytes) -> Iterator[Line]:
 def _bands(manifest: str, number: int, files: list[str], names: Any) -> tuple[Companion, ...]:
     if len(set(files)) < len(files):
         raise _error(manifest, number, "lists a file twice")
+    if len({file.split("/")[2] if is_gcs(file) else "" for file in files}) > 1:
+        raise _error(manifest, number, "lists files of several buckets as one image")
     if names is None:
         return tuple(Companion(file, "") for file in files)
     words = names if isinstance(names, list) and all(each and isinstance(each, str) for each in names) else []

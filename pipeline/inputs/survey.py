@@ -50,18 +50,19 @@ def survey(options: ReadOptions) -> Survey:
         RunError: A pattern matches nothing, unless `allow_empty`; a manifest lists what are no files.
     """
     check_manifests(options.patterns)
-    roots, kinds, left_out, more = [], Counter[Kind](), Counter[str](), False
+    roots, kinds, left_out, more, joined = [], Counter[Kind](), Counter[str](), False, 0
     ids: dict[str, str] = {}
     for pattern in options.patterns:
         listing = Listing([pattern], options)
         inputs = list(islice(listing, _MOST + 1))
-        roots.append(options.id_root or (root_of(pattern, inputs[0].entry.uri) if inputs else pattern))
+        roots.append(options.id_root or (root_of(pattern, inputs[0].entry.first_file) if inputs else pattern))
         kinds.update(found.kind for found in inputs[:_MOST])
         ids.update((found.entry.uri, found.entry.image_id) for found in inputs if found.kind is Kind.IMAGE)
+        joined += sum(bool(found.entry.bands) for found in inputs[:_MOST])
         left_out.update(listing.listed.left_out)
         more = more or len(inputs) > _MOST
     files = kinds[Kind.IMAGE]
-    amount = (
-        f"over {plural(kinds.total(), 'file')}" if more else listed_in_words(files, kinds.total() - files, left_out)
-    )
+    amount = listed_in_words(files, kinds.total() - files, left_out, joined=joined)
+    if more:
+        amount = f"over {plural(kinds.total(), 'image' if joined else 'file')}"
     return Survey(tuple(dict.fromkeys(roots)), amount, len(ids) - len(set(ids.values())))

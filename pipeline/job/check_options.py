@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from maskbeam.pipeline.inputs.anonymous import KEY_VARIABLE, naming
+from maskbeam.pipeline.inputs.braces import expanded
 from maskbeam.pipeline.models.engines.registry import AUTO, REFERENCE, engine_kind
 from maskbeam.pipeline.options import ModelOptions, RunOptions, TileOptions
 from maskbeam.pipeline.output.ours import check_layout, image_folders
@@ -53,7 +54,8 @@ def check_options(options: RunOptions) -> None:
         f"{KEY_VARIABLE} names a file in --output, which may be handed on; have the key elsewhere",
     )
     for pattern in options.read.patterns:
-        _check_apart(pattern, output.path)
+        for each in (pattern, *expanded(pattern)):
+            _check_apart(each, output.path)
     _check_folder(output.path)
     check_layout(output.path)
 
