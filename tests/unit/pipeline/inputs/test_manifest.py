@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
+from maskbeam.transforms.elements import Companion
 from maskbeam.transforms.errors import RunError
 
 
@@ -47,6 +48,20 @@ def test_json_lines(extension: str) -> None:
     ]
 
 
+def test_a_list_of_files_is_one_image() -> None:
+    data = (
+        b'{"uri": ["a.tif", "x/../b.tif"], "id": 7}\n'
+        b'{"uri": ["gs://k/a", "gs://k/b"], "bands": ["red", "nir"]}\n'
+        b'{"uri": ["a.tif"], "bands": ["red"]}\n{"uri": "a.tif", "bands": null}'
+    )
+    assert list(parse_manifest("/d/list.jsonl", data)) == [
+        Line(1, "/d/a.tif", "7", (Companion("/d/a.tif", ""), Companion("/d/b.tif", ""))),
+        Line(2, "gs://k/a", "", (Companion("gs://k/a", "", name="red"), Companion("gs://k/b", "", name="nir"))),
+        Line(3, "/d/a.tif", ""),
+        Line(4, "/d/a.tif", ""),
+    ]
+
+
 @given(st.lists(st.tuples(st.text(st.characters(exclude_characters="\0\r", codec="utf-8"), min_size=1), st.text())))
 @settings(max_examples=50, deadline=None)
 def test_any_name_survives_json(entries: list[tuple[str, str]]) -> None:
@@ -78,6 +93,17 @@ def test_relative_to_a_manifest_in_a_bucket(target: str, uri: str) -> None:
         ("l.jsonl", b'{"uri": 3}', "line 1: has no uri"),
         ("l.jsonl", b'{"uri": "a", "id": [1]}', "line 1: has an id"),
         ("l.jsonl", b'{"uri": "a", "id": true}', "line 1: has an id"),
+        ("l.jsonl", b'{"uri": []}', "line 1: has no uri"),
+        ("l.jsonl", b'{"uri": ["a", 3]}', "line 1: has no uri"),
+        ("l.jsonl", b'{"uri": ["a", ""]}', "line 1: has no uri"),
+        ("l.jsonl", b'{"uri": ["a", "x/../a"]}', "line 1: lists a file twice"),
+        ("l.jsonl", b'{"uri": ["gs://k/a", "gs://l/a"]}', "line 1: lists files of several buckets"),
+        ("l.jsonl", b'{"uri": ["gs://k/a", "a"]}', "line 1: lists files of several buckets"),
+        ("l.jsonl", b'{"uri": ["a", "b"], "bands": ["x"]}', "line 1: has bands that are not a list of names"),
+        ("l.jsonl", b'{"uri": ["a", "b"], "bands": ["x", "x"]}', "line 1: has bands"),
+        ("l.jsonl", b'{"uri": ["a", "b"], "bands": ["x", 1]}', "line 1: has bands"),
+        ("l.jsonl", b'{"uri": ["a", "b"], "bands": "xy"}', "line 1: has bands"),
+        ("l.jsonl", b'{"uri": "a", "bands": ["x", "y"]}', "line 1: has bands"),
         ("l.txt", "a.jpg".encode("utf-16"), "UTF-8"),
         ("l.txt", b"a.jpg\nhttp://host/a.jpg", "line 2: http:// is not supported"),
     ],

@@ -57,6 +57,17 @@ def test_shards_may_hold_tensors_of_any_channels(images: Path) -> None:
     assert not takes(4, ReadOptions(patterns=(f"{images}/*.png", f"{images}/*.tif")))
 
 
+def test_images_of_several_files_may_have_any_channels(images: Path) -> None:
+    for name in ("T_B04.tif", "T_B03.tif"):
+        save(images / name, np.zeros((4, 4), np.uint8))
+    assert takes(4, ReadOptions(patterns=(f"{images}/*_{{B04,B03}}.tif",)))
+
+
+def test_it_is_said_what_to_do_where_a_shell_has_taken_the_braces(images: Path) -> None:
+    with pytest.raises(RunError, match=r"if bands are files of their own.* pattern in quotes: '\*_\{B04,B03\}.tif'"):
+        check_channels(4, ReadOptions(patterns=(f"{images}/a.png", f"{images}/b.tif")))
+
+
 def test_no_input_at_all_is_not_the_models_fault(tmp_path: Path, images: Path) -> None:
     assert takes(4, ReadOptions(patterns=(f"{tmp_path}/none*",), allow_empty=True))
     assert not takes(4, ReadOptions(patterns=(str(images),), allow_empty=True))

@@ -63,6 +63,8 @@ def test_options_that_contradict_each_other(wrong: dict[str, object], named: str
         ("/data", "/data"),
         ("/data/**/*.png", "/data/out"),
         ("/data/*/masks/*.png", "/data/out"),
+        ("/data/{out/*/*_a,b}.png", "/data/out"),
+        ("/data/{a,*}/*/*.png", "/data/out"),
         ("gs://b/x", "gs://b/x/out"),
         ("gs://b/**", "gs://b/x/out"),
     ],
@@ -77,6 +79,8 @@ def test_an_output_that_the_next_run_would_read(pattern: str, output: str) -> No
     [
         ("/data/*.tfrecord", "/data/out"),
         ("/data/*/*.jpg", "/data/out"),
+        ("/data/{a,b}/*/*.jpg", "/data/out"),
+        ("/data/*_{a,b}.png", "/data/out"),
         ("/data", "/data2"),
         ("/data/images", "/data"),
         ("gs://b/x", "gs://b/xy"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from PIL import ImageFile
 from maskbeam.pipeline.models.loading import tf_jpeg
 from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
 from maskbeam.transforms.codecs.decode import Decode, decode
-from maskbeam.transforms.elements import Array
+from maskbeam.transforms.elements import Array, Companion
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.resampling.prepare import InputSpec, Prepare, prepare
 from tests.support.elements import encoded_image
@@ -202,6 +203,15 @@ def test_half_images_stay_refused_when_another_library_allows_them(monkeypatch: 
     data = as_file(scene(), "JPEG")
     with pytest.raises(ImageError, match="UNREADABLE"):
         decode(encoded(data[: len(data) // 2]))
+
+
+def test_an_image_of_several_files_is_not_made_of_the_first() -> None:
+    first = encoded(as_file(scene(channels=1), "PNG"))
+    bands = tuple(Companion(f"x_{name}.png", "1", name=name) for name in ("B04", "B03"))
+    several = replace(first, origin=replace(first.origin, companions=bands))
+    with pytest.raises(ImageError, match="UNSUPPORTED_FORMAT: its bands are 2 files, which cannot be read"):
+        decode(several)
+    assert decode(first).pixels.shape[2] == 1
 
 
 def test_raw_tensors_keep_all_their_channels() -> None:

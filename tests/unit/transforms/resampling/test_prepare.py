@@ -138,6 +138,14 @@ def test_other_channels_are_refused_with_both_counts(held: int, wanted: int) -> 
         prepare(decoded(scene(channels=held)), InputSpec(64, 80, wanted))
 
 
+def test_one_band_where_a_model_takes_several_says_what_a_shell_may_have_done() -> None:
+    said = "1 band and the model takes 4; if bands are files of their own, put the pattern in quotes"
+    with pytest.raises(ImageError, match=said):
+        prepare(decoded(scene(channels=1)), InputSpec(64, 80, 4))
+    with pytest.raises(ImageError, match=r"it has 3 channels and the model takes 4$"):
+        prepare(decoded(scene(channels=3)), InputSpec(64, 80, 4))
+
+
 def test_raw_tensors_of_many_channels_fit_their_models() -> None:
     picture = scene(channels=7)
     made = prepare(decoded(picture), InputSpec(64, 80, 7))
