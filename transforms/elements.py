@@ -53,7 +53,7 @@ class Found:
 
     Attributes:
         inputs: Images and records that were read.
-        files: Image files and shards that were listed.
+        files: Images that are files, one or several, and shards that were listed.
         left_out: Number of other files that were listed, by kind.
     """
 

@@ -162,7 +162,12 @@ def _end_of_component(pattern: str, at: int) -> int:
 
 
 def _is_a_name(path: str, exists: Callable[[str], bool]) -> bool:
-    return "*" not in path and "?" not in path and exists(path)
+    return "*" not in path and "?" not in path and not _ends_in_bucket(path) and exists(path)
+
+
+def _ends_in_bucket(pattern: str) -> bool:
+    """True if a beginning of a pattern goes no further than the name of a bucket, which never holds braces."""
+    return is_gcs(pattern) and "/" not in pattern.removeprefix("gs://")
 
 
 def _checked(pattern: str, tokens: list[_Token], first: int, last: int | None) -> Braces:
@@ -195,7 +200,7 @@ def _check_alternatives(pattern: str, braces: Braces) -> None:
         _refuse(pattern, "an alternative stands in its braces twice; name each band once")
     if any(EVERYTHING in each for each in alternatives) or any(absolute(each) != each for each in braces.patterns):
         _refuse(pattern, "its braces hold `**`, `//`, `.` or `..`; write plain names of folders in them, or *")
-    if is_gcs(pattern) and "/" not in braces.before.removeprefix("gs://"):
+    if _ends_in_bucket(braces.before):
         _refuse(pattern, "its braces stand in the name of a bucket; name one bucket")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
+from maskbeam.pipeline.inputs.braces import expanded
 from maskbeam.pipeline.inputs.containers.kinds import MANIFEST_EXTENSIONS, extension_of
 from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
 from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, find_file, folder_of, open_storage
@@ -71,7 +72,7 @@ def _explained(uri: str, manifest: str) -> str:
     """The kind of a line that is no file, without repeating it."""
     if _first_of(f"{uri.rstrip('/')}/"):
         return "is a folder: give it to --input itself, all images below it are taken"
-    if _GLOB.search(uri) and _first_of(uri):
+    if (_GLOB.search(uri) or expanded(uri)) and _first_of(uri):
         return "is a pattern: give it to --input itself"
     if any(find_file(bare) for bare in {uri.rstrip(), uri.translate(_NO_QUOTES).rstrip()} - {uri}):
         return "has quotes around the name of a file, or spaces behind it: remove them"
@@ -86,5 +87,5 @@ def _explained(uri: str, manifest: str) -> str:
 
 
 def _first_of(pattern: str) -> str:
-    found = next(iter(open_storage(pattern).list(pattern)), None)
+    found = next(iter(open_storage(pattern).list(*(expanded(pattern) or [pattern]))), None)
     return found.uri if found else ""

@@ -141,9 +141,10 @@ def _of_braces(
 ) -> Iterator[Input]:
     def wanted(listed: Listed) -> bool:
         # Of bands nothing is opened: the user has named their files one by one.
-        other = kind_by_extension(listed.uri, named=False) is Kind.OTHER
-        skipped.update([left_out_as(listed.uri)] if other else [])
-        return not other
+        if kind_by_extension(listed.uri, named=False) is not Kind.OTHER:
+            return True
+        skipped[left_out_as(listed.uri)] += 1
+        return False
 
     for group in list_groups(storage, braces, special=lambda: skipped.update([_SPECIAL]), wanted=wanted):
         entry = entry_of(group, braces)

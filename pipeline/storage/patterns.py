@@ -26,7 +26,7 @@ class Glob:
 
     def matches(self, names: Sequence[str]) -> bool:
         """True if a file with these components below `fixed` is meant; hidden ones never are."""
-        return not any(name.startswith(".") for name in names) and _match(names, self.parts or (EVERYTHING,))
+        return not _is_hidden(names) and _match(names, self.parts or (EVERYTHING,))
 
     def may_hold(self, names: Sequence[str]) -> bool:
         """True if a folder with these components below `fixed` may hold matches."""
@@ -59,7 +59,7 @@ class AnyGlob:
 
     def matches(self, names: Sequence[str]) -> bool:
         """As `Glob.matches`."""
-        return any(glob.matches(names) for glob in self.globs)
+        return not _is_hidden(names) and any(_match(names, glob.parts) for glob in self.globs)
 
     def may_hold(self, names: Sequence[str]) -> bool:
         """As `Glob.may_hold`."""
@@ -122,6 +122,10 @@ def _globbed(pattern: _Split, start: int) -> tuple[str, ...]:
 
 def _is_glob(part: str, path: str, exists: Callable[[str], bool]) -> bool:
     return bool(_MAGIC.search(part)) and (fnmatchcase(part, part) or not exists(path))
+
+
+def _is_hidden(names: Sequence[str]) -> bool:
+    return any(name.startswith(".") for name in names)
 
 
 def _match(names: Sequence[str], parts: Sequence[str]) -> bool:

@@ -34,6 +34,9 @@ CASES = {
     "spaces": ("list.txt", "a.jpg \nb.jpg\t\n", "line 1 has quotes .* or spaces behind it: remove them"),
     "folders": ("list.txt", "sub\nsub/\n", "line 1 is a folder: give it to --input itself"),
     "patterns": ("list.csv", "uri\nsub/*.jpg\n", "line 2 is a pattern: give it to --input itself"),
+    "bands": ("list.txt", "{a,b}.jpg\n", "line 1 is a pattern: give it to --input itself"),
+    "bands of several": ("list.txt", "[ab]{.jpg,.png}\n", "line 1 is a pattern: give it to --input itself"),
+    "bands that are gone": ("list.jsonl", '{"uri": ["x_a.tif", "x_b.tif"]}\n', "line 1 is no file"),
     "a column of masks": ("list.jsonl", '{"uri": "masks/1.png"}\n', "line 1 is no file"),
 }
 
