@@ -63,7 +63,7 @@ class Code(StrEnum):
         "a band that may or may not be transparency",
         "has other channels than the model takes, two files for one band, or under `--background` a band that may be "
         "near infrared as well as transparency",
-        "convert it; leave out `--background`",
+        "convert it; put a pattern with braces in quotes; leave out `--background`",
         ("decoder", "--background"),
     )
     BAD_VALUE_RANGE = (

@@ -26,9 +26,9 @@ _GLOB = re.compile(r"[*?\[]")
 _SPECIAL = re.compile(r"[*?\[{]")
 _SPECIAL_INSIDE = re.compile(r"[*?\[{},]")
 _MEANING = "braces list the bands of one image that are files of their own"
+_HOW = f"{_MEANING}, as in 'scene_{{B04,B03,B02}}.tif'; a brace of a name is written [{{]"
 # Where a character, or a class in brackets, stands, and it.
 _Token = tuple[int, str]
-_HOW = f"{_MEANING}, as in 'scene_{{B04,B03,B02}}.tif'; a brace of a name is written [{{]"
 
 
 class Place(NamedTuple):
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Braces:
-    """A pattern with braces, in its three parts; `alternatives` are at least two."""
+    """A pattern with braces, in its three parts."""
 
     before: str
     alternatives: tuple[str, ...]
@@ -176,7 +176,7 @@ def _checked(pattern: str, tokens: list[_Token], first: int, last: int | None) -
     inner = _next(tokens, "{", first + 1)
     if inner is not None:
         what = "holds braces inside braces" if inner < last else "has several braces"
-        _refuse(pattern, f"{what}; {_MEANING}, and a pattern has one pair of them: write out every alternative in it")
+        _refuse(pattern, f"{what}; a pattern has one pair, so write out every alternative in it; {_HOW}")
     braces = _cut(pattern, tokens, first, last)
     _check_alternatives(pattern, braces)
     _check_kind(pattern, braces)

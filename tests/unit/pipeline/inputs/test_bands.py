@@ -394,6 +394,8 @@ def test_objects_are_grouped_like_files(objects: FakeGcs) -> None:
     assert objects.calls["list"] == 1
     assert all(re.fullmatch(r"\d+", band.version) for entry in found for band in entry.bands)
     assert [entry.image_id for entry in entries("gs://b/s2/{a,b}.tif")] == ["{a,b}"]
+    with pytest.raises(RunError, match="name of a bucket"):
+        entries("gs://{b,c}/s2/x.tif")
     (image, *_) = read("gs://b/s2/*_{B04,B03}.tif")
     assert len(find_bands(image.source)) == 2
     objects.service.store("b", "s2/T0_B03.tif", png(1))
