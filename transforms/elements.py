@@ -77,7 +77,7 @@ class Found:
 class Chunk:
     """A piece of the input's list, the only thing that is shuffled on the way in.
 
-    Either up to about 1,000 images (`files`), each a file or several, or a part of one shard: its byte range
+    Either images of up to about 1,000 files (`files`), each one or several, or a part of one shard: its byte range
     `[start, end)`, or all of it (`end` is None) when it is compressed. `offsets` narrows a shard to the records that
     start there.
     The last piece of a list holds nothing and says with `listed` how much was listed.

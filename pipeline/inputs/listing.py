@@ -69,8 +69,9 @@ def listed_in_words(files: int, shards: int, left_out: Mapping[str, int], *, joi
 def list_chunks(pattern: str, options: ReadOptions) -> Iterator[Chunk]:
     """The input that `pattern` means, in pieces for workers; errors as in `find_inputs`.
 
-    Image files come up to 1,000 in a chunk, but first in small chunks, so that a few files are work for several
-    workers too. A shard is cut into ranges of up to 64 MB; a compressed one, or one of unknown size, stays whole.
+    Image files come up to 1,000 in a chunk, those of one image together, but first in small chunks, so that a few are
+    work for several workers too. A shard is cut into ranges of up to 64 MB; a compressed one, or one of unknown size,
+    stays whole.
     """
     listing = Listing([pattern], options)
     yield from chunks_of(listing)
@@ -80,17 +81,18 @@ def list_chunks(pattern: str, options: ReadOptions) -> Iterator[Chunk]:
 def chunks_of(inputs: Iterable[Input]) -> Iterator[Chunk]:
     """Inputs in pieces for workers."""
     files: list[Entry] = []
-    count = size = 0
+    count = held = size = 0
     for kind, entry in inputs:
         if kind is not Kind.IMAGE:
             yield from _ranges(kind, entry)
             continue
         files.append(entry)
         count += 1
+        held += len(entry.bands) or 1
         size += entry.size
-        if len(files) >= min(_MAX_FILES, 1 + count // _FIRST_CHUNKS) or size >= _MAX_FILE_BYTES:
+        if len(files) > count // _FIRST_CHUNKS or held >= _MAX_FILES or size >= _MAX_FILE_BYTES:
             yield Chunk(files=tuple(files))
-            files, size = [], 0
+            files, held, size = [], 0, 0
     if files:
         yield Chunk(files=tuple(files))
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from maskbeam.pipeline.inputs.bands import entry_of, find_bands, grouped, list_groups
 from maskbeam.pipeline.inputs.braces import Braces
 from maskbeam.pipeline.inputs.containers.kinds import Kind
-from maskbeam.pipeline.inputs.find_inputs import find_inputs
-from maskbeam.pipeline.inputs.listing import describe_inputs, list_chunks
+from maskbeam.pipeline.inputs.find_inputs import Input, find_inputs
+from maskbeam.pipeline.inputs.listing import chunks_of, describe_inputs, list_chunks
 from maskbeam.pipeline.inputs.read import read_chunk, reread
 from maskbeam.pipeline.inputs.sampling import sample
 from maskbeam.pipeline.inputs.survey import survey
@@ -208,6 +208,15 @@ def test_groups_are_never_cut_by_chunks(tmp_path: Path) -> None:
     assert len(chunks) > 20
     assert {len(entry.bands) for chunk in chunks for entry in chunk.files} == {3}
     assert [entry.image_id for chunk in chunks for entry in chunk.files] == [f"{i:03}" for i in range(120)]
+
+
+def test_a_chunk_of_many_bands_holds_fewer_images() -> None:
+    bands = tuple(Companion(str(i), "1", name=str(i)) for i in range(13))
+    inputs = (Input(Kind.IMAGE, Entry(str(i), 1, "1", bands=bands)) for i in range(20_000))
+    sizes = [len(chunk.files) for chunk in chunks_of(inputs)]
+    assert sizes[:10] == [1] * 10
+    assert max(sizes) == 1000 // 13 + 1
+    assert sum(sizes) == 20_000
 
 
 def test_an_image_carries_its_files_and_the_versions_of_all(tmp_path: Path) -> None:
