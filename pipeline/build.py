@@ -104,19 +104,17 @@ def _in_windows(decoded: Any, job: Job, loader: Loader, cutter: Cutter, tiling: 
     predicted = tiled.main | "Predict" >> _predict(job, loader)
     blended = predicted.main | "Blend" >> Blend(tiling, job.labeling)
     saved = blended.block | "Save blocks" >> LookAhead(blocks.save, output_type=SavedBlock, waits=job.writes_far)
-    gathered = (
-        (tiled.saved, saved.main, tiled.failed, predicted.failed, blended.failed, saved.failed)
-        | "Blocks" >> beam.Flatten()
-        | "Gather" >> Gather()
-    )
+    gathered = (tiled.saved, saved.main) | "Blocks" >> beam.Flatten() | "Gather" >> Gather()
     remove = RemoveBlocks(blocks)
-    put_together = LookAhead(blocks.together, output_type=Labels)
+    put_together = LookAhead(blocks.together, output_type=Labels, tags=("outcome",))
     written = blended.main | "Write" >> _write(job)
     assembled = gathered.main | "Assemble" >> _write(job, put_together, after=(remove,))
-    failed = gathered.failed | "Remove blocks" >> beam.Map(remove)
+    found_done = assembled.outcome | "Count found" >> beam.Map(count_outcome)
+    failed = (gathered.failed, assembled.failed) | "Failed" >> beam.Flatten() | "Remove blocks" >> beam.Map(remove)
+    others = (decoded.failed, tiled.failed, predicted.failed, blended.failed, written.failed)
     return {
-        "outcomes": (written.main, assembled.main) | "Outcomes" >> beam.Flatten(),
-        "failed": (decoded.failed, failed, written.failed, assembled.failed) | "Failures" >> beam.Flatten(),
+        "outcomes": (written.main, assembled.main, found_done) | "Outcomes" >> beam.Flatten(),
+        "failed": (*others, failed) | "Failures" >> beam.Flatten(),
     }
 
 

@@ -157,6 +157,7 @@ class Origin:
         facts: What was found when it was decoded, by name: `orientation`, that of the file where it is not 1;
             `transparency` (`dropped` or `on background`) where a pixel is not opaque; `samples`, their type where it
             is not uint8.
+        turn: Its number among the images of a bundle that are cut into windows: a bundle may hold the same one twice.
     """
 
     image_id: str
@@ -165,6 +166,7 @@ class Origin:
     grid: Grid | None = None
     companions: tuple[Companion, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    turn: int = 0
 
 
 @dataclass(frozen=True)
@@ -411,6 +413,19 @@ class FailedWindow(OfImage):
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class FailedImage(OfImage):
+    """An image that failed when some of it was done already; `code` and `reason` as in `Failure`."""
+
+    code: str
+    reason: str
+
+    @property
+    def failure(self) -> Failure:
+        """The end of this image."""
+        return Failure(self.image_id, self.source, self.code, self.reason)
+
+
 class SizedCoder(coders.Coder):
     """Pickles, and sizes an element from its arrays and bytes in O(1) instead of pickling it."""
 
@@ -435,5 +450,5 @@ def size_of(element: object) -> int:
     return 64 + sum(getattr(value, "nbytes", 0) or (len(value) if isinstance(value, bytes) else 0) for value in held)
 
 
-for _element in (EncodedImage, Image, ModelInput, LogitsBatch, FailedWindow, Labels, Rendered):
+for _element in (EncodedImage, Image, ModelInput, LogitsBatch, FailedWindow, FailedImage, Labels, Rendered):
     registry.register_coder(_element, SizedCoder)

@@ -4,7 +4,9 @@ from contextlib import suppress
 
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.job.record import record_of, stored_record
-from maskbeam.pipeline.output.failures import forget_others
+from maskbeam.pipeline.output.blocks import folder_of_blocks
+from maskbeam.pipeline.output.failures import forget_others, known_code
+from maskbeam.pipeline.output.finished_rows import failed_rows
 from maskbeam.pipeline.output.ours import (
     BLOCKS,
     delete_below,
@@ -71,6 +73,8 @@ def end_output(job: Job) -> None:
         if job.tree.storage.stat(job.tree.uri(SUCCESS)):
             delete_own(job.tree, FOLDER)
             remove_empty(job.tree.root, FOLDER)
+        has_ended = job.tree.storage.stat(job.tree.uri(f"runs/{job.run}.json"))
+        if has_ended and job.options.read.limit is None:
             _delete_blocks(job.tree)
     else:
         delete_staged(job.tree, job.run)
@@ -78,9 +82,18 @@ def end_output(job: Job) -> None:
 
 
 def _delete_blocks(tree: Tree) -> None:
-    """Removes blocks that a death left of images which are done."""
-    for place in folders_in(tree, BLOCKS):
-        delete_below(tree, BLOCKS, place)
+    """Removes the blocks of all images that the next run will not go on with: only of failures that may pass it does.
+
+    A death may have left those of images that are done, and of inputs that are gone or are other ones now.
+    """
+    found = folders_in(tree, BLOCKS)
+    failed = list(failed_rows(tree.storage, tree.root)) if found else []
+    passing = [each for each in failed if (code := known_code(each.code)) is None or code.passing]
+    if any(not each.image_id for each in passing):
+        # Of a shard that could not be read nobody knows which images it holds.
+        return
+    for folder in found - {folder_of_blocks(each.image_id, each.place) for each in passing}:
+        delete_below(tree, BLOCKS, folder)
     remove_empty(tree.root, BLOCKS)
 
 

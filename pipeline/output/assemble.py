@@ -10,13 +10,13 @@ from apache_beam.pvalue import TaggedOutput
 from maskbeam.pipeline.output.blocks import Blocks, SavedBlock, SavedImage
 from maskbeam.pipeline.output.failures import known_code
 from maskbeam.pipeline.output.outcome import Outcome
-from maskbeam.transforms.elements import Failure, Source
+from maskbeam.transforms.elements import FailedImage, Failure
 
 Ended = TypeVar("Ended", Outcome, Failure)
 
 
 class Gather(beam.PTransform[Any, Any]):
-    """`SavedBlock`, and a `Failure` of any of them, -> `SavedImage`; or one `Failure`, at the tag `failed`.
+    """`SavedBlock`, and `FailedImage` -> `SavedImage`; or one `Failure`, at the tag `failed`.
 
     All blocks of an image come in one bundle.
     """
@@ -28,24 +28,26 @@ class Gather(beam.PTransform[Any, Any]):
 
 class _Gather(beam.DoFn):
     def __init__(self) -> None:
-        self._waiting: dict[Source, list[SavedBlock]] = {}
-        self._failed: set[Source] = set()
+        # By the image's turn in the bundle.
+        self._waiting: dict[int, list[SavedBlock]] = {}
+        self._failed: set[int] = set()
 
     def start_bundle(self) -> None:
         self._waiting, self._failed = {}, set()
 
-    def process(self, element: SavedBlock | Failure) -> Iterator[Any]:
-        if element.source in self._failed:
+    def process(self, element: SavedBlock | FailedImage) -> Iterator[Any]:
+        turn = element.origin.turn
+        if turn in self._failed:
             return
-        if isinstance(element, Failure):
-            self._failed.add(element.source)
-            self._waiting.pop(element.source, None)
-            yield TaggedOutput("failed", element)
+        if isinstance(element, FailedImage):
+            self._failed.add(turn)
+            self._waiting.pop(turn, None)
+            yield TaggedOutput("failed", element.failure)
             return
-        blocks = self._waiting.setdefault(element.source, [])
+        blocks = self._waiting.setdefault(turn, [])
         blocks.append(element)
         if len(blocks) == element.of:
-            yield SavedImage(element.origin, tuple(self._waiting.pop(element.source)))
+            yield SavedImage(element.origin, tuple(self._waiting.pop(turn)))
 
 
 @dataclass(frozen=True)
@@ -57,5 +59,5 @@ class RemoveBlocks:
     def __call__(self, ended: Ended) -> Ended:
         code = known_code(ended.code) if isinstance(ended, Failure) else None
         if code is None or not code.passing:
-            self.blocks.remove(ended.source.place)
+            self.blocks.remove(ended.image_id, ended.source)
         return ended

@@ -2,26 +2,30 @@
 
 A block's file is a mask with a record, like that of an image: its confidence, where that is kept, is below its
 labels, and of independent classes one plane is below the other. It lies in `.blocks`, in a folder named after its
-source's place, until the image's mask stands.
+image's id and its source's place, until the image's mask stands.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from apache_beam.pvalue import TaggedOutput
 
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_record, record_text
 from maskbeam.pipeline.output.ours import BLOCKS, delete_below
 from maskbeam.pipeline.output.tree import Tree, reading_output
-from maskbeam.pipeline.output.write import File, put
+from maskbeam.pipeline.output.write import File, done_by, mattered, put
 from maskbeam.pipeline.storage import NotFound
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.codecs.png import PNG
-from maskbeam.transforms.elements import Array, Labels, OfImage, Origin, Region
+from maskbeam.transforms.elements import Array, FailedImage, Labels, OfImage, Origin, Region, Source
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.measures.confidence import CONFIDENCE
 from maskbeam.transforms.measures.counted import Counted, count
 from maskbeam.transforms.measures.nonfinite import NONFINITE
+from maskbeam.transforms.products.registry import product_names, products_of
 from maskbeam.transforms.tiling.join import joined
 from maskbeam.transforms.tiling.layout import Layout, Tiling
 
@@ -56,28 +60,47 @@ class Blocks:
     labeling: Labeling
     tiling: Tiling
 
-    def save(self, block: Labels) -> SavedBlock:
-        """Writes the file of a block.
+    def save(self, block: Labels | FailedImage) -> SavedBlock | FailedImage:
+        """Writes the file of a block; what has failed, or fails here, is passed on.
 
         Raises:
-            ImageError: As `put` does, and RunError.
+            RunError: As `put` does.
         """
+        if isinstance(block, FailedImage):
+            return block
+        try:
+            return self._save(block)
+        except ImageError as error:
+            return FailedImage(block.origin, error.code, error.reason)
+
+    def _save(self, block: Labels) -> SavedBlock:
         claim, counted = self.tree.claim(block.source), count(block, self.labeling.channel_ids)
-        text = record_text(Record(claim, *block.region.size, counted.to_json()))
-        put(self.tree, File(_path(block.origin, block.region), PNG.encode(_packed(block), text=text)), claim)
+        record = Record(
+            claim,
+            *block.region.size,
+            counted.to_json(),
+            options=mattered(self.tree, block, counted),
+            drawn=self._measured,
+        )
+        data = PNG.encode(_packed(block), text=record_text(record))
+        put(self.tree, File(_path(block.origin, block.region), data), claim)
         of = len(self.tiling.layout(block.origin.size).blocks)
         return SavedBlock(block.origin, block.region, of, block.image)
 
     def saved(self, origin: Origin, layout: Layout) -> Mapping[int, SavedBlock]:
         """The blocks of an image, by number, that an earlier run or attempt has done as this one would."""
-        folder = self.tree.uri(f"{BLOCKS}/{origin.source.place}") + "/"
+        folder = self.tree.uri(f"{BLOCKS}/{folder_of_blocks(origin.image_id, origin.source.place)}") + "/"
         if next(iter(self.tree.storage.list(folder)), None) is None:
             return {}
         blocks = [SavedBlock(origin, block.region, len(layout.blocks)) for block in layout.blocks]
         return {number: block for number, block in enumerate(blocks) if self._read(block) is not None}
 
-    def together(self, image: SavedImage) -> Labels:
-        """The labels of an image, from the files of all its blocks.
+    def together(self, image: SavedImage) -> Any:
+        """Puts the `Labels` of an image together, from the files of all its blocks.
+
+        Returns:
+            The labels; or an `Outcome`, at the tag `outcome`, where the same image was finished elsewhere meanwhile:
+            it is among the input twice.
 
         Raises:
             ImageError: `OUTPUT_BLOCKED`: a file is gone, or is not what was written.
@@ -85,6 +108,8 @@ class Blocks:
         found = [self._read(block) for block in image.blocks]
         whole = [labels for labels in found if labels is not None]
         if len(whole) < len(found):
+            if outcome := done_by(self.tree, image.origin):
+                return TaggedOutput("outcome", outcome)
             raise ImageError(
                 Code.OUTPUT_BLOCKED,
                 f"{len(found) - len(whole)} of its blocks, which were saved in the output, were removed or altered "
@@ -92,9 +117,21 @@ class Blocks:
             )
         return joined(whole)
 
-    def remove(self, place: str) -> None:
-        """Removes the blocks of a source, once they are of no use."""
-        delete_below(self.tree, BLOCKS, place)
+    def remove(self, image_id: str, source: Source) -> None:
+        """Removes the blocks of an image, once they are of no use."""
+        delete_below(self.tree, BLOCKS, folder_of_blocks(image_id, source.place))
+
+    @property
+    def _measured(self) -> dict[str, str]:
+        """The digests of how confidence is measured, where it is kept: no fingerprint tells it."""
+        kept = {each.name for each in products_of(product_names()) if each.needs_confidence}
+        return {kind: digest for kind, digest in self.tree.drawing if self.labeling.keep_confidence and kind in kept}
+
+    def _is_as_now(self, record: Record, source: Source) -> bool:
+        """Whether a block was made as it would be now."""
+        now = dict(self.tree.of_images)
+        same = all(now.get(flag) == was for flag, was in record.options.items()) and record.drawn == self._measured
+        return same and record.claim.same_work(self.tree.claim(source))
 
     def _read(self, block: SavedBlock) -> Labels | None:
         """A block as it was saved; None where it is not there, not whole, or of other work."""
@@ -102,8 +139,7 @@ class Blocks:
             with reading_output():
                 data = self.tree.storage.read(self.tree.uri(_path(block.origin, block.region)))
             record = parse_record(PNG.read_text(data).get(TEXT_KEY)) if PNG.is_whole(data) else None
-            mine = self.tree.claim(block.source)
-            if record is None or not record.claim.same_work(mine):
+            if record is None or not self._is_as_now(record, block.source):
                 return None
             return self._labels(block, PNG.decode(data), Counted.from_json(record.statistics))
         except (NotFound, ValueError):
@@ -126,9 +162,15 @@ class Blocks:
         )
 
 
+def folder_of_blocks(image_id: str, place: str) -> str:
+    """The name of the folder of an image's blocks: a digest, which tells no name. One source may have several ids."""
+    named = f"{place} {image_id}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(named, digest_size=16).hexdigest()
+
+
 def _path(origin: Origin, region: Region) -> str:
     name = f"{region.top}-{region.left}-{region.height}x{region.width}{PNG.extensions[0]}"
-    return f"{BLOCKS}/{origin.source.place}/{name}"
+    return f"{BLOCKS}/{folder_of_blocks(origin.image_id, origin.source.place)}/{name}"
 
 
 def _packed(block: Labels) -> Array:

@@ -31,10 +31,11 @@ class FinishedImage(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A line of the failures report: its code, and the digest of where the source lies."""
+    """A line of the failures report: its code, the digest of where the source lies, and the id, if it got one."""
 
     code: str
     place: str
+    image_id: str = ""
 
 
 def image_rows(storage: Storage, root: str) -> Iterator[FinishedImage]:
@@ -53,7 +54,7 @@ def failed_rows(storage: Storage, root: str) -> Iterator[Failed]:
         with storage.open(uri) as lines:
             try:
                 for values in map(parse_stored, lines):
-                    yield Failed(values["code"], _place(values["where"]))
+                    yield Failed(values["code"], _place(values["where"]), values.get("id", ""))
             except (ValueError, TypeError, KeyError):
                 raise damaged(uri) from None
 

@@ -29,7 +29,7 @@ from maskbeam.pipeline.output.tree import BLOCKED, NO_VALUE, Tree, reading_outpu
 from maskbeam.pipeline.process.memory import at_work
 from maskbeam.pipeline.storage import Conflict, NotFound, Storage
 from maskbeam.transforms.codecs.encode import encode_binary, encode_mask, read_text
-from maskbeam.transforms.elements import EncodedImage, Labels, Rendered, Source
+from maskbeam.transforms.elements import EncodedImage, Labels, Origin, Rendered, Source
 from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.measures.counted import Counted, count
 from maskbeam.transforms.measures.nonfinite import NONFINITE
@@ -141,6 +141,14 @@ def _done(image: EncodedImage, record: Record, *, skipped: bool) -> Outcome:
     )
 
 
+def done_by(tree: Tree, origin: Origin) -> Outcome | None:
+    """The outcome of an image whose mask somebody has written meanwhile, as this run would have; else None."""
+    image = EncodedImage(origin)
+    record = held_record(tree, image)
+    is_ours = record is not None and record.claim.same_work(tree.claim(origin.source))
+    return _done(image, record, skipped=False) if record and is_ours else None
+
+
 def _lost(image_id: str, source: Source, held: Claim, mine: Claim) -> Outcome:
     rival = held.place if held.inputs == mine.inputs else ""
     return Outcome(image_id, source, worker=worker_name(), rival=rival)
@@ -179,8 +187,8 @@ class Write:
         sizes = {pattern: len(data) for pattern, data in drawn.items()}
         turned = int(labels.origin.facts.get("orientation", 1))
         how = {kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products}
-        mattered = {flag: value for flag, value in self.tree.of_images if _matters(flag, labels, counted)}
-        record = Record(claim, *labels.origin.size, statistics, sizes, turned, mattered, how)
+        options = mattered(self.tree, labels, counted)
+        record = Record(claim, *labels.origin.size, statistics, sizes, turned, options, how)
         text = record_text(record)
         mask = File(self.tree.record.format(name), self._mask(labels, text), record_metadata(text))
         return [*products, mask]
@@ -189,6 +197,11 @@ class Write:
         if labels.are_planes:
             return encode_binary(labels.pixels[self.rendering.folders[0][0]], text=text)
         return encode_mask(labels.pixels, text=text)
+
+
+def mattered(tree: Tree, labels: Labels, counted: Counted) -> dict[str, str]:
+    """The options that matter to some images only, and that mattered to these labels: by flag, as they are."""
+    return {flag: value for flag, value in tree.of_images if _matters(flag, labels, counted)}
 
 
 def _matters(flag: str, labels: Labels, counted: Counted) -> bool:

@@ -10,6 +10,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from apache_beam.pvalue import TaggedOutput
+
 from maskbeam.transforms.budget import Budget, asking
 from maskbeam.transforms.elements import EncodedImage, Labels, LogitsBatch, ModelInput, OfImage
 from maskbeam.transforms.errors import Code, ImageError
@@ -147,5 +149,7 @@ class WrittenWithinMemory:
 
     def _run(self, result: Any) -> Any:
         for step in self.steps:
+            if isinstance(result, TaggedOutput):
+                break
             result = step(result)
         return result

@@ -10,14 +10,13 @@ from apache_beam.pvalue import TaggedOutput
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.elements import (
     Array,
+    FailedImage,
     FailedWindow,
-    Failure,
     Labels,
     LogitsBatch,
     ModelInput,
     Origin,
     Region,
-    Source,
     Window,
 )
 from maskbeam.transforms.errors import Code, ImageError
@@ -95,8 +94,9 @@ def _check_finite(parts: list[Decided], block: Region, labeling: Labeling) -> No
 class Blend(beam.PTransform[Any, Any]):
     """`LogitsBatch` of one window each -> `Labels` of whole images; those of blocks go to the tag `block`.
 
-    An image of which a window has failed is one `Failure`, at the tag `failed`. All windows of a span come in one
-    bundle.
+    An image of which a window has failed is one `Failure`, at the tag `failed`; one of several blocks is a
+    `FailedImage`, at the tag `block`, behind those of its blocks that were done before. All windows of an image come
+    in one bundle.
     """
 
     def __init__(self, tiling: Tiling, labeling: Labeling) -> None:
@@ -116,8 +116,9 @@ class _Blend(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._in_flight = InFlight()
-        self._open: dict[tuple[Source, Span], Mosaic] = {}
-        self._failed: set[Source] = set()
+        # By the image's turn in the bundle.
+        self._open: dict[tuple[int, Span], Mosaic] = {}
+        self._failed: set[int] = set()
 
     def process(
         self,
@@ -130,10 +131,10 @@ class _Blend(beam.DoFn):
             yield from self._fail(element.origin, element.code, element.reason, place)
             return
         image = element.images[0]
-        if image.source in self._failed or (window := image.window) is None:
+        if image.origin.turn in self._failed or (window := image.window) is None:
             return
         for rows in self._mosaic(image, window).add(window, element):
-            key = (image.source, window.span, image.origin, place)
+            key = (window.span, image.origin, place)
             self._in_flight.submit(pool(), key, decide_rows, rows, self._labeling, size=rows.scores.nbytes)
         yield from self._results(leaving=0 if window.is_alone and window.is_last else _ROWS_AHEAD)
 
@@ -143,25 +144,26 @@ class _Blend(beam.DoFn):
             raise RuntimeError(f"{len(self._open)} images wait for windows that never came")
 
     def _mosaic(self, image: ModelInput, window: Window) -> Mosaic:
-        key = (image.source, Span(*window.span))
+        key = (image.origin.turn, Span(*window.span))
         if key not in self._open:
             layout = self._tiling.layout(image.origin.size)
             self._open[key] = Mosaic(image.origin, layout, key[1], self._labeling)
         return self._open[key]
 
     def _results(self, *, leaving: int) -> Iterator[Any]:
-        for (source, span, origin, place), result in self._in_flight.take(leaving=leaving):
-            if source in self._failed:
+        for (span, origin, place), result in self._in_flight.take(leaving=leaving):
+            if origin.turn in self._failed:
                 continue
+            key = (origin.turn, span)
             try:
                 if isinstance(result, ImageError):
                     raise result
-                labels = self._open[source, span].put(result)
+                labels = self._open[key].put(result)
             except ImageError as error:
                 yield from self._fail(origin, error.code, error.reason, place)
                 continue
-            if self._open[source, span].is_done:
-                del self._open[source, span]
+            if self._open[key].is_done:
+                del self._open[key]
             if labels is not None:
                 yield emit(self._tagged(labels), *place)
 
@@ -171,12 +173,14 @@ class _Blend(beam.DoFn):
 
     def _fail(self, origin: Origin, code: str, reason: str, place: Any) -> Iterator[Any]:
         """Gives an image up: what comes of it after that is dropped."""
-        if origin.source in self._failed:
+        if origin.turn in self._failed:
             return
-        self._failed.add(origin.source)
-        for key in [key for key in self._open if key[0] == origin.source]:
+        self._failed.add(origin.turn)
+        for key in [key for key in self._open if key[0] == origin.turn]:
             del self._open[key]
-        yield emit(Failure(origin.image_id, origin.source, code, reason), *place)
+        failed = FailedImage(origin, code, reason)
+        is_one = self._tiling.layout(origin.size).is_one_block
+        yield emit(failed.failure if is_one else TaggedOutput("block", failed), *place)
 
 
 def decide_rows(rows: Rows, labeling: Labeling) -> Decided | ImageError:

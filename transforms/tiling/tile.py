@@ -1,7 +1,7 @@
 """Images become windows: of each image one after the other, in the order in which their scores are to be added."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from maskbeam.transforms.elements import Failure, Image, ModelInput, Origin, Window
+from maskbeam.transforms.elements import FailedImage, Image, ModelInput, Origin, Window
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.resampling.prepare import InputSpec, drawable, part_of, prepare
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
@@ -67,6 +67,8 @@ class Cutter:
 class Tile(beam.PTransform[Any, Any]):
     """`Image` -> `ModelInput`, one for each window; failures go to the tag `failed`, what is saved to `saved`.
 
+    Images of several blocks that fail go to `saved`, too, as `FailedImage`.
+
     It is a generator that the model's step pulls at: no more windows are cut than fit into its batches.
     """
 
@@ -84,8 +86,23 @@ class _Tile(beam.DoFn):
     def __init__(self, cutter: Cutter, saved: Saved) -> None:
         self._cutter = cutter
         self._saved = saved
+        self._at_work: Generator[Any] | None = None
+
+    def start_bundle(self) -> None:
+        self._turn = 0
 
     def process(self, image: Image) -> Iterator[Any]:
+        self._turn += 1
+        self._at_work = self._cut(replace(image, origin=replace(image.origin, turn=self._turn)))
+        yield from self._at_work
+
+    def teardown(self) -> None:
+        # A bundle that failed has left its image in the middle: its permit would be lost until garbage is collected,
+        # and that may be never while all bundles wait for permits.
+        if self._at_work:
+            self._at_work.close()
+
+    def _cut(self, image: Image) -> Generator[Any]:
         layout = self._cutter.tiling.layout(image.region.size)
         try:
             saved = {} if layout.is_one_block else dict(self._saved(image.origin, layout))
@@ -95,4 +112,5 @@ class _Tile(beam.DoFn):
             yield from (TaggedOutput("saved", each) for each in saved.values())
             yield from self._cutter.windows(image, list(layout.spans(saved)))
         except ImageError as error:
-            yield TaggedOutput("failed", Failure(image.image_id, image.source, error.code, error.reason))
+            failed = FailedImage(image.origin, error.code, error.reason)
+            yield TaggedOutput("failed", failed.failure) if layout.is_one_block else TaggedOutput("saved", failed)
