@@ -1,7 +1,7 @@
 """Images become windows: of each image one after the other, in the order in which their scores are to be added."""
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,23 +86,15 @@ class _Tile(beam.DoFn):
     def __init__(self, cutter: Cutter, saved: Saved) -> None:
         self._cutter = cutter
         self._saved = saved
-        self._at_work: Generator[Any] | None = None
 
     def start_bundle(self) -> None:
         self._turn = 0
 
     def process(self, image: Image) -> Iterator[Any]:
         self._turn += 1
-        self._at_work = self._cut(replace(image, origin=replace(image.origin, turn=self._turn)))
-        yield from self._at_work
+        yield from self._cut(replace(image, origin=replace(image.origin, turn=self._turn)))
 
-    def teardown(self) -> None:
-        # A bundle that failed has left its image in the middle: its permit would be lost until garbage is collected,
-        # and that may be never while all bundles wait for permits.
-        if self._at_work:
-            self._at_work.close()
-
-    def _cut(self, image: Image) -> Generator[Any]:
+    def _cut(self, image: Image) -> Iterator[Any]:
         layout = self._cutter.tiling.layout(image.region.size)
         try:
             saved = {} if layout.is_one_block else dict(self._saved(image.origin, layout))
