@@ -83,7 +83,9 @@ UNGUARDED = Unguarded()
 Predicted = list[LogitsBatch | FailedWindow | Failure]
 
 
-def predict(images: list[ModelInput], engine: Engine, *, limit: int, guard: Guard = UNGUARDED) -> Predicted:
+def predict(
+    images: list[ModelInput], engine: Engine, *, limit: int, guard: Guard = UNGUARDED, full: int = 0
+) -> Predicted:
     """Runs the engine over images of one plane shape, never losing one image for another's sake.
 
     A batch that fails is halved until only the image that makes it fail is left; that one becomes a `Failure`.
@@ -93,32 +95,36 @@ def predict(images: list[ModelInput], engine: Engine, *, limit: int, guard: Guar
         engine: The compiled model.
         limit: Largest number of images to give to the engine at once.
         guard: Looks after each call.
+        full: Number of windows that a batch of them is filled up to; `limit` unless given.
 
     Returns:
         For each image, in order, a batch of one or its `Failure`; a `FailedWindow` of one that is a window.
     """
     if len(images) > limit:
-        first = predict(images[:limit], engine, limit=limit, guard=guard)
-        return first + predict(images[limit:], engine, limit=limit, guard=guard)
+        first = predict(images[:limit], engine, limit=limit, guard=guard, full=full)
+        return first + predict(images[limit:], engine, limit=limit, guard=guard, full=full)
+    full = full or limit
     try:
         with guard.calling(images):
-            scores = _scores(images, engine, limit)
+            scores = _scores(images, engine, full)
     except RunError:
         raise
     except (Exception, SystemExit) as error:
         # A model's own code may call exit().
         if len(images) == 1:
             return [_failure(images[0], error)]
-        return predict(images, engine, limit=(len(images) + 1) // 2, guard=guard)
+        half = (len(images) + 1) // 2
+        # Windows beside one that fails get the scores that they get elsewhere, unless there is no room for that.
+        return predict(images, engine, limit=half, guard=guard, full=half if isinstance(error, MemoryError) else full)
     return list(LogitsBatch(tuple(image.without_plane() for image in images), *scores).split())
 
 
-def _scores(images: list[ModelInput], engine: Engine, limit: int) -> Scores:
+def _scores(images: list[ModelInput], engine: Engine, full: int) -> Scores:
     planes = [image.plane for image in images]
     if images[0].window is None:
         return engine(np.stack(planes))
     # The last bits of scores may depend on the size of the batch, and an image must not depend on how it was divided.
-    whole = engine(np.stack(planes + planes[-1:] * (limit - len(planes))))
+    whole = engine(np.stack(planes + planes[-1:] * (full - len(planes))))
     return Scores(*(part[: len(images)] for part in whole))
 
 

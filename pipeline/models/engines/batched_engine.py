@@ -56,11 +56,14 @@ class BatchedEngine(ABC):
 
     def __call__(self, planes: Array) -> Scores:
         plane_bytes = planes.shape[1] * planes.shape[2] * self._bytes_per_pixel
-        step = min(self.batch_size, max(1, CALL_BYTES // self.callers // plane_bytes))
+        most = min(self.batch_size, max(1, CALL_BYTES // self.callers // plane_bytes))
+        # Of one size, the last one too: scores may not depend on a plane's place in the batch.
+        step = -(-len(planes) // -(-len(planes) // most))
+        smallest = step if len(planes) > step else min(2, most)
         parts = []
         for start in range(0, len(planes), step):
             with self._room.taking(step * plane_bytes):
-                parts.append(self._scores(planes[start : start + step], min(2, step)))
+                parts.append(self._scores(planes[start : start + step], smallest))
         return parts[0] if len(parts) == 1 else Scores(*map(np.concatenate, zip(*parts, strict=True)))
 
     def _scores(self, planes: Array, smallest: int) -> Scores:
@@ -102,7 +105,7 @@ class Room:
 
 def pad(planes: Array, count: int | None = None, *, smallest: int = 1) -> Array:
     """Repeats the last plane until there are `count`, or else a power of two of at least `smallest`."""
-    missing = (count or max(smallest, 1 << (len(planes) - 1).bit_length())) - len(planes)
+    missing = (count or 1 << (max(smallest, len(planes)) - 1).bit_length()) - len(planes)
     return np.concatenate([planes, planes[-1:].repeat(missing, axis=0)]) if missing else planes
 
 

@@ -7,7 +7,16 @@ from apache_beam import Create, Map
 from apache_beam.testing.util import assert_that, equal_to
 
 from maskbeam.transforms import predict as predict_module
-from maskbeam.transforms.elements import Array, Failure, LogitsBatch, ModelInput, Placement, Source
+from maskbeam.transforms.elements import (
+    Array,
+    FailedWindow,
+    Failure,
+    LogitsBatch,
+    ModelInput,
+    Placement,
+    Source,
+    Window,
+)
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.predict import BATCHES_WAITING, UNGUARDED, Predict, Predicted, Scores, predict
 from tests.support.elements import made_input
@@ -142,3 +151,21 @@ def test_an_engine_is_called_by_as_many_threads_as_it_says() -> None:
     out += step.finish_bundle()
     assert [result.value.images[0].image_id for result in out] == [f"i{n}" for n in range(12)]
     assert engine.calls == [2] * 6
+
+
+def window_input(name: str, value: int) -> ModelInput:
+    return replace(model_input(name, value), window=Window((0, 0), 0, 1))
+
+
+def test_windows_come_in_full_batches_beside_one_that_fails_too() -> None:
+    engine = FakeEngine(batch_size=8, poison=3)
+    outcome = predict([window_input(f"i{n}", n) for n in range(7)], engine, limit=8)
+    assert [isinstance(each, FailedWindow) for each in outcome] == [n == 3 for n in range(7)]
+    assert set(engine.calls) == {8}
+
+
+def test_windows_for_which_there_is_no_room_come_in_half_batches() -> None:
+    engine = FakeEngine(batch_size=8, room=2)
+    outcome = predict([window_input(f"i{n}", n) for n in range(7)], engine, limit=8)
+    assert [each.logits.ravel()[0] for each in outcome if isinstance(each, LogitsBatch)] == list(range(7))
+    assert set(engine.calls) == {8, 4, 2}
