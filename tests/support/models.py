@@ -60,6 +60,16 @@ def _head(K: Any, x: Any, head: str, classes: int, size: int | None) -> Any:
     return _argmax(K, x) if head == "ids" else x
 
 
+def quarter(K: Any, *, size: int | None = 32, classes: int = 3, seed: int = 0) -> Any:
+    """Logits at a quarter of the input's height and width."""
+    K.utils.set_random_seed(seed)
+    image = x = K.layers.Input((size, size, 3), name="image")
+    for filters in (6, 8):
+        x = K.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(x)
+    x = K.layers.Conv2D(classes, 1, kernel_initializer=_spread(K), name="classes")(x)
+    return K.Model(image, x, name="quarter")
+
+
 def _spread(K: Any) -> Any:
     """Weights large enough that an untrained model predicts more than one class."""
     return K.initializers.RandomNormal(stddev=2.0, seed=1)

@@ -1,5 +1,7 @@
 """Windows by plain loops, which `transforms/tiling` is held against; and an engine to try it with."""
 
+from typing import Protocol
+
 import numpy as np
 
 from maskbeam.transforms.elements import Array
@@ -47,8 +49,22 @@ def plain_starts(size: int, window: int, stride: int) -> list[int]:
         start += stride
 
 
-def plain_labels(pixels: Array, engine: PlaceEngine, window: int, stride: int, blend: str) -> Array:
-    """The labels `[H, W]` of an image `[H, W, C]`, by adding up all of its windows in one array."""
+class Scoring(Protocol):
+    """A model by its scores of one plane."""
+
+    channels: int
+
+    def scores(self, plane: Array) -> Array:
+        """Float32 `[h, w, C]` of a plane `[h, w, c]`."""
+
+
+def plain_labels(pixels: Array, engine: Scoring, window: int, stride: int, blend: str) -> Array:
+    """The labels `[H, W]` of an image `[H, W, C]`."""
+    return np.asarray(plain_scores(pixels, engine, window, stride, blend).argmax(axis=-1))
+
+
+def plain_scores(pixels: Array, engine: Scoring, window: int, stride: int, blend: str) -> Array:
+    """The scores `[H, W, C]` of an image `[H, W, C]`, by adding up all of its windows in one array."""
     height, width = pixels.shape[:2]
     padded = np.pad(pixels, ((0, max(0, window - height)), (0, max(0, window - width)), (0, 0)), mode="reflect")
     sums = np.zeros((*padded.shape[:2], engine.channels), np.float32)
@@ -66,4 +82,4 @@ def plain_labels(pixels: Array, engine: PlaceEngine, window: int, stride: int, b
                 sums[place] += scores * weights(window, window, blend)[..., None]
                 total[place] += weights(window, window, blend)
     scores = sums if blend == NEAREST else sums / total[..., None]
-    return np.asarray(scores[:height, :width].argmax(axis=-1))
+    return np.asarray(scores[:height, :width])

@@ -12,7 +12,7 @@ from maskbeam.transforms.normalize import Normalization
 from maskbeam.transforms.resampling.prepare import InputSpec
 
 SIDE = 4
-HEAD = Head("sigmoid", "channels_last", 2, 1)
+HEAD = Head("logits", "channels_last", 2, 2)
 PROBE = Probe(InputSpec(SIDE, SIDE, 1), Normalization(), "rgb", False, HEAD, (SIDE, SIDE), (SIDE, SIDE), ())
 
 
