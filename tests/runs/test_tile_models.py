@@ -39,7 +39,8 @@ class KerasScores:
 
     def scores(self, plane: Array) -> Array:
         scores = self._model(plane[np.newaxis].astype(np.float32) / 255, training=False)
-        return np.asarray(tf.image.resize(scores, plane.shape[:2], method="bilinear"))[0]
+        whole: Array = tf.image.resize(scores, plane.shape[:2], method="bilinear").numpy()[0]
+        return whole
 
 
 def images(folder: Path) -> Path:
@@ -52,7 +53,7 @@ def images(folder: Path) -> Path:
 def labelled(inputs: Path, model: Path, out: Path, *flags: str) -> dict[str, bytes]:
     argv = ["run", "--input", str(inputs), "--model", str(model), "--output", str(out), "--normalize", "0..1"]
     assert main([*argv, "--resize", "tile", "--products", "confidence", *flags]) == 0
-    files = tree_of(out)
+    files: dict[str, bytes] = tree_of(out)
     return {name: data for name, data in files.items() if name.startswith(("masks/", "confidence/"))}
 
 

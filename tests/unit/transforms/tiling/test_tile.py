@@ -2,7 +2,6 @@
 
 import gc
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -115,20 +114,18 @@ def test_small_images_that_are_there_twice_come_out_twice() -> None:
         assert_that(blended.main | beam.Map(lambda labels: labels.image_id), equal_to(["i1"] * 5))
 
 
-class _Dies(beam.DoFn):
+def dies(window: ModelInput) -> ModelInput:
     """A step behind the windows that fails in the middle of an image."""
-
-    def process(self, window: ModelInput) -> Iterator[Any]:
-        if window.window and window.window.number == 3:
-            raise RuntimeError("the disk is full")
-        yield window
+    if window.window and window.window.number == 3:
+        raise RuntimeError("the disk is full")
+    return window
 
 
 def test_a_bundle_that_fails_gives_its_permit_back() -> None:
     gc.disable()
     try:
         with pytest.raises(RuntimeError, match="the disk is full"), local_pipeline() as p:
-            _ = (p | beam.Create([[picture(1)]]) | beam.FlatMap(list) | Tile(CUTTER)).main | beam.ParDo(_Dies())
+            _ = (p | beam.Create([[picture(1)]]) | beam.FlatMap(list) | Tile(CUTTER)).main | beam.Map(dies)
         free = tile_module._AT_ONCE._value
     finally:
         gc.enable()
