@@ -11,6 +11,7 @@ from maskbeam.pipeline.text.wording import percent
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.products.colorize import colorize
+from maskbeam.transforms.products.overlay import as_rgb
 from maskbeam.transforms.products.palette import make_palette
 
 _CELL, _GAP, _HEAD, _LEGEND = (180, 150), 8, 112, 28
@@ -25,7 +26,7 @@ def draw_contact_sheet(
     """Draws a row for each image and a column for each finding.
 
     Args:
-        pictures: The images, uint8 `[H, W, 3]`.
+        pictures: The images, uint8 `[H, W, C]`, drawn as overlays draw them.
         findings: The findings to show beside them.
         table: Colours and names.
         marked: The finding to point out.
@@ -36,7 +37,7 @@ def draw_contact_sheet(
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     palette = make_palette(table.colors)
     for row, picture in enumerate(pictures):
-        _paste(sheet, picture, 0, row, Pillow.Resampling.BILINEAR)
+        _paste(sheet, as_rgb(picture), 0, row, Pillow.Resampling.BILINEAR)
         for column, finding in enumerate(findings, 1):
             _paste(sheet, colorize(finding.labels[row], palette), column, row, Pillow.Resampling.NEAREST)
     for column, finding in enumerate(findings, 1):

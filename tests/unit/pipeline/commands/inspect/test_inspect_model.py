@@ -243,6 +243,13 @@ def test_the_sheet_shows_labels_in_their_colours() -> None:
     assert table.classes[2].color in colors
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_the_sheet_shows_pictures_of_any_channels(channels: int) -> None:
+    picture: Array = np.full((10, 10, channels), 77, np.uint8)
+    sheet = draw_contact_sheet([picture], [], generated_table(3), marked=None)
+    assert (77, 77, 77) in {color for _, color in sheet.getcolors(1 << 20) or []}
+
+
 @pytest.mark.parametrize(
     "options",
     [
