@@ -12,7 +12,7 @@ from maskbeam.pipeline.guards.model_guard import ModelGuard
 from maskbeam.pipeline.inputs.fetch import fetch_content, is_far
 from maskbeam.pipeline.inputs.read import List, Read
 from maskbeam.pipeline.job.job import Job
-from maskbeam.pipeline.output.assemble import Gather, RemoveBlocks
+from maskbeam.pipeline.output.assemble import Gather, RemoveBlocks, count_no_more
 from maskbeam.pipeline.output.blocks import Blocks, SavedBlock
 from maskbeam.pipeline.output.failures import RememberFailure
 from maskbeam.pipeline.output.look_up import LookUp
@@ -108,9 +108,10 @@ def _in_windows(decoded: Any, job: Job, loader: Loader, cutter: Cutter, tiling: 
     remove = RemoveBlocks(blocks)
     put_together = LookAhead(blocks.together, output_type=Labels, tags=("outcome",))
     written = blended.main | "Write" >> _write(job)
-    assembled = gathered.main | "Assemble" >> _write(job, put_together, after=(remove,))
-    found_done = assembled.outcome | "Count found" >> beam.Map(count_outcome)
-    failed = (gathered.failed, assembled.failed) | "Failed" >> beam.Flatten() | "Remove blocks" >> beam.Map(remove)
+    assembled = gathered.main | "Assemble" >> _write(job, put_together, after=(remove, count_no_more))
+    found_done = assembled.outcome | "Found" >> beam.Map(count_no_more) | "Count found" >> beam.Map(count_outcome)
+    not_assembled = assembled.failed | "Not assembled" >> beam.Map(count_no_more)
+    failed = (gathered.failed, not_assembled) | "Failed" >> beam.Flatten() | "Remove blocks" >> beam.Map(remove)
     others = (decoded.failed, tiled.failed, predicted.failed, blended.failed, written.failed)
     return {
         "outcomes": (written.main, assembled.main, found_done) | "Outcomes" >> beam.Flatten(),

@@ -3,20 +3,28 @@
 import threading
 from typing import NamedTuple, Protocol
 
+#: An image, in `Counts.parts`.
+WHOLE = 1_000_000
+
 
 class Counts(NamedTuple):
-    """What a process has worked on; `bytes` of input and `read` images are those that it has begun to work on."""
+    """What a process has worked on; `bytes` of input and `read` images are those that it has begun to work on.
+
+    `parts` is what is done of large images that are not done yet, in millionths of an image.
+    """
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
     bytes: int = 0
     read: int = 0
+    parts: int = 0
 
     @property
     def done_bytes(self) -> int:
         """Of the input that has come to its end: as large a share of what was read as of the images."""
-        return round(self.bytes * min(1.0, (self.done + self.failed) / self.read)) if self.read else 0
+        ended = self.done + self.failed + self.parts / WHOLE
+        return round(self.bytes * min(1.0, ended / self.read)) if self.read else 0
 
 
 class CountSource(Protocol):
@@ -33,10 +41,13 @@ class Tally:
         self._lock = threading.Lock()
         self._counts = Counts()
 
-    def add(self, *, done: int = 0, failed: int = 0, skipped: int = 0, bytes: int = 0, read: int = 0) -> Counts:
+    def add(
+        self, *, done: int = 0, failed: int = 0, skipped: int = 0, bytes: int = 0, read: int = 0, parts: int = 0
+    ) -> Counts:
         """Adds, and returns the sum so far; `skipped` are those of `done` that were found done."""
+        added = (done, failed, skipped, bytes, read, parts)
         with self._lock:
-            self._counts = Counts(*map(sum, zip(self._counts, (done, failed, skipped, bytes, read), strict=True)))
+            self._counts = Counts(*map(sum, zip(self._counts, added, strict=True)))
             return self._counts
 
     def read(self) -> Counts:

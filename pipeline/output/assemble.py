@@ -10,6 +10,7 @@ from apache_beam.pvalue import TaggedOutput
 from maskbeam.pipeline.output.blocks import Blocks, SavedBlock, SavedImage
 from maskbeam.pipeline.output.failures import known_code
 from maskbeam.pipeline.output.outcome import Outcome
+from maskbeam.pipeline.tally import WHOLE, tally
 from maskbeam.transforms.elements import FailedImage, Failure
 
 Ended = TypeVar("Ended", Outcome, Failure)
@@ -41,13 +42,29 @@ class _Gather(beam.DoFn):
             return
         if isinstance(element, FailedImage):
             self._failed.add(turn)
-            self._waiting.pop(turn, None)
+            self._forget(self._waiting.pop(turn, []))
             yield TaggedOutput("failed", element.failure)
             return
         blocks = self._waiting.setdefault(turn, [])
         blocks.append(element)
+        tally.add(parts=_parts(len(blocks), element.of) - _parts(len(blocks) - 1, element.of))
         if len(blocks) == element.of:
             yield SavedImage(element.origin, tuple(self._waiting.pop(turn)))
+
+    def _forget(self, blocks: list[SavedBlock]) -> None:
+        if blocks:
+            tally.add(parts=-_parts(len(blocks), blocks[0].of))
+
+
+def _parts(count: int, of: int) -> int:
+    """So many of an image's blocks, as `Counts.parts`."""
+    return WHOLE * count // of
+
+
+def count_no_more(ended: Ended) -> Ended:
+    """Takes an image all of whose blocks were done out of `Counts.parts`, for it is counted as a whole."""
+    tally.add(parts=-WHOLE)
+    return ended
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from PIL import Image as PilImage
 
 from maskbeam.pipeline.commands.merge import merge
 from maskbeam.pipeline.output.blocks import Blocks, SavedImage, folder_of_blocks
+from maskbeam.pipeline.tally import WHOLE, tally
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.elements import Labels, Source
 from maskbeam.transforms.errors import Code, ImageError, RunError
@@ -196,6 +197,26 @@ def test_at_the_end_only_blocks_of_failures_that_may_pass_are_left(
     assert sorted(failures(out)) == ["OUTPUT_BLOCKED", "UNREADABLE"]
     left = {path.parent.name for path in blocks_in(out)}
     assert left == {folder_of_blocks("passes", Source(str(inputs / "passes.png"), "").place)}
+
+
+@pytest.mark.parametrize("poisoned", [False, True])
+def test_what_is_done_of_an_image_counts_until_it_is_done(
+    tmp_path: Path, poisoned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    real = tally.add
+
+    def add(**counts: int) -> Any:
+        counted = real(**counts)
+        seen.append(counted.parts)
+        return counted
+
+    monkeypatch.setattr(tally, "add", add)
+    save(tmp_path / "in" / "a.png", poisoned=poisoned)
+    run_numpy(command(str(tmp_path / "in"), str(tmp_path / "out"), *FLAGS))
+    assert tally.read().parts == 0
+    assert max(seen) == (0 if poisoned else WHOLE)
+    assert poisoned or len(set(seen)) > 3
 
 
 def test_verify_lists_a_block_that_was_left_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

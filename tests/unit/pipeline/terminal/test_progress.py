@@ -50,6 +50,8 @@ def test_what_is_read_ahead_is_not_done() -> None:
     assert Counts(bytes=5).done_bytes == 0
     # Work that is replayed is counted twice.
     assert Counts(done=9, bytes=5, read=3).done_bytes == 5
+    # Two images are read, and of one of them three quarters are done.
+    assert Counts(bytes=80, read=2, parts=750_000).done_bytes == 30
     stream, tally, clock = io.StringIO(), Tally(), Clock()
     ticker = Ticker(stream, source=tally, clock=clock, total_bytes=233 * 50)
     tally.add(done=14, failed=2, bytes=200 * 50, read=200)
