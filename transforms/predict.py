@@ -164,6 +164,53 @@ class Predict(beam.PTransform[Any, Any]):
         return images | "Run engine" >> run.with_outputs("failed", main="main")
 
 
+class _Waiting(NamedTuple):
+    """An image that waits for its batch, and the place (timestamp, window) that it came from."""
+
+    image: ModelInput
+    place: tuple[Any, Any]
+
+    @property
+    def kept(self) -> int:
+        """Bytes of the image that overlays are drawn on."""
+        return 0 if self.image.image is None else self.image.image.nbytes
+
+
+class _Buckets:
+    """Images that wait for others of their own plane shape; how many they are, and the bytes that they hold."""
+
+    def __init__(self) -> None:
+        self.of: dict[tuple[int, ...], list[_Waiting]] = {}
+        self.images = self.planes = self.kept = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.of)
+
+    def add(self, waiting: _Waiting) -> int:
+        """Adds one, and gives the number of those of its shape."""
+        bucket = self.of.setdefault(waiting.image.plane.shape, [])
+        bucket.append(waiting)
+        self._count(1, waiting)
+        return len(bucket)
+
+    def take(self, shape: tuple[int, ...]) -> list[_Waiting]:
+        """Those of a shape, which then wait no more."""
+        bucket = self.of.pop(shape)
+        for waiting in bucket:
+            self._count(-1, waiting)
+        return bucket
+
+    @property
+    def fullest(self) -> tuple[int, ...]:
+        """The shape of those that hold most pixels."""
+        return max(self.of, key=lambda shape: len(self.of[shape]) * prod(shape))
+
+    def _count(self, sign: int, waiting: _Waiting) -> None:
+        self.images += sign
+        self.planes += sign * waiting.image.plane.nbytes
+        self.kept += sign * waiting.kept
+
+
 class _Predict(beam.DoFn):
     def __init__(self, loader: Loader, guard: Guard) -> None:
         self._loader = loader
@@ -171,49 +218,49 @@ class _Predict(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._in_flight = InFlight()
-        self._buckets: dict[tuple[int, ...], list[tuple[ModelInput, Any, Any]]] = {}
+        self._buckets = _Buckets()
+        self._loaded: Engine | None = None
 
     def process(
         self, image: ModelInput, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
+        waiting = _Waiting(image, (timestamp, window))
         if self._guard.alone(image):
-            self._submit([(image, timestamp, window)])
+            self._submit([waiting])
             yield from self._results()
             return
-        bucket = self._buckets.setdefault(image.plane.shape, [])
-        bucket.append((image, timestamp, window))
-        batch_size = self._loader().batch_size
         ends = image.window is not None and image.window.is_alone and image.window.is_last
-        if len(bucket) >= batch_size or ends:
-            self._submit(self._buckets.pop(image.plane.shape))
+        if self._buckets.add(waiting) >= self._engine.batch_size or ends:
+            self._submit(self._buckets.take(image.plane.shape))
             yield from self._results(leaving=0 if ends else None)
-        while self._waits_too_much(batch_size):
-            fullest = max(self._buckets, key=lambda shape: len(self._buckets[shape]) * prod(shape))
-            self._submit(self._buckets.pop(fullest))
+        while self._waits_too_much():
+            self._submit(self._buckets.take(self._buckets.fullest))
             yield from self._results()
 
     def finish_bundle(self) -> Iterator[Any]:
         while self._buckets:
-            self._submit(self._buckets.popitem()[1])
+            self._submit(self._buckets.take(self._buckets.fullest))
         yield from self._results(leaving=0)
 
-    def _waits_too_much(self, batch_size: int) -> bool:
-        images = sum(map(len, self._buckets.values()))
-        waiting = [image for bucket in self._buckets.values() for image, _, _ in bucket]
-        planes = sum(image.plane.nbytes for image in waiting)
-        kept = sum(0 if image.image is None else image.image.nbytes for image in waiting)
-        return images >= BATCHES_WAITING * batch_size or planes > BYTES_WAITING or kept > KEPT_WAITING
+    @property
+    def _engine(self) -> Engine:
+        """The process's engine, asked for once a bundle."""
+        if self._loaded is None:
+            self._loaded = self._loader()
+        return self._loaded
 
-    def _submit(self, bucket: list[tuple[ModelInput, Any, Any]]) -> None:
-        images = [image for image, _, _ in bucket]
-        places = [(timestamp, window) for _, timestamp, window in bucket]
-        self._in_flight.submit(
-            model_threads(_callers(self._loader())), places, _run, self._loader, images, self._guard
-        )
+    def _waits_too_much(self) -> bool:
+        waiting, most = self._buckets, BATCHES_WAITING * self._engine.batch_size
+        return waiting.images >= most or waiting.planes > BYTES_WAITING or waiting.kept > KEPT_WAITING
+
+    def _submit(self, bucket: list[_Waiting]) -> None:
+        images = [waiting.image for waiting in bucket]
+        places = [waiting.place for waiting in bucket]
+        self._in_flight.submit(model_threads(_callers(self._engine)), places, _run, self._loader, images, self._guard)
 
     def _results(self, *, leaving: int | None = None) -> Iterator[Any]:
         # One batch for each caller computes while the next is filled; another would only hold memory.
-        leaving = _callers(self._loader()) if leaving is None else leaving
+        leaving = _callers(self._engine) if leaving is None else leaving
         for places, outcome in self._in_flight.take(leaving=leaving):
             for place, result in zip(places, outcome, strict=True):
                 yield emit(result, *place)

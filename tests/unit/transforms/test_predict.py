@@ -116,10 +116,10 @@ def test_what_waits_for_its_own_shape_is_bounded(monkeypatch: pytest.MonkeyPatch
     out: list[object] = []
     for n in range(100):  # a hundred shapes, none of which ever fills a batch
         out += step.process(model_input(f"i{n}", n, size=n + 1), 0, "window")
-        assert sum(map(len, step._buckets.values())) < 2 * BATCHES_WAITING
+        assert sum(map(len, step._buckets.of.values())) < 2 * BATCHES_WAITING
     monkeypatch.setattr(predict_module, "BYTES_WAITING", 10)
     out += step.process(model_input("big", 1, size=200), 0, "window")
-    assert sum(image.plane.nbytes for bucket in step._buckets.values() for image, _, _ in bucket) <= 10
+    assert sum(each.image.plane.nbytes for bucket in step._buckets.of.values() for each in bucket) <= 10
     assert len(out + list(step.finish_bundle())) == 101
 
 
@@ -130,7 +130,7 @@ def test_what_waits_holds_few_large_images_to_draw_on(monkeypatch: pytest.Monkey
     for n in range(7):
         image = replace(model_input(f"i{n}", n), image=np.zeros((10, 10, 1), np.uint8))
         list(step.process(image, 0, "window"))
-        assert sum(map(len, step._buckets.values())) <= 2
+        assert sum(map(len, step._buckets.of.values())) <= 2
     list(step.finish_bundle())
 
 

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,15 @@ def test_grey_pixels_come_back_from_us_pillow_and_opencv(pixels: Array) -> None:
     np.testing.assert_array_equal(decode_png(data), pixels)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
     np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), pixels)
+
+
+@pytest.mark.parametrize(
+    ("size", "dtype"), [((600, 437), np.uint8), ((262_145, 1), np.uint8), ((300, 450), np.uint16)]
+)
+def test_masks_that_no_cache_holds_come_back(size: tuple[int, int], dtype: type[np.unsignedinteger[Any]]) -> None:
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, size, dtype, endpoint=True)
+    assert pixels.nbytes > 1 << 18
+    np.testing.assert_array_equal(decode_png(encode_png(pixels, text={})), pixels)
 
 
 @settings(max_examples=30, deadline=None)
