@@ -16,6 +16,7 @@ from maskbeam.pipeline.process.watchdog import step
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.predict import Engine, Scores
+from maskbeam.transforms.resampling.prepare import as_uint8
 
 LARGEST_BATCH = 32
 # Input pixels of a call that keeps every core busy: at 128 x 128 half as many cost 5% more CPU, and twice as many
@@ -119,6 +120,9 @@ def warm_up(engine: Engine, probe: Probe) -> Probe:
         RunError: The model does not fit into memory, fails, or gives another shape than when it was probed.
     """
     plane = synthetic_planes(1, *probe.plane_size, probe.spec.channels)
+    if probe.spec.resize in ("native", "tile"):
+        # What is not resized stays uint8, for which TensorFlow compiles the model anew.
+        plane = as_uint8(plane)
     try:
         with step("started"):
             shape = engine(plane).logits.shape

@@ -1,5 +1,6 @@
 """The model as TensorFlow runs it: compiled once, with all that goes around it in its own graph."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -44,6 +45,7 @@ class KerasEngine(BatchedEngine):
             tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
         self._signature = (self.only, probe.spec.height, probe.spec.width, probe.spec.channels)
         self._score = make_scoring(loaded, probe, end=end, threshold=threshold)
+        self._compiling = threading.Lock()
         self._compiled: dict[tuple[str, tuple[int | None, ...]], Callable[[Any], Any] | None] = {}
 
     def run(self, planes: Array) -> tuple[Array, Array, Array]:
@@ -59,8 +61,10 @@ class KerasEngine(BatchedEngine):
         """The compiled function for planes of this type, and this size where one for all does not compile."""
         dtype, sides = planes.dtype.name, planes.shape[1:3]
         for signature in (self._signature, (self.only, *sides, planes.shape[3])):
-            if (dtype, signature) not in self._compiled:
-                self._compiled[dtype, signature] = self._compile(dtype, signature)
+            # Calls side by side need it at once, and one of them compiles it for all.
+            with self._compiling:
+                if (dtype, signature) not in self._compiled:
+                    self._compiled[dtype, signature] = self._compile(dtype, signature)
             compiled = self._compiled[dtype, signature]
             if compiled is not None:
                 return compiled

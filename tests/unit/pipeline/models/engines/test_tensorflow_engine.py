@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,33 @@ def test_bytes_and_floats_of_one_plane_give_the_same(small_model: LoadedModel, s
     engine = KerasEngine(small_model, small_probe, end="labels", batch_size=2)
     for mine, other in zip(engine(planes), engine(planes.astype(np.uint8)), strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+def test_calls_side_by_side_compile_once(
+    small_model: LoadedModel, small_probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    compile_one = KerasEngine._compile
+
+    def counted(engine: KerasEngine, dtype: str, signature: tuple[int | None, ...]) -> Any:
+        compiled.append(dtype)
+        return compile_one(engine, dtype, signature)
+
+    monkeypatch.setattr(KerasEngine, "_compile", counted)
+    engine = KerasEngine(small_model, small_probe, end="labels", batch_size=2)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(engine, [synthetic_planes(2, 16, 16, 3)] * 4))
+    assert compiled == ["float32"]
+
+
+@pytest.mark.parametrize(("resize", "dtype"), [("tile", "uint8"), ("native", "uint8"), ("stretch", "float32")])
+def test_it_is_warmed_up_with_planes_of_the_type_that_will_come(
+    small_model: LoadedModel, small_probe: Probe, resize: str, dtype: str
+) -> None:
+    probe = replace(small_probe, spec=replace(small_probe.spec, resize=resize))
+    engine, _ = start_engine(lambda: small_model, probe, end="labels")
+    assert isinstance(engine, KerasEngine)
+    assert {name for name, _ in engine._compiled} == {dtype}
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
