@@ -7,7 +7,7 @@ WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check types fast fuzz test test-packaging test-lowest test-gcs soak bench bench-quick bench-cluster cluster-up cluster-down test-cluster \
+.PHONY: help demo check types fast fuzz test test-packaging test-lowest test-gcs soak bench bench-quick bench-scenes bench-cluster cluster-up cluster-down test-cluster \
     test-prism soak-cluster clean
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make fuzz    the tests of properties with new seeds, for 15 minutes; FUZZ_MINUTES=2 for two'
 	@echo 'make soak    kills, damaged input and failing storage by the thousand: an hour or two'
 	@echo 'make bench   speed and memory beside other ways to do the same: an hour on an idle machine; bench-quick: five minutes'
+	@echo 'make bench-scenes  the same for images in windows: an hour on an idle machine'
 	@echo 'make test-packaging  builds, and runs the demo of the wheel in an empty environment; test-lowest: oldest allowed packages'
 	@echo 'make test-gcs  the tests on fake-gcs-server, also through a proxy that fails; two minutes the first time, to build it'
 	@echo 'make test-cluster  the tests on a Flink cluster, which cluster-up starts and cluster-down stops; soak-cluster: more kills'
@@ -79,6 +80,9 @@ bench: .venv/.installed-dev
 
 bench-quick: .venv/.installed-dev
 	.venv/bin/python -m benchmarks --quick
+
+bench-scenes: .venv/.installed-dev
+	.venv/bin/python -m benchmarks.scenes
 
 # Needs Go; it says so.
 test-gcs: .venv/.installed-dev

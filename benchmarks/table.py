@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,9 +55,7 @@ def markdown(rows: list[Row], results: Results, *, about: dict[str, str], plot: 
             "Rates are images a second from the first 15% of masks to the last file of the report. Ratios are taken",
             "within each round: the table gives their smallest, middle and largest value.",
             "",
-            "| | what | min | **median** | max | target | aim | |",
-            "|---|---|---|---|---|---|---|---|",
-            *(_line(row) for row in rows),
+            *rows_of(rows),
             "",
             "| run | images/s (median) | CPU ms an image | start to first mask, s | whole, s | peak MB |",
             "|---|---|---|---|---|---|",
@@ -67,6 +65,13 @@ def markdown(rows: list[Row], results: Results, *, about: dict[str, str], plot: 
             "",
         ]
     )
+
+
+def rows_of(rows: Iterable[Row]) -> Iterator[str]:
+    """The table of rows, a line each."""
+    yield "| | what | min | **median** | max | target | aim | |"
+    yield "|---|---|---|---|---|---|---|---|"
+    yield from map(_line, rows)
 
 
 def _line(row: Row) -> str:

@@ -1,0 +1,1 @@
+"""What images in windows cost, and how well they join: `make bench-scenes`."""
