@@ -6,7 +6,7 @@ image's id and its source's place, until the image's mask stands.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,17 +105,26 @@ class Blocks:
         Raises:
             ImageError: `OUTPUT_BLOCKED`: a file is gone, or is not what was written.
         """
-        found = [self._read(block) for block in image.blocks]
-        whole = [labels for labels in found if labels is not None]
-        if len(whole) < len(found):
+        missing: list[SavedBlock] = []
+        whole = joined(self._whole(image.blocks, missing))
+        if missing or whole is None:
             if outcome := done_by(self.tree, image.origin):
                 return TaggedOutput("outcome", outcome)
             raise ImageError(
                 Code.OUTPUT_BLOCKED,
-                f"{len(found) - len(whole)} of its blocks, which were saved in the output, were removed or altered "
+                f"{len(missing)} of its blocks, which were saved in the output, were removed or altered "
                 "while the run went on; the same command makes them again",
             )
-        return joined(whole)
+        return whole
+
+    def _whole(self, blocks: Sequence[SavedBlock], missing: list[SavedBlock]) -> Iterator[Labels]:
+        """The blocks, one after the other; those that are not as they were saved are added to `missing`."""
+        for block in blocks:
+            labels = self._read(block)
+            if labels is None:
+                missing.append(block)
+            else:
+                yield labels
 
     def remove(self, image_id: str, source: Source) -> None:
         """Removes the blocks of an image, once they are of no use."""

@@ -13,7 +13,7 @@ from typing import Any
 from apache_beam.pvalue import TaggedOutput
 
 from maskbeam.transforms.budget import Budget, asking
-from maskbeam.transforms.elements import EncodedImage, Labels, LogitsBatch, ModelInput, OfImage
+from maskbeam.transforms.elements import EncodedImage, Image, Labels, LogitsBatch, ModelInput, OfImage
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import bytes_ahead
 
@@ -45,15 +45,16 @@ def _limits(groups: Path, of_process: Path) -> Iterator[int]:
 
 
 class Kept:
-    """The bytes of large images that are kept for what is drawn on them, from decoding until they are gone."""
+    """The bytes of large images, from decoding until they are gone: to be drawn on, or to be cut into windows."""
 
     def __init__(self) -> None:
         self.bytes = 0
         self._lock = threading.Lock()
 
-    def add(self, model_input: Any) -> None:
-        """Counts the image that an input of the model keeps, if it is large, for as long as it is there."""
-        image = model_input.image if isinstance(model_input, ModelInput) else None
+    def add(self, decoded: Any) -> None:
+        """Counts an image, or that which an input of the model keeps, if it is large, for as long as it is there."""
+        image = decoded.pixels if isinstance(decoded, Image) else None
+        image = decoded.image if isinstance(decoded, ModelInput) else image
         if image is not None and image.nbytes >= SMALL_BYTES:
             self._change(image.nbytes)
             weakref.finalize(image, self._change, -image.nbytes).atexit = False

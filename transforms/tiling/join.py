@@ -1,30 +1,34 @@
 """Blocks become their image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from maskbeam.transforms.elements import Labels, Region
+from maskbeam.transforms.elements import Array, Labels, Region
 
 
-def joined(blocks: Sequence[Labels]) -> Labels:
-    """The labels of an image, from those of all its blocks."""
-    origin = blocks[0].origin
-    pixels = np.empty((*blocks[0].pixels.shape[:-2], *origin.size), blocks[0].pixels.dtype)
-    sure = None if blocks[0].confidence is None else np.empty(pixels.shape, blocks[0].confidence.dtype)
+def joined(blocks: Iterable[Labels]) -> Labels | None:
+    """The labels of an image, from those of all its blocks, which are asked for one by one; None of no block."""
+    pixels: Array | None = None
+    sure: Array | None = None
+    image: Array | None = None
+    certain = measured = nonfinite = 0
     for block in blocks:
-        rows = slice(block.region.top, block.region.top + block.region.height)
-        columns = slice(block.region.left, block.region.left + block.region.width)
-        pixels[..., rows, columns] = block.pixels
-        if sure is not None:
-            sure[..., rows, columns] = block.confidence
-    return Labels(
-        origin,
-        Region.whole(origin.size),
-        pixels,
-        sure,
-        confidence_sum=sum(block.confidence_sum for block in blocks),
-        confidence_pixels=sum(block.confidence_pixels for block in blocks),
-        nonfinite=sum(block.nonfinite for block in blocks),
-        image=next((block.image for block in blocks if block.image is not None), None),
-    )
+        origin = block.origin
+        pixels = _pasted(pixels, block.pixels, block)
+        sure = None if block.confidence is None else _pasted(sure, block.confidence, block)
+        image = block.image if image is None else image
+        certain, measured = certain + block.confidence_sum, measured + block.confidence_pixels
+        nonfinite += block.nonfinite
+    if pixels is None:
+        return None
+    return Labels(origin, Region.whole(origin.size), pixels, sure, certain, measured, nonfinite, image)
+
+
+def _pasted(whole: Array | None, part: Array, block: Labels) -> Array:
+    """The array `[..., H, W]` of an image with a block's `[..., h, w]` in its place; a new one if there is none."""
+    if whole is None:
+        whole = np.empty((*part.shape[:-2], *block.origin.size), part.dtype)
+    rows = slice(block.region.top, block.region.top + block.region.height)
+    whole[..., rows, block.region.left : block.region.left + block.region.width] = part
+    return whole

@@ -21,8 +21,11 @@ def whole_labels(image: Image, cutter: Cutter, labeling: Labeling, engine: Engin
         ImageError: As in a run.
     """
     layout = cutter.tiling.layout(image.region.size)
-    blocks = [block for span in layout.spans() for block in _blocks(image, layout, span, cutter, labeling, engine)]
-    return blocks[0] if len(blocks) == 1 else joined(blocks)
+    whole = joined(
+        block for span in layout.spans() for block in _blocks(image, layout, span, cutter, labeling, engine)
+    )
+    assert whole is not None  # noqa: S101 - each image has a block
+    return whole
 
 
 def _blocks(

@@ -100,7 +100,8 @@ def synthetic_planes(count: int, height: int, width: int, channels: int) -> Arra
     if needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
         raise RunError(
             f"The model takes planes of {height} x {width} pixels and {channels} channels: to try {count} needs "
-            f"{needed / 1e9:,.0f} GB of memory, more than there is. Export the model with a smaller input."
+            f"{needed / 1e9:,.0f} GB of memory, more than there is. Export the model with a smaller input, or say a "
+            "smaller --tile_size if its size is free."
         )
     random = np.random.default_rng(0)
     blocks = random.uniform(0, 255, (count, -(-height // 16), -(-width // 16), channels))

@@ -214,6 +214,17 @@ def test_large_images_that_are_kept_count_until_they_are_gone() -> None:
     assert kept.bytes == 0
 
 
+def test_large_images_that_are_cut_into_windows_count_until_the_last_window_is_gone() -> None:
+    kept = Kept()
+    image = decoded_image("a", Source("a", "1"), np.zeros((4096, 4096, 1), np.uint8))
+    kept.add(image)
+    window = image.pixels[5:9]
+    del image
+    assert kept.bytes == 4096**2
+    del window
+    assert kept.bytes == 0
+
+
 @pytest.mark.parametrize("products", [frozenset[str](), frozenset({"overlay"}), frozenset({"confidence"})])
 def test_drawing_takes_no_more_than_is_asked_for(products: frozenset[str]) -> None:
     side = 600
