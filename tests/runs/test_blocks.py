@@ -215,7 +215,8 @@ def test_what_is_done_of_an_image_counts_until_it_is_done(
     save(tmp_path / "in" / "a.png", poisoned=poisoned)
     run_numpy(command(str(tmp_path / "in"), str(tmp_path / "out"), *FLAGS))
     assert tally.read().parts == 0
-    assert max(seen) == (0 if poisoned else WHOLE)
+    # Of one that fails some blocks may be done.
+    assert max(seen) < WHOLE if poisoned else max(seen) == WHOLE
     assert poisoned or len(set(seen)) > 3
 
 
