@@ -9,26 +9,31 @@ import apache_beam as beam
 from maskbeam import __version__
 from maskbeam.pipeline.guards.decoder import safe_decoder
 from maskbeam.pipeline.guards.model_guard import ModelGuard
+from maskbeam.pipeline.guards.read_scenes import SPREAD_BLOCKS, CutScene, ReadRasters, TileScenes
 from maskbeam.pipeline.inputs.fetch import fetch_content, is_far
 from maskbeam.pipeline.inputs.read import List, Read
+from maskbeam.pipeline.inputs.scenes import Scenes, rules_of
 from maskbeam.pipeline.job.job import Job
-from maskbeam.pipeline.output.assemble import Gather, RemoveBlocks, count_no_more
+from maskbeam.pipeline.output.assemble import Gather, GatherScenes, RemoveBlocks, count_block, count_no_more
 from maskbeam.pipeline.output.blocks import Blocks, SavedBlock
 from maskbeam.pipeline.output.failures import RememberFailure
+from maskbeam.pipeline.output.geotiff.complete import CompleteScene
+from maskbeam.pipeline.output.geotiff.write_scene import WriteScene
 from maskbeam.pipeline.output.look_up import LookUp
 from maskbeam.pipeline.output.outcome import Outcome
 from maskbeam.pipeline.output.redraw import Redraw
-from maskbeam.pipeline.output.write import SkipDone, Write
+from maskbeam.pipeline.output.write import Completing, SkipDone, Write
 from maskbeam.pipeline.process.memory import WithinMemory, WrittenWithinMemory
 from maskbeam.pipeline.reports.report import Report
 from maskbeam.pipeline.reports.report_writer import ReportWriter
+from maskbeam.pipeline.runners.registry import runner_of
 from maskbeam.pipeline.workers.check_worker import CheckWorker
 from maskbeam.pipeline.workers.count_results import count_failure, count_outcome
 from maskbeam.pipeline.workers.heartbeat import Heartbeat
 from maskbeam.transforms.argmax import Argmax
 from maskbeam.transforms.augment import augmented
 from maskbeam.transforms.codecs.decode import Decode
-from maskbeam.transforms.elements import EncodedImage, Labels
+from maskbeam.transforms.elements import EncodedImage, Image, Labels
 from maskbeam.transforms.lookahead import LookAhead, Step
 from maskbeam.transforms.predict import Loader, Predict
 from maskbeam.transforms.products.render import Render, bytes_to_draw
@@ -85,6 +90,8 @@ class SegmentImages(beam.PTransform[Any, Any]):
 
     def expand(self, images: Any) -> Any:
         job = self._job
+        if job.is_geotiff and job.cutter and job.tiling:
+            return _in_scenes(images, job, self._loader, job.cutter, job.tiling)
         decoded = images | "Decode" >> _decode(job)
         if job.cutter and job.tiling:
             return _in_windows(decoded, job, self._loader, job.cutter, job.tiling)
@@ -100,23 +107,82 @@ def _in_windows(decoded: Any, job: Job, loader: Loader, cutter: Cutter, tiling: 
     All of an image stays in the bundle that decoded it: its windows, scores and labels cross no shuffle.
     """
     blocks = Blocks(job.tree, job.labeling, tiling)
-    tiled = decoded.main | "Tile" >> Tile(cutter, blocks.saved)
-    predicted = tiled.main | "Predict" >> _predict(job, loader)
-    blended = predicted.main | "Blend" >> Blend(tiling, job.labeling)
-    saved = blended.block | "Save blocks" >> LookAhead(blocks.save, output_type=SavedBlock, waits=job.writes_far)
-    gathered = (tiled.saved, saved.main) | "Blocks" >> beam.Flatten() | "Gather" >> Gather()
+    computed = _computed(decoded.main | "Tile" >> Tile(cutter, blocks.saved), job, loader, tiling, blocks)
+    gathered = computed["blocks"] | "Gather" >> Gather()
     remove = RemoveBlocks(blocks)
     put_together = LookAhead(blocks.together, output_type=Labels, tags=("outcome",))
-    written = blended.main | "Write" >> _write(job)
+    written = computed["labels"] | "Write" >> _write(job)
     assembled = gathered.main | "Assemble" >> _write(job, put_together, after=(remove, count_no_more))
     found_done = assembled.outcome | "Found" >> beam.Map(count_no_more) | "Count found" >> beam.Map(count_outcome)
     not_assembled = assembled.failed | "Not assembled" >> beam.Map(count_no_more)
     failed = (gathered.failed, not_assembled) | "Failed" >> beam.Flatten() | "Remove blocks" >> beam.Map(remove)
-    others = (decoded.failed, tiled.failed, predicted.failed, blended.failed, written.failed)
+    others = (decoded.failed, computed["failed"], written.failed)
     return {
         "outcomes": (written.main, assembled.main, found_done) | "Outcomes" >> beam.Flatten(),
         "failed": (*others, failed) | "Failures" >> beam.Flatten(),
     }
+
+
+def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Tiling) -> dict[str, Any]:
+    """Wires what has a place on the earth: what is one block as in `_in_windows`, and larger scenes by reference.
+
+    Those: cut -> spread -> tile -> predict -> blend -> save -> by scene -> assemble. Spans of a scene are computed
+    wherever there is a worker. Pixels, scores and labels cross no shuffle: blocks are files in the output, which is
+    all that workers share.
+    """
+    blocks = Blocks(job.tree, job.labeling, tiling)
+    scenes = Scenes(rules_of(job.options), job.probe.spec.channels, tiling, job.names)
+    longest = None if runner_of(job.options.beam).is_local else SPREAD_BLOCKS
+    read = images | "Read rasters" >> _read(job, scenes)
+    whole = _computed(read.main | "Tile" >> Tile(cutter, blocks.saved), job, loader, tiling, blocks)
+    gathered = whole["blocks"] | "Gather" >> Gather()
+
+    cut = read.scene | "Cut" >> beam.ParDo(CutScene(blocks, tiling, longest)).with_outputs("saved", main="main")
+    spread = cut.main | "Spread spans" >> beam.Reshuffle()
+    tiled = spread | "Tile scenes" >> TileScenes(cutter, scenes, blocks)
+    of_scenes = _computed(tiled, job, loader, tiling, blocks, of=" of scenes")
+    parts = (
+        (cut.saved, of_scenes["blocks"]) | "All blocks" >> beam.Flatten() | "Count blocks" >> beam.Map(count_block)
+    )
+    by_scene = parts | "By scene" >> GatherScenes()
+
+    remove, write = RemoveBlocks(blocks), WriteScene(job.tree, job.rendering, job.labeling, job.table, blocks)
+    written = whole["labels"] | "Write" >> _write_scenes(job, write)
+    complete = (gathered.main, by_scene.main) | "Complete" >> beam.Flatten()
+    assembled = complete | "Assemble" >> _write_scenes(job, write, remove, count_no_more)
+    not_assembled = assembled.failed | "Not assembled" >> beam.Map(count_no_more)
+    given_up = (gathered.failed, by_scene.failed, not_assembled) | "Given up" >> beam.Flatten()
+    gave_up = given_up | "Remove blocks" >> beam.Map(remove)
+    return {
+        "outcomes": (written.main, assembled.main) | "Outcomes" >> beam.Flatten(),
+        "failed": (read.failed, whole["failed"], of_scenes["failed"], written.failed, gave_up)
+        | "Failures" >> beam.Flatten(),
+    }
+
+
+def _computed(tiled: Any, job: Job, loader: Loader, tiling: Tiling, blocks: Blocks, of: str = "") -> dict[str, Any]:
+    """Windows -> `labels` of images that are one block, `failed` ones; `blocks` of others, or that they failed."""
+    predicted = tiled.main | f"Predict{of}" >> _predict(job, loader)
+    blended = predicted.main | f"Blend{of}" >> Blend(tiling, job.labeling)
+    save = LookAhead(blocks.save, output_type=SavedBlock, waits=job.writes_far)
+    saved = blended.block | f"Save blocks{of}" >> save
+    failed = (tiled.failed, predicted.failed, blended.failed, saved.failed)
+    return {
+        "labels": blended.main,
+        "blocks": (tiled.saved, saved.main) | f"Blocks{of}" >> beam.Flatten(),
+        "failed": failed | f"Failed alone{of}" >> beam.Flatten(),
+    }
+
+
+def _read(job: Job, scenes: Scenes) -> LookAhead:
+    pictures = _decode(job)
+    read = ReadRasters(scenes, pictures.steps)
+    return LookAhead(read, output_type=Image, tags=("scene",), waits=is_far)
+
+
+def _write_scenes(job: Job, write: WriteScene, *after: Step) -> LookAhead:
+    steps = LookAhead(write, *after, count_outcome, output_type=Outcome, waits=job.writes_far)
+    return steps.within(partial(WrittenWithinMemory, each=1))
 
 
 def _predict(job: Job, loader: Loader) -> Predict:
@@ -126,8 +192,10 @@ def _predict(job: Job, loader: Loader) -> Predict:
 
 def skip_done(job: Job) -> SkipDone:
     """What is asked of each image before anything of it is decoded."""
-    redraw = Redraw(job.tree, job.rendering, job.labeling.has_planes, safe_decoder(job))
-    return SkipDone(job.tree, job.options.output.retry_failed, redraw)
+    complete: Completing = Redraw(job.tree, job.rendering, job.labeling.has_planes, safe_decoder(job))
+    if job.is_geotiff:
+        complete = CompleteScene(job.tree, job.rendering, job.labeling)
+    return SkipDone(job.tree, job.options.output.retry_failed, complete)
 
 
 def _skip_done(job: Job) -> LookAhead:

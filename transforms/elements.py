@@ -10,7 +10,7 @@ import pickle
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from apache_beam import coders
@@ -144,6 +144,24 @@ class Grid:
     transform: tuple[float, float, float, float, float, float]
 
 
+class GroundPoint(NamedTuple):
+    """A pixel whose place is known: `row` and `column` from the top left corner, and `x`, `y`, `z` on the ground."""
+
+    row: float
+    column: float
+    x: float
+    y: float
+    z: float = 0.0
+
+
+@dataclass(frozen=True)
+class GroundPoints:
+    """The place of an image that is told by single pixels in place of a transform; `crs` is WKT, or empty."""
+
+    crs: str
+    points: tuple[GroundPoint, ...]
+
+
 @dataclass(frozen=True)
 class Origin:
     """The image that an element is, or is a part of: the one thing that is handed on whole from reading to writing.
@@ -163,7 +181,7 @@ class Origin:
     image_id: str
     source: Source
     size: tuple[int, int] = (0, 0)
-    grid: Grid | None = None
+    grid: Grid | GroundPoints | None = None
     companions: tuple[Companion, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     turn: int = 0
@@ -254,11 +272,13 @@ class EncodedImage(OfImage):
 class Image(OfImage):
     """The pixels `[H, W, C]` of a region of an image, uint8 (0..255) or float32 on the same 0..255 scale.
 
-    They are fewer than the region has where they were decoded at a reduced scale.
+    They are fewer than the region has where they were decoded at a reduced scale. `valid`, bool `[H, W]`, is False
+    where there is no data; None: there is data everywhere.
     """
 
     region: Region
     pixels: Array
+    valid: Array | None = None
 
     @property
     def is_reduced(self) -> bool:
@@ -311,7 +331,7 @@ class ModelInput(OfImage):
     """A region of an image as the model takes it: `plane` `[h, w, C]`, values still 0..255.
 
     `image` is the decoded region, kept only when a product draws on it, else None. Of an image that is cut into
-    windows `window` says which one it is, and the last one keeps all of the image.
+    windows `window` says which one it is, and the last one keeps all of the image. `valid` as of `Image`.
     """
 
     region: Region
@@ -319,6 +339,7 @@ class ModelInput(OfImage):
     plane: Array
     image: Array | None = None
     window: Window | None = None
+    valid: Array | None = None
 
     def without_plane(self) -> "ModelInput":
         """The same once the model has seen it; frees the input plane."""
@@ -404,6 +425,15 @@ class Failure:
 
 
 @dataclass(frozen=True, eq=False)
+class EmptyWindow(OfImage):
+    """A window without a pixel that has data: the model does not see it. `image` as of `ModelInput`."""
+
+    region: Region
+    window: Window
+    image: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class FailedWindow(OfImage):
     """A window that the model failed on; with it its image has failed. `code` and `reason` as in `Failure`."""
 
@@ -450,5 +480,7 @@ def size_of(element: object) -> int:
     return 64 + sum(getattr(value, "nbytes", 0) or (len(value) if isinstance(value, bytes) else 0) for value in held)
 
 
-for _element in (EncodedImage, Image, ModelInput, LogitsBatch, FailedWindow, FailedImage, Labels, Rendered):
+for _element in (
+    EncodedImage, Image, ModelInput, LogitsBatch, EmptyWindow, FailedWindow, FailedImage, Labels, Rendered,
+):  # fmt: skip
     registry.register_coder(_element, SizedCoder)

@@ -52,7 +52,8 @@ class Code(StrEnum):
     )
     TOO_LARGE = (
         "TOO_LARGE",
-        "more pixels than `--max_pixels`, a file of over 1 GiB, or an overlay of over 65,535 pixels a side",
+        "more pixels than `--max_pixels`, a file of over 1 GiB, one strip or tile of over 256 MB, or an overlay of "
+        "over 65,535 pixels a side",
         "has more than `--max_pixels` pixels, or more bytes or memory than can be had",
         "`--max_pixels`, or cut it into tiles",
         ("decoder", "--max_pixels", "--products"),
@@ -66,12 +67,20 @@ class Code(StrEnum):
         "convert it; put a pattern with braces in quotes; leave out `--background`",
         ("decoder", "--background"),
     )
+    GRID_MISMATCH = (
+        "GRID_MISMATCH",
+        "a band in a file of its own lies on another grid than the first one: another CRS, origin or size, or pixels "
+        "that are not a whole number of times as large",
+        "has bands that do not cover the same ground in pixels that fit into each other",
+        "resample that band to the first one's grid; name the finest first",
+        ("decoder",),
+    )
     BAD_VALUE_RANGE = (
         "BAD_VALUE_RANGE",
         "values outside the declared range, NaN, or a type that has no range and needs `--input_range`",
         "has values that are not 8 or 16 bits and no known range",
-        "`--input_range LO,HI`",
-        ("decoder", "--input_range"),
+        "`--input_range LO,HI`, `--out_of_range clip`",
+        ("decoder", "--input_range", "--out_of_range"),
     )
     BAD_SHAPE = (
         "BAD_SHAPE",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import apache_beam as beam
 import numpy as np
 
-from maskbeam.transforms.elements import Array, FailedWindow, Failure, LogitsBatch, ModelInput
+from maskbeam.transforms.elements import Array, EmptyWindow, FailedWindow, Failure, LogitsBatch, ModelInput
 from maskbeam.transforms.errors import Code, ImageError, RunError
 from maskbeam.transforms.garbage_collection import started
 from maskbeam.transforms.lookahead import InFlight, emit
@@ -149,7 +149,9 @@ def _explained(error: BaseException) -> tuple[str, str]:
 
 
 class Predict(beam.PTransform[Any, Any]):
-    """`ModelInput` -> `LogitsBatch` of one image each; failures go to the tag `failed`, those of windows do not.
+    """`ModelInput` -> `LogitsBatch` of one image each; failures go to the tag `failed`.
+
+    Windows that failed, and those that the model need not see, stay among the others.
 
     The loader is called once a process, when the first image comes: a run that has nothing to do loads no model.
     """
@@ -222,8 +224,16 @@ class _Predict(beam.DoFn):
         self._loaded: Engine | None = None
 
     def process(
-        self, image: ModelInput, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+        self,
+        image: ModelInput | EmptyWindow,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
     ) -> Iterator[Any]:
+        if isinstance(image, EmptyWindow):
+            yield image
+            if image.window.is_alone and image.window.is_last:
+                yield from self._all_results()
+            return
         waiting = _Waiting(image, (timestamp, window))
         if self._guard.alone(image):
             self._submit([waiting])
@@ -238,6 +248,9 @@ class _Predict(beam.DoFn):
             yield from self._results()
 
     def finish_bundle(self) -> Iterator[Any]:
+        yield from self._all_results()
+
+    def _all_results(self) -> Iterator[Any]:
         while self._buckets:
             self._submit(self._buckets.take(self._buckets.fullest))
         yield from self._results(leaving=0)

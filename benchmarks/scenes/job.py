@@ -20,7 +20,7 @@ from maskbeam.pipeline.cli.parser import run_options
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.run import engine_loader, run
 from maskbeam.pipeline.terminal.logs import quiet
-from maskbeam.transforms.elements import Array, Image, Origin, Region, Source
+from maskbeam.transforms.elements import Array, Image, ModelInput, Origin, Region, Source
 from maskbeam.transforms.predict import Engine, Loader, Scores
 from maskbeam.transforms.tiling.tile import Cutter
 
@@ -68,7 +68,8 @@ def batches(picture: Array, cutter: Cutter, count: int) -> list[Array]:
     """The windows of a picture `[H, W, C]` as batches `[count, h, w, C]`, the last one filled up."""
     size = (picture.shape[0], picture.shape[1])
     image = Image(Origin("", Source("", ""), size), Region.whole(size), picture)
-    planes = [window.plane for window in cutter.windows(image, list(cutter.tiling.layout(size).spans()))]
+    windows = cutter.windows(image, list(cutter.tiling.layout(size).spans()))
+    planes = [window.plane for window in windows if isinstance(window, ModelInput)]
     planes += planes[-1:] * (-len(planes) % count)
     return [np.stack(planes[first : first + count]) for first in range(0, len(planes), count)]
 

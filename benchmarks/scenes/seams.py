@@ -60,7 +60,8 @@ def blended(field: Array, layout: Layout) -> Array:
         none = np.zeros(1, np.int64)
         batch = LogitsBatch((image,), (seen - np.float32(OFF) * place**9)[None, ..., None], none, none)
         for rows in canvas.add(number, batch):
-            scores = rows.scores[..., 0] if rows.weights is None else rows.scores[..., 0] / rows.weights
+            sums = np.asarray(rows.scores)[..., 0]
+            scores = sums if rows.weights is None else sums / rows.weights
             whole[rows.region.top : rows.region.top + rows.region.height] = scores
     return whole
 

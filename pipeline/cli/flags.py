@@ -15,6 +15,7 @@ GROUPS = {
     "input": "input",
     "model": "model",
     "tiles": "images larger than the model sees at once",
+    "geo": "georeferenced rasters",
     "labels": "labels",
     "output": "output",
     "rerun": "when a run is repeated or goes wrong",
@@ -22,7 +23,8 @@ GROUPS = {
 }
 # Where the help shows the fields of a class that name no other group.
 _USUAL = {
-    "read": "input", "decode": "input", "model": "model", "tile": "tiles", "label": "labels", "output": "output",
+    "read": "input", "decode": "input", "model": "model", "raster": "geo", "tile": "tiles", "label": "labels",
+    "output": "output",
 }  # fmt: skip
 # Values that a room above the options knows, by field.
 _CHOICES = {"model.engine": ENGINES}

@@ -9,6 +9,8 @@ from maskbeam.pipeline.job.settings import drawing_of, fingerprint, mending_of, 
 from maskbeam.pipeline.job.without_effect import check_effects
 from maskbeam.pipeline.models.probing.probe import Probe
 from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.options.output import GEOTIFF
+from maskbeam.pipeline.output.geotiff.files import PRODUCTS, record_path
 from maskbeam.pipeline.output.holder import Holder
 from maskbeam.pipeline.output.parts import lock_of
 from maskbeam.pipeline.output.tree import Tree
@@ -90,7 +92,14 @@ class Job:
         return () if self.labeling.has_planes else ("masks",)
 
     @property
+    def is_geotiff(self) -> bool:
+        """True where masks and products are GeoTIFFs."""
+        return self.options.output.mask_format == GEOTIFF
+
+    @property
     def _record(self) -> str:
+        if self.is_geotiff:
+            return record_path(self.rendering, self.labeling)
         if self.labeling.has_planes:
             return product("binary").path(self.rendering.folders[0][2])
         return mask_path()
@@ -133,6 +142,8 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
         )
     ignore = table.check_ignore(options.label.ignore_label)
     products = possible_products(options.output.products, probe.head, options.label.multilabel)
+    if options.output.mask_format == GEOTIFF:
+        products = _as_geotiffs(products, is_all=options.output.products == frozenset(product_names()))
     options = replace(options, output=replace(options.output, products=products))
     label, seen = options.label, probe.seen_ids
     if probe.head.kind == "ids" and (note := assumed_note(table.ids, seen)) and note not in table.notes:
@@ -165,6 +176,15 @@ def _check_augmentation(views: str, probe: Probe) -> None:
         raise RunError(
             f"--tta d4 turns images by a quarter, but the model takes {spec.height} x {spec.width}: use flips"
         )
+
+
+def _as_geotiffs(products: frozenset[str], *, is_all: bool) -> frozenset[str]:
+    others = sorted(products - PRODUCTS)
+    if others and not is_all:
+        raise RunError(
+            f"{' and '.join(others)} cannot be a GeoTIFF yet: leave it out of --products, or say --mask_format png"
+        )
+    return products & PRODUCTS
 
 
 def possible_products(products: frozenset[str], head: Head, multilabel: str) -> frozenset[str]:

@@ -148,7 +148,8 @@ def make_plan(options: RunOptions, inputs: RunInputs, run: str, *, find_probe: F
     if stored is None and not options.output.overwrite:
         made = check_new(options.output.path, open_storage(options.output.path))
     probe = known_probe(stored, options, model) or find_probe(options.model, model)
-    check_channels(probe.spec.channels, options.read)
+    if options.output.mask_format is None:
+        check_channels(probe.spec.channels, options.read)
     job = with_engine(make_job(options, run, probe, _class_table(options, probe)))
     check_made(options.output.path, made, job.fingerprint)
     if not probe.engine and runner_of(options.beam).is_local:

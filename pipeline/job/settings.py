@@ -87,7 +87,8 @@ def mending_of(options: RunOptions, spec: InputSpec) -> tuple[tuple[str, str], .
     """Options that no mask depends on and that may turn a failure into one: names and values, as text."""
     values = {
         "--max_pixels": options.decode.max_pixels,
-        "--input_range": options.decode.input_range,
+        "--input_range": plain(options.decode.input_range),
+        "--out_of_range": options.raster.out_of_range,
         "--background": options.decode.background,
         "--nonfinite": options.label.nonfinite,
         # An overlay may be too large for its format.
@@ -137,12 +138,12 @@ def decisive(settings: dict[str, Any], *, older: bool = False) -> dict[str, Any]
 
 def of_images(settings: dict[str, Any]) -> dict[str, str]:
     """Options that matter to some images only, by flag, as a person would type them."""
-    low, high = settings["--input_range"] or (0, 65535)
+    scale = settings["--input_range"] or (0, 65535)
     background = settings["--background"]
     return {
         **{name: str(settings.get(name, _BY_FLAG[name].default)) for name in _OF_IMAGES},
         # Without one, only samples of 16 bits have a range.
-        "--input_range": f"{low:.15g},{high:.15g}",
+        "--input_range": scale if isinstance(scale, str) else f"{scale[0]:.15g},{scale[1]:.15g}",
         "--background": NO_VALUE if background is None else ",".join(map(str, background)),
     }
 

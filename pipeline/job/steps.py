@@ -21,7 +21,7 @@ def decode_for(job: Job) -> partial[Image]:
     size = (spec.height, spec.width) if spec.height and spec.width else None
     return partial(
         decode,
-        input_range=options.input_range,
+        input_range=options.one_range,
         background=options.background,
         upright=options.orientation == "upright",
         max_pixels=options.max_pixels,

@@ -11,6 +11,7 @@ from maskbeam.pipeline.options.label import LabelOptions
 from maskbeam.pipeline.options.model import RESIZE_FILTERS, SAME_FILTERS, ModelOptions
 from maskbeam.pipeline.options.output import OutputOptions
 from maskbeam.pipeline.options.part import Part
+from maskbeam.pipeline.options.raster import RasterOptions
 from maskbeam.pipeline.options.read import RAW_TYPES, ReadOptions
 from maskbeam.pipeline.options.tile import TileOptions
 
@@ -23,6 +24,7 @@ __all__ = [
     "ModelOptions",
     "OutputOptions",
     "Part",
+    "RasterOptions",
     "ReadOptions",
     "RunOptions",
     "TileOptions",
@@ -36,6 +38,7 @@ class RunOptions:
     read: ReadOptions = field(default_factory=ReadOptions)
     decode: DecodeOptions = field(default_factory=DecodeOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
+    raster: RasterOptions = field(default_factory=RasterOptions)
     tile: TileOptions = field(default_factory=TileOptions)
     label: LabelOptions = field(default_factory=LabelOptions)
     output: OutputOptions = field(default_factory=OutputOptions)

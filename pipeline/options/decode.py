@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 
 from maskbeam.pipeline.options.flag import Decides, option
-from maskbeam.pipeline.options.values import color, count, number_pair
+from maskbeam.pipeline.options.raster_values import InputRange, input_range
+from maskbeam.pipeline.options.values import color, count
 
 
 @dataclass(frozen=True)
 class DecodeOptions:
     """Options of decoding: bytes become pixels on a scale of 0..255."""
 
-    input_range: tuple[float, float] | None = option(
+    input_range: InputRange | None = option(
         None,
         "values that mean 0 and 255 in images that are not 8-bit, as in 0,4095 [16-bit: 0,65535; float: none]",
         metavar="LO,HI",
-        parse=number_pair,
+        parse=input_range,
         also=("inspect",),
         decides=Decides.SOME_MASKS,
     )
@@ -48,3 +49,8 @@ class DecodeOptions:
         name="isolate_decoding",
         decides=Decides.NOTHING,
     )
+
+    @property
+    def one_range(self) -> tuple[float, float] | None:
+        """The range that holds for all bands, which is all that a picture can have; None where there is none."""
+        return self.input_range if isinstance(self.input_range, tuple) else None

@@ -6,6 +6,9 @@ from maskbeam.pipeline.options.flag import Decides, option
 from maskbeam.pipeline.options.values import allowance, count, fraction, names, some_of
 from maskbeam.transforms.products.registry import MODULES
 
+#: The word of `--mask_format` for masks that keep their image's place on the earth.
+GEOTIFF = "geotiff"
+
 
 @dataclass(frozen=True)
 class OutputOptions:
@@ -33,6 +36,12 @@ class OutputOptions:
         first=True,
         decides=Decides.PRODUCTS,
     )
+    mask_format: str | None = option(
+        None,
+        "format of masks and products [geotiff if any of the first 16 files has a place on the earth, else png]",
+        choices=("png", GEOTIFF),
+        group="geo",
+    )
     binary_classes: tuple[str, ...] = option(
         (),
         "classes that get binary masks [all]",
@@ -55,7 +64,7 @@ class OutputOptions:
     )
     overwrite: bool = option(
         False,
-        "replace what another model, other options or other input left",
+        "replace what other models, options, inputs left",
         group="rerun",
         first=True,
         decides=Decides.NOTHING,
@@ -66,7 +75,7 @@ class OutputOptions:
     )
     max_failures: str = option(
         "0.1%",
-        "more failed images than this, a count or a share, is exit code 3",
+        "more failed images than that is exit code 3",
         metavar="N|P%",
         parse=allowance,
         group="rerun",

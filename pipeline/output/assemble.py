@@ -1,6 +1,6 @@
 """Saved blocks become their image: gathered in the bundle that made them, put together, and their files removed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from maskbeam.pipeline.output.blocks import Blocks, SavedBlock, SavedImage
 from maskbeam.pipeline.output.failures import known_code
 from maskbeam.pipeline.output.outcome import Outcome
 from maskbeam.pipeline.tally import WHOLE, tally
-from maskbeam.transforms.elements import FailedImage, Failure
+from maskbeam.transforms.elements import FailedImage, Failure, OfImage
 
 Ended = TypeVar("Ended", Outcome, Failure)
 
@@ -61,6 +61,13 @@ def _parts(count: int, of: int) -> int:
     return WHOLE * count // of
 
 
+def count_block(element: OfImage) -> OfImage:
+    """Adds a block of a scene to `Counts.parts`."""
+    if isinstance(element, SavedBlock):
+        tally.add(parts=WHOLE // element.of)
+    return element
+
+
 def count_no_more(ended: Ended) -> Ended:
     """Takes an image all of whose blocks were done out of `Counts.parts`, for it is counted as a whole."""
     tally.add(parts=-WHOLE)
@@ -78,3 +85,31 @@ class RemoveBlocks:
         if code is None or not code.passing:
             self.blocks.remove(ended.image_id, ended.source)
         return ended
+
+
+class GatherScenes(beam.PTransform[Any, Any]):
+    """The same of blocks from all workers, by scene; each scene itself is among them, as often as it came."""
+
+    def expand(self, blocks: Any) -> Any:
+        keyed = blocks | "By source" >> beam.Map(_keyed) | "Group" >> beam.GroupByKey()
+        return keyed | "Gather" >> beam.ParDo(_gather).with_outputs("failed", main="main")
+
+
+def _keyed(element: OfImage) -> tuple[tuple[str, str], OfImage]:
+    return (element.image_id, element.source.place), element
+
+
+def _gather(group: tuple[Any, Iterable[OfImage]]) -> Iterator[Any]:
+    held = list(group[1])
+    failures = [each for each in held if isinstance(each, FailedImage)]
+    # A bundle that is run again saves a block again, or finds it saved.
+    blocks = {each.region: each for each in held if isinstance(each, SavedBlock)}
+    times = sum(not isinstance(each, FailedImage | SavedBlock) for each in held)
+    if failures:
+        first = min(failures, key=lambda each: (each.code, each.reason))
+        yield from (TaggedOutput("failed", first.failure) for _ in range(times))
+        return
+    ordered = sorted(blocks.values(), key=lambda each: (each.region.left, each.region.top))
+    if len(ordered) != ordered[0].of:
+        raise RuntimeError(f"{ordered[0].of - len(ordered)} blocks of a scene are missing")
+    yield from (SavedImage(ordered[0].origin, tuple(ordered)) for _ in range(times))

@@ -6,7 +6,7 @@ image's id and its source's place, until the image's mask stands.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from maskbeam.pipeline.output.tree import Tree, reading_output
 from maskbeam.pipeline.output.write import File, done_by, mattered, put
 from maskbeam.pipeline.storage import NotFound
 from maskbeam.transforms.argmax import Labeling
+from maskbeam.transforms.codecs.encode import is_whole
 from maskbeam.transforms.codecs.png import PNG
 from maskbeam.transforms.elements import Array, FailedImage, Labels, OfImage, Origin, Region, Source
 from maskbeam.transforms.errors import Code, ImageError
@@ -79,7 +80,7 @@ class Blocks:
             claim,
             *block.region.size,
             counted.to_json(),
-            options=mattered(self.tree, block, counted),
+            options=mattered(self.tree, block.origin, counted),
             drawn=self._measured,
         )
         data = PNG.encode(_packed(block), text=record_text(record))
@@ -105,26 +106,26 @@ class Blocks:
         Raises:
             ImageError: `OUTPUT_BLOCKED`: a file is gone, or is not what was written.
         """
-        missing: list[SavedBlock] = []
-        whole = joined(self._whole(image.blocks, missing))
-        if missing or whole is None:
+        try:
+            whole = joined(map(self.labels, image.blocks))
+        except ImageError:
             if outcome := done_by(self.tree, image.origin):
                 return TaggedOutput("outcome", outcome)
-            raise ImageError(
-                Code.OUTPUT_BLOCKED,
-                f"{len(missing)} of its blocks, which were saved in the output, were removed or altered "
-                "while the run went on; the same command makes them again",
-            )
+            raise
+        if whole is None:
+            raise ValueError("an image has blocks")
         return whole
 
-    def _whole(self, blocks: Sequence[SavedBlock], missing: list[SavedBlock]) -> Iterator[Labels]:
-        """The blocks, one after the other; those that are not as they were saved are added to `missing`."""
-        for block in blocks:
-            labels = self._read(block)
-            if labels is None:
-                missing.append(block)
-            else:
-                yield labels
+    def labels(self, block: SavedBlock) -> Labels:
+        """The labels of a block that was saved; raises as `together`."""
+        found = self._read(block)
+        if found is None:
+            raise ImageError(
+                Code.OUTPUT_BLOCKED,
+                "a block of it that was saved in the output was removed or altered while the run went on; the same "
+                "command makes it again",
+            )
+        return found
 
     def remove(self, image_id: str, source: Source) -> None:
         """Removes the blocks of an image, once they are of no use."""
@@ -147,7 +148,7 @@ class Blocks:
         try:
             with reading_output():
                 data = self.tree.storage.read(self.tree.uri(_path(block.origin, block.region)))
-            record = parse_record(PNG.read_text(data).get(TEXT_KEY)) if PNG.is_whole(data) else None
+            record = parse_record(PNG.read_text(data).get(TEXT_KEY)) if is_whole(data) else None
             if record is None or not self._is_as_now(record, block.source):
                 return None
             return self._labels(block, PNG.decode(data), Counted.from_json(record.statistics))

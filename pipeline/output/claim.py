@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from maskbeam.pipeline.output.stored_json import parse_stored
+from maskbeam.transforms.codecs.aux_xml import AUX_EXTENSION
 from maskbeam.transforms.measures.counted import Counted
 from maskbeam.transforms.measures.measure import ENDLESS
 from maskbeam.transforms.products.registry import product_names
@@ -176,9 +177,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _stays_within(path: str) -> bool:
-    return (
-        path.partition("/")[0] in product_names() and "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
-    )
+    folder = path.partition("/")[0]
+    # Beside a mask there may be colours and names for programs that show maps.
+    known = folder in product_names() or (folder == "masks" and path.endswith(AUX_EXTENSION))
+    return known and "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
 
 
 def _json(values: dict[str, Any]) -> str:

@@ -11,13 +11,14 @@ from typing import Any
 
 from maskbeam.pipeline.digests import digest
 from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.options.output import GEOTIFF
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_record
 from maskbeam.pipeline.output.finished_rows import Failed, FinishedImage, damaged, failed_rows, image_rows
 from maskbeam.pipeline.output.stored_json import parse_stored
 from maskbeam.pipeline.output.tree import RECORD, SUCCESS
 from maskbeam.pipeline.storage import LOST, NotFound, Storage, absolute, join, open_storage
 from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
-from maskbeam.transforms.codecs.encode import decode_mask, decode_written, mask_path, read_text
+from maskbeam.transforms.codecs.encode import decode_written, mask_path, read_text
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import MULTILABEL
@@ -85,7 +86,13 @@ class FinishedOutput:
     @cached_property
     def record_path(self) -> str:
         """The path pattern of the file that carries an image's record: its mask, or its first class's."""
-        return product("binary").path(next(iter(self.binary))) if self.planes else mask_path()
+        path = product("binary").path(next(iter(self.binary))) if self.planes else mask_path()
+        return f"{path.rpartition('.')[0]}.tif" if self.is_geotiff else path
+
+    @property
+    def is_geotiff(self) -> bool:
+        """True where masks and products are GeoTIFFs."""
+        return self.settings.get("--mask_format") == GEOTIFF
 
     @cached_property
     def products(self) -> frozenset[str]:
@@ -115,7 +122,7 @@ class FinishedOutput:
         Raises:
             RunError: It is missing or damaged.
         """
-        return self._decoded(self.path(image_id), decode_mask)
+        return self._decoded(self.path(image_id), decode_written)
 
     def record(self, image_id: str) -> Record:
         """The record in an image's mask; errors as of `mask`."""

@@ -15,12 +15,13 @@ from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_record
 from maskbeam.pipeline.output.tree import Tree, reading_output
 from maskbeam.pipeline.storage import Listed, NotFound, Storage, is_gcs
 from maskbeam.transforms.codecs.codec import END_BYTES, TEXT_BYTES
-from maskbeam.transforms.codecs.encode import is_whole, read_text
+from maskbeam.transforms.codecs.encode import is_whole, is_whole_file, read_text
 from maskbeam.transforms.elements import EncodedImage
 from maskbeam.transforms.lookahead import LookAhead
 
 # As many as a chunk of files has, and a page of a listing.
 _GROUP = 1000
+_LONG_TEXT = 16 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,23 +101,35 @@ def held_record(tree: Tree, image: EncodedImage) -> Record | None:
         return image.record
     try:
         with reading_output():
-            text = _text_of_whole(tree.storage, _record_uri(tree, image.image_id))
+            text = whole_text(tree.storage, _record_uri(tree, image.image_id))
     except NotFound:
         return None
     return parse_record(text.get(TEXT_KEY))
 
 
-def _text_of_whole(storage: Storage, uri: str) -> dict[str, str]:
-    """The text of a mask; none of one that was cut off. Raises what `Storage.read` raises."""
-    head, end = storage.read_ends(uri, head=TEXT_BYTES, tail=END_BYTES)
-    if not is_whole(head, end=end):
-        return {}
-    text = read_text(head)
-    if text or len(head) < TEXT_BYTES:
-        return text
-    # Damaged, or a record of thousands of classes, which goes on behind the head.
-    data = storage.read(uri)
-    return read_text(data) if is_whole(data) else {}
+def whole_text(storage: Storage, uri: str) -> dict[str, str]:
+    """The text of a mask or product; nothing where it is cut off. Of a scene's little is read, whatever its size.
+
+    Raises:
+        NotFound: There is no such file.
+    """
+    head, tail = storage.read_ends(uri, head=TEXT_BYTES, tail=END_BYTES)
+    found = storage.stat(uri) if len(head) == TEXT_BYTES else None
+    if found is None:
+        return read_text(head) if is_whole(head) else {}
+    size = found.size
+
+    def fetch(start: int, end: int) -> bytes:
+        if end <= len(head):
+            return head[start:end]
+        if start >= size - len(tail):
+            return tail[start - size + len(tail) : end - size + len(tail)]
+        with storage.open(uri, start=start, end=end) as stream:
+            return stream.read()
+
+    # Tables of thousands of classes make records that are longer.
+    text = read_text(head) or read_text(fetch(0, _LONG_TEXT))
+    return text if is_whole_file(fetch, size) else {}
 
 
 def product_size(tree: Tree, image: EncodedImage, path: str) -> int | None:

@@ -5,8 +5,10 @@ so a mask that is there vouches for the others. Every write names what it expect
 judged by `Tree.judge`, so that the outcome does not depend on the order of work, on replays or on rivals elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from apache_beam.pvalue import TaggedOutput
@@ -23,7 +25,7 @@ from maskbeam.pipeline.output.claim import (
     record_text,
 )
 from maskbeam.pipeline.output.failures import forget_failure, is_suspect, recall_failure
-from maskbeam.pipeline.output.look_up import held_record
+from maskbeam.pipeline.output.look_up import held_record, whole_text
 from maskbeam.pipeline.output.outcome import Outcome, worker_name
 from maskbeam.pipeline.output.tree import BLOCKED, NO_VALUE, Tree, reading_output
 from maskbeam.pipeline.process.memory import at_work
@@ -115,7 +117,7 @@ class SkipDone:
             done = self._completed(image, record, lacking) if lacking else _done(image, record, skipped=True)
             if done:
                 return done
-        return _lost(image.image_id, image.source, held, mine)
+        return lost(image.image_id, image.source, held, mine)
 
     def _completed(self, image: EncodedImage, record: Record, lacking: frozenset[str]) -> Outcome | None:
         """The image with what it lacked, or None if only the model can give that."""
@@ -129,7 +131,7 @@ class SkipDone:
             return None
         forget_failure(self.tree, image.source)
         if kept_by is not None:
-            return _lost(image.image_id, image.source, kept_by, self.tree.claim(image.source))
+            return lost(image.image_id, image.source, kept_by, self.tree.claim(image.source))
         return _done(image, record, skipped=False)
 
 
@@ -149,7 +151,8 @@ def done_by(tree: Tree, origin: Origin) -> Outcome | None:
     return _done(image, record, skipped=False) if record and is_ours else None
 
 
-def _lost(image_id: str, source: Source, held: Claim, mine: Claim) -> Outcome:
+def lost(image_id: str, source: Source, held: Claim, mine: Claim) -> Outcome:
+    """The outcome of an image whose name another source keeps."""
     rival = held.place if held.inputs == mine.inputs else ""
     return Outcome(image_id, source, worker=worker_name(), rival=rival)
 
@@ -174,8 +177,8 @@ class Write:
         for file in self.files(rendered, counted):
             placed = put(self.tree, file, claim)
             if placed.kept_by is not None:
-                return _lost(labels.image_id, labels.source, placed.kept_by, claim)
-        updated = placed.replaced is not None and _is_older(placed.replaced, claim)
+                return lost(labels.image_id, labels.source, placed.kept_by, claim)
+        updated = placed.replaced is not None and is_older(placed.replaced, claim)
         return Outcome(labels.image_id, labels.source, *size, counted, updated=updated, worker=worker_name())
 
     def files(self, rendered: Rendered, counted: Counted) -> list["File"]:
@@ -187,7 +190,7 @@ class Write:
         sizes = {pattern: len(data) for pattern, data in drawn.items()}
         turned = int(labels.origin.facts.get("orientation", 1))
         how = {kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products}
-        options = mattered(self.tree, labels, counted)
+        options = mattered(self.tree, labels.origin, counted)
         record = Record(claim, *labels.origin.size, statistics, sizes, turned, options, how)
         text = record_text(record)
         mask = File(self.tree.record.format(name), self._mask(labels, text), record_metadata(text))
@@ -199,18 +202,24 @@ class Write:
         return encode_mask(labels.pixels, text=text)
 
 
-def mattered(tree: Tree, labels: Labels, counted: Counted) -> dict[str, str]:
-    """The options that matter to some images only, and that mattered to these labels: by flag, as they are."""
-    return {flag: value for flag, value in tree.of_images if _matters(flag, labels, counted)}
+def mattered(tree: Tree, origin: Origin, counted: Counted) -> dict[str, str]:
+    """The options that matter to some images only, and that mattered to this one: by flag, as they are."""
+    return {flag: value for flag, value in tree.of_images if _matters(flag, origin, counted)}
 
 
-def _matters(flag: str, labels: Labels, counted: Counted) -> bool:
+def _matters(flag: str, origin: Origin, counted: Counted) -> bool:
     """Whether an option that matters to some images mattered to this one."""
-    told = {"--input_range": "samples", "--background": "transparency", "--orientation": "orientation"}
-    return counted[NONFINITE].nonfinite > 0 if flag == "--nonfinite" else told[flag] in labels.origin.facts
+    told = {
+        "--input_range": "samples",
+        "--out_of_range": "beyond",
+        "--background": "transparency",
+        "--orientation": "orientation",
+    }
+    return counted[NONFINITE].nonfinite > 0 if flag == "--nonfinite" else told[flag] in origin.facts
 
 
-def _is_older(held: Claim, mine: Claim) -> bool:
+def is_older(held: Claim, mine: Claim) -> bool:
+    """True of a file of the same source in another version."""
     return held.place == mine.place and held.version != mine.version
 
 
@@ -236,18 +245,53 @@ def put(tree: Tree, file: File, claim: Claim) -> Placed:
         ImageError: `OUTPUT_BLOCKED`, when something else than a file that can be read is there.
         RunError: The output is another run's now, or something that is not maskbeam keeps changing the file.
     """
-    uri, expected, replaced = tree.uri(file.path), None, None
+    uri = tree.uri(file.path)
+
+    def found() -> Found:
+        with reading_output():
+            data, version = tree.storage.read_versioned(uri)
+        return Found(version, parse_claim(read_text(data).get(TEXT_KEY)), data == file.data)
+
+    write = partial(tree.storage.write, uri, file.data, metadata=file.metadata)
+    return _placed(tree, uri, claim, write, found)
+
+
+def put_file(tree: Tree, path: str, made: Path, claim: Claim, *, metadata: Mapping[str, str] | None) -> Placed:
+    """The same of a file on this machine; one of the same work and size that is there, and whole, counts as equal."""
+    uri = tree.uri(path)
+
+    def found() -> Found:
+        with reading_output():
+            text, listed = whole_text(tree.storage, uri), tree.storage.stat(uri)
+        if listed is None:
+            raise NotFound(uri)
+        return Found(listed.version, parse_claim(text.get(TEXT_KEY)), listed.size == made.stat().st_size)
+
+    write = partial(tree.storage.write_file, uri, str(made), metadata=metadata)
+    return _placed(tree, uri, claim, write, found)
+
+
+class Found(NamedTuple):
+    """A file that is there: its version, whose it is, and whether it is what would be written."""
+
+    version: str | None = None
+    claim: Claim | None = None
+    is_same: bool = False
+
+
+def _placed(tree: Tree, uri: str, claim: Claim, write: Callable[..., Any], look: Callable[[], Found]) -> Placed:
+    expected, replaced = None, None
     for _ in range(ROUNDS):
         try:
-            tree.storage.write(uri, file.data, expected=expected, metadata=file.metadata)
+            write(expected=expected)
             return Placed(replaced=replaced)
         except Conflict:
-            expected, found = _found(tree.storage, uri)
-        held = parse_claim(read_text(found).get(TEXT_KEY))
+            found = _found(tree.storage, uri, look)
+        expected, held = found.version, found.claim
         verdict = tree.judge(held, claim)
         if verdict is Verdict.YIELD:
             return Placed(kept_by=held)
-        if verdict is Verdict.KEEP and found == file.data:
+        if verdict is Verdict.KEEP and found.is_same:
             return Placed()
         if held is not None and held.fingerprint != claim.fingerprint and not tree.overwrite:
             # Without --overwrite it is what an interrupted one left, or a newer run's.
@@ -258,12 +302,10 @@ def put(tree: Tree, file: File, claim: Claim) -> Placed:
     raise RunError(f"another program keeps changing files in {tree.root}; let only maskbeam write there")
 
 
-def _found(storage: Storage, uri: str) -> tuple[str | None, bytes]:
+def _found(storage: Storage, uri: str, look: Callable[[], Found]) -> Found:
     try:
-        with reading_output():
-            data, version = storage.read_versioned(uri)
+        return look()
     except NotFound:
         if storage.stat(uri):
             raise ImageError(Code.OUTPUT_BLOCKED, BLOCKED) from None
-        return None, b""
-    return version, data
+        return Found()

@@ -114,6 +114,13 @@ class WithinMemory:
 
 
 @contextmanager
+def asking_for_memory() -> Iterator[None]:
+    """A context for a task of this thread that says, as it goes, how much memory it is about to use."""
+    with decoding_budget().task(), asking(_wait_for):
+        yield
+
+
+@contextmanager
 def at_work(count: int) -> Iterator[None]:
     """A context for a task of this thread that needs about `count` bytes; waits for them if they are many."""
     if count < SMALL_BYTES:

@@ -33,6 +33,9 @@ def draw_samples(job: Job, outcomes: Sequence[Outcome]) -> list[str]:
         A warning, or none. A source that has vanished since gives no sample: it is no reason to fail a run that has
         its mask.
     """
+    if job.is_geotiff:
+        # A scene would be read as a whole for it.
+        return []
     missing = [_draw_sample(job, outcome) for outcome in outcomes].count(False)
     if not missing:
         return []

@@ -123,6 +123,15 @@ class Storage(Protocol):
             Conflict: What is there is not `expected`.
         """
 
+    def write_file(
+        self, uri: str, path: str, *, expected: str | None, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        """Writes what lies in a local file, as `write` does, in pieces: it may be larger than memory.
+
+        The file stays and is its owner's to remove; it must not be changed any more, for where it lies on the same
+        file system both names may be of one file.
+        """
+
     def delete(self, uri: str, *, version: str | None = None) -> None:
         """Removes a file if it is there; with `version` only that one, else raises `Conflict`."""
 

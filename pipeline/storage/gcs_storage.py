@@ -2,8 +2,10 @@
 
 import io
 import mimetypes
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO
 
 import google_crc32c
@@ -15,6 +17,7 @@ from maskbeam.pipeline.storage.gcs_client import blob_of, client, split_uri
 from maskbeam.pipeline.storage.gcs_download import Part, download, encoded
 from maskbeam.pipeline.storage.gcs_errors import READ, WRITE, call, no_bucket
 from maskbeam.pipeline.storage.gcs_listing import checked, find, find_any, listed, look_up
+from maskbeam.pipeline.storage.gcs_upload import PIECE_BYTES, Upload
 from maskbeam.pipeline.storage.ranged import RangeStream
 from maskbeam.pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
 
@@ -106,6 +109,19 @@ class GcsStorage:
 
         try:
             return call(attempt, place=self.place(uri), rights=WRITE, policy=self.policy)
+        except NotFound:
+            raise no_bucket(split_uri(uri)[0]) from None
+
+    def write_file(
+        self, uri: str, path: str, *, expected: str | None, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        if os.path.getsize(path) <= PIECE_BYTES:
+            with open(path, "rb") as file:
+                return self.write(uri, file.read(), expected=expected, metadata=metadata)
+        kind, condition = mimetypes.guess_type(uri)[0], _generation(expected or "0", Conflict) or 0
+        look, place = partial(_resource, uri), self.place(uri)
+        try:
+            return Upload(uri, path, condition, metadata, kind, self.guard, look, place, self.policy).run()
         except NotFound:
             raise no_bucket(split_uri(uri)[0]) from None
 

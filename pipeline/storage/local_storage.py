@@ -5,6 +5,7 @@ import fcntl
 import io
 import os
 import secrets
+import shutil
 import stat as modes
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -102,12 +103,21 @@ class LocalStorage:
         return io.BufferedReader(RangeStream(fetch, start, end, close=lambda: os.close(descriptor)), _BUFFER)
 
     def write(self, uri: str, data: bytes, *, expected: str | None, metadata: Mapping[str, str] | None = None) -> str:
+        return self._put(uri, lambda staged: _write_synced(staged, data), expected)
+
+    def write_file(
+        self, uri: str, path: str, *, expected: str | None, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        return self._put(uri, lambda staged: _link_or_copy(path, staged), expected)
+
+    def _put(self, uri: str, stage: Callable[[str], None], expected: str | None) -> str:
+        """Makes a whole file under another name by `stage`, which may be called again, and then gives it its own."""
         # Hidden from listings beside final files; not so in a folder of its own, which the next run empties.
         token = secrets.token_hex(12)
         staged = f"{self.staging}/{token}" if self.staging else f"{folder_of(uri)}/.{token}"
         with writing(self._place(uri)):
             try:
-                _making_folders(staged, lambda: insist(lambda: _write_synced(staged, data)))
+                _making_folders(staged, lambda: insist(lambda: stage(staged)))
                 # After what may take long: the process may have been stopped in it.
                 self.guard()
                 if expected is None:
@@ -204,6 +214,25 @@ def _write_synced(path: str, data: bytes) -> None:
             remaining = remaining[file.write(remaining) :]
         if SYNC_FILES:
             os.fsync(descriptor)
+
+
+def _link_or_copy(path: str, staged: str) -> None:
+    try:
+        os.link(path, staged)
+    except FileExistsError:
+        # A link that was reported as failed may have been made all the same.
+        if not _is_same(path, staged):
+            raise
+    except OSError as error:
+        if error.errno not in (*_NO_LINKS, errno.EXDEV):
+            raise
+        shutil.copyfile(path, staged)
+    if SYNC_FILES:
+        descriptor = os.open(staged, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _making_folders(path: str, action: Callable[[], T]) -> T:

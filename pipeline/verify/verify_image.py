@@ -9,7 +9,7 @@ from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_claim, parse_record
 from maskbeam.pipeline.output.finished import FinishedOutput
 from maskbeam.pipeline.storage import LOST, NotFound, join
-from maskbeam.transforms.codecs.encode import decode_mask, decode_written, read_text
+from maskbeam.transforms.codecs.encode import decode_written, read_text
 from maskbeam.transforms.elements import Array, Labels, Origin, Region, Source
 from maskbeam.transforms.measures.counted import Counted, recount
 from maskbeam.transforms.measures.pixels import PIXELS
@@ -39,7 +39,7 @@ def check_image(output: FinishedOutput, image_id: str, place: str) -> Checked:
         data = storage.read(join(root, path))
         text = read_text(data).get(TEXT_KEY, "")
         record = parse_record(text)
-        labels = decode_mask(data)
+        labels = decode_written(data)
     except LOST as error:
         return Checked(None, (0, 0), [f"{path} {_lost(error)}"])
     except ValueError as error:

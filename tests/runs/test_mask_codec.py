@@ -11,7 +11,7 @@ import pytest
 from maskbeam.pipeline.commands.clean import clean
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.codecs import registry
-from maskbeam.transforms.codecs.codec import Reader, Request, WritableCodec
+from maskbeam.transforms.codecs.codec import Fetch, Reader, Request, WritableCodec
 from maskbeam.transforms.elements import Array
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.trees import differing, draw_folder, pixels, tree_of
@@ -40,11 +40,11 @@ class ToyMask(WritableCodec):
         found: dict[str, str] = json.loads(head[self._start : self._start + length])
         return found
 
-    def is_whole(self, data: bytes) -> bool:
-        return data.endswith(END)
+    def is_whole(self, fetch: Fetch, size: int) -> bool:
+        return fetch(size - len(END), size) == END
 
     def decode(self, data: bytes) -> Array:
-        if not (self.recognises(data) and self.is_whole(data)):
+        if not (self.recognises(data) and data.endswith(END)):
             raise ValueError("no whole toy")
         length, height, width = struct.unpack_from(LAYOUT, data, len(BEGIN))
         return np.frombuffer(data[self._start + length : -len(END)], np.uint8).reshape(height, width)

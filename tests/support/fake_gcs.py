@@ -30,6 +30,7 @@ class FakeGcs(FaultyServer):
         self.service = Service()
         self.calls: Counter[str] = Counter()
         self.sessions: dict[str, tuple[str, dict[str, Any], dict[str, str], bytes]] = {}
+        self.ended: dict[str, dict[str, Any]] = {}
 
     def count(self, kind: str) -> None:
         with self.lock:
@@ -48,7 +49,9 @@ class _Handler(FaultyHandler):
     def _route(self, body: bytes) -> Answer:
         parts = urlsplit(self.path)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        kind, _, path = parts.path.partition("/storage/v1/b")
+        kind, found, path = parts.path.partition("/storage/v1/b")
+        if not found:
+            return self._download_by_xml(unquote(parts.path), query)
         bucket, objects, name = (unquote(piece) for piece in path.lstrip("/").partition("/o"))
         name = name.removeprefix("/")
         service = self.server.service
@@ -73,6 +76,14 @@ class _Handler(FaultyHandler):
             return self._download(service.get(bucket, name, query))
         self.server.count("metadata")
         return _json(service.get(bucket, name, query).resource(bucket, name))
+
+    def _download_by_xml(self, path: str, query: dict[str, str]) -> Answer:
+        """A part of an object by the XML API, which GDAL uses."""
+        bucket, _, name = path.lstrip("/").partition("/")
+        self.server.count("download by XML" if name else "list by XML")
+        if not name:
+            raise RefusalError(403, "Nobody may list this bucket.")
+        return self._download(self.server.service.get(bucket, name, query))
 
     def _download(self, stored: Stored) -> Answer:
         size = str(len(stored.data))
@@ -101,12 +112,21 @@ class _Handler(FaultyHandler):
         return 200, {"Location": f"{self.server.url}/upload/storage/v1/b/{bucket}/o?upload_id={session}"}, b""
 
     def _upload_piece(self, session: str, piece: bytes) -> Answer:
+        span, _, size = self.headers["Content-Range"].removeprefix("bytes ").partition("/")
+        first = int(span.partition("-")[0])
+        if session in self.server.ended:
+            return _json(self.server.ended[session])
+        if session not in self.server.sessions:
+            raise RefusalError(404, "There is no such upload session.")
         bucket, resource, query, held = self.server.sessions.pop(session)
-        held += piece
-        if not self.headers["Content-Range"].endswith(f"/{len(held)}"):
+        if first > len(held):
+            raise RefusalError(503, "A piece must begin where the one before ended, or in front of that.")
+        held += piece[len(held) - first :]
+        if len(held) < int(size):
             self.server.sessions[session] = (bucket, resource, query, held)
             return 308, {"Range": f"bytes=0-{len(held) - 1}"}, b""
-        return _json(self.server.service.put(bucket, resource, held, query))
+        self.server.ended[session] = self.server.service.put(bucket, resource, held, query)
+        return _json(self.server.ended[session])
 
 
 def _json(value: dict[str, Any]) -> Answer:

@@ -52,11 +52,26 @@ class FaultyStorage:
         return self.inner.open(uri, start=start, end=end, version=version)
 
     def write(self, uri: str, data: bytes, *, expected: str | None, metadata: Mapping[str, str] | None = None) -> str:
+        return self._write(self.inner.write, uri, data, expected, metadata)
+
+    def write_file(
+        self, uri: str, path: str, *, expected: str | None, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        return self._write(self.inner.write_file, uri, path, expected, metadata)
+
+    def _write(
+        self,
+        write: Callable[..., str],
+        uri: str,
+        content: bytes | str,
+        expected: str | None,
+        metadata: Mapping[str, str] | None,
+    ) -> str:
         fault = self._before("write", uri)
         if fault == "rival" and expected is None:
-            self.inner.write(uri, data, expected=None, metadata=metadata)
+            write(uri, content, expected=None, metadata=metadata)
             raise Conflict("injected")
-        version = self.inner.write(uri, data, expected=expected, metadata=metadata)
+        version = write(uri, content, expected=expected, metadata=metadata)
         self._after(fault)
         return version
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import BinaryIO
 
 from maskbeam.pipeline.storage import Conflict, Listed, NotFound
@@ -45,6 +46,11 @@ class MemoryStorage:
         self._versions += 1
         self.files[uri] = (data, self._versions)
         return str(self._versions)
+
+    def write_file(
+        self, uri: str, path: str, *, expected: str | None, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        return self.write(uri, Path(path).read_bytes(), expected=expected, metadata=metadata)
 
     def delete(self, uri: str, *, version: str | None = None) -> None:
         if uri in self.files:

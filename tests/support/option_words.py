@@ -4,7 +4,7 @@ import argparse
 
 from maskbeam.pipeline.options.flag import Flag
 
-WORDS = ("7", "opencv-area", "0.25", "0.5", "1,2", "1,2,3", "5%", "color,overlay", "2/3")
+WORDS = ("7", "SCL=3,8", "opencv-area", "0.25", "0.5", "1,2", "1,2,3", "5%", "color,overlay", "2/3")
 OF_FLAG = {"binary_classes": "class_2", "normalize": "-1..1", "output_name": "two words, a comma"}
 # What would be refused, or would do nothing, without another one.
 BESIDE = {

@@ -1,9 +1,11 @@
 """What every storage has to do alike: a suite that each kind of storage runs as it is."""
 
 import pickle
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +100,58 @@ class StorageContract:
             assert found is not None
             assert (found.uri, found.size, found.version) == (place.uri(name), len(data), version)
             assert list(place.storage.list(place.uri(name))) == [found]
+
+    @pytest.mark.parametrize("size", [0, 5, (17 << 20) + 3])
+    def test_a_file_is_written_as_its_content_is(self, place: Place, tmp_path: Path, size: int) -> None:
+        data, path = random.Random(size).randbytes(size), tmp_path / "made.tif"
+        path.write_bytes(data)
+        uri = join(place.root, "deep/er/ü [1].tif")
+        version = place.storage.write_file(uri, str(path), expected=None, metadata={"maskbeam": '{"a":1}'})
+        assert place.storage.read_versioned(uri) == (data, version)
+        found = place.storage.stat(uri)
+        assert found is not None
+        assert (found.size, found.version) == (size, version)
+        assert found.metadata in (None, {"maskbeam": '{"a":1}'})
+        assert path.read_bytes() == data
+        path.unlink()
+        assert place.storage.read(uri) == data
+
+    @pytest.mark.parametrize("size", [5, (9 << 20) + 1])
+    def test_a_file_replaces_the_version_that_it_names_and_no_other(
+        self, place: Place, tmp_path: Path, size: int
+    ) -> None:
+        data, path, uri = random.Random(size).randbytes(size), tmp_path / "made.tif", place.uri("a.tif")
+        path.write_bytes(data)
+        first = place.storage.write(uri, b"1", expected=None)
+        for wrong in (None, "12345", "5-12345"):
+            with pytest.raises(Conflict) as conflict:
+                place.storage.write_file(uri, str(path), expected=wrong)
+            assert "a.tif" not in str(conflict.value)
+        assert place.storage.read(uri) == b"1"
+        second = place.storage.write_file(uri, str(path), expected=first)
+        assert place.storage.read(uri, version=second) == data
+        with pytest.raises(Conflict):
+            place.storage.write_file(uri, str(path), expected=first)
+        place.storage.delete(uri)
+        with pytest.raises(Conflict):
+            place.storage.write_file(uri, str(path), expected=second)
+        assert place.storage.stat(uri) is None
+
+    def test_one_of_many_files_wins(self, place: Place, tmp_path: Path) -> None:
+        for number in range(6):
+            (tmp_path / str(number)).write_bytes(b"%d" % number * (9 << 20))
+
+        def create(number: int) -> int | None:
+            try:
+                place.storage.write_file(place.uri("new/a.tif"), str(tmp_path / str(number)), expected=None)
+            except Conflict:
+                return None
+            return number
+
+        with ThreadPoolExecutor(6) as pool:
+            winners = [number for number in pool.map(create, range(6)) if number is not None]
+        assert len(winners) == 1
+        assert place.storage.read(place.uri("new/a.tif")) == b"%d" % winners[0] * (9 << 20)
 
     def test_creating_never_replaces(self, place: Place) -> None:
         place.put("a.png", b"theirs")

@@ -28,6 +28,8 @@ Size = tuple[int, int]
 # is uses a faster transform, which is one level off on average and up to eight. That changes about 1% of a trained
 # model's labels, so where training read its images so, a job does too. One that gives None leaves it to Pillow.
 JpegDecoder = Callable[[bytes, int], Array | None]
+# The bytes `[start, end)` of a file, fewer at its end: a scene's mask is larger than what must be read of it.
+Fetch = Callable[[int, int], bytes]
 
 
 class Request(NamedTuple):
@@ -145,12 +147,8 @@ class WritableCodec(Codec):
         """
 
     @abstractmethod
-    def is_whole(self, data: bytes) -> bool:
-        """True for a file that ends as this format does: another one was cut off.
-
-        Args:
-            data: The file, or its last `END_BYTES`.
-        """
+    def is_whole(self, fetch: Fetch, size: int) -> bool:
+        """True for a file of so many bytes that ends as this format does: another one was cut off."""
 
     @abstractmethod
     def decode(self, data: bytes) -> Array:

@@ -1,4 +1,4 @@
-"""The bytes of every image file that a run writes: PNG for what machines read, JPEG for overlays.
+"""The bytes of every image file that a run writes: PNG for what machines read, JPEG for overlays; GeoTIFF for scenes.
 
 Masks are grey and not palette PNGs, because readers that ask for one channel turn a palette into luminance and the
 ids are lost.
@@ -10,7 +10,8 @@ from types import MappingProxyType
 import numpy as np
 
 from maskbeam.transforms.codecs import registry
-from maskbeam.transforms.codecs.codec import HEAD_BYTES
+from maskbeam.transforms.codecs.aux_xml import aux_text, is_whole_aux
+from maskbeam.transforms.codecs.codec import HEAD_BYTES, TEXT_BYTES, Fetch
 from maskbeam.transforms.codecs.jpeg import JPEG, MAX_SIDE
 from maskbeam.transforms.codecs.plain_png import INDEXED, RGB, encode_png
 from maskbeam.transforms.confidence import UNIT
@@ -110,18 +111,21 @@ def read_text(data: bytes) -> dict[str, str]:
     Returns:
         Text by key; empty when there is none, or the file is damaged in front of its pixels or something else.
     """
-    return next((text for codec in registry.writable_codecs() if (text := codec.read_text(data))), {})
+    return next((text for codec in registry.writable_codecs() if (text := codec.read_text(data))), aux_text(data))
 
 
-def is_whole(data: bytes, *, end: bytes | None = None) -> bool:
-    """True if the bytes of a file that one of these functions wrote are all there, and not cut off at their end.
+def is_whole(data: bytes) -> bool:
+    """True if the bytes of a file that one of these functions wrote are all there, and not cut off at their end."""
+    return is_whole_file(lambda start, end: data[start:end], len(data))
 
-    Args:
-        data: The file, or its first `HEAD_BYTES` or more.
-        end: Its last `END_BYTES` or more, where `data` is not the whole file.
-    """
-    last, head = data if end is None else end, data[:HEAD_BYTES]
-    return any(codec.is_whole(last) for codec in registry.writable_codecs() if codec.recognises(head))
+
+def is_whole_file(fetch: Fetch, size: int) -> bool:
+    """The same of a file of so many bytes that is not held: little is read of its beginning, its end, and between."""
+    head = fetch(0, HEAD_BYTES)
+    codecs = [codec for codec in registry.writable_codecs() if codec.recognises(head)]
+    if not codecs:
+        return bool(aux_text(fetch(0, TEXT_BYTES))) and is_whole_aux(fetch(max(0, size - HEAD_BYTES), size))
+    return any(codec.is_whole(fetch, size) for codec in codecs)
 
 
 def decode_written(data: bytes) -> Array:

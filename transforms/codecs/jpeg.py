@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL.JpegImagePlugin import JpegImageFile
 
-from maskbeam.transforms.codecs.codec import Reader, Request, Samples, Size, WritableCodec
+from maskbeam.transforms.codecs.codec import Fetch, Reader, Request, Samples, Size, WritableCodec
 from maskbeam.transforms.codecs.jpeg_ends import check_length, check_pixels, take_end_away
 from maskbeam.transforms.codecs.jpeg_scans import check_scans
 from maskbeam.transforms.codecs.pillow_codec import PillowCodec, PillowReader
@@ -70,8 +70,8 @@ class _Jpeg(PillowCodec[JpegImageFile], WritableCodec):
         except (ValueError, IndexError, struct.error):
             return {}
 
-    def is_whole(self, data: bytes) -> bool:
-        return data.endswith(_END)
+    def is_whole(self, fetch: Fetch, size: int) -> bool:
+        return fetch(max(0, size - len(_END)), size) == _END
 
     def decode(self, data: bytes) -> Array:
         try:

@@ -6,7 +6,7 @@ from typing import Final
 
 from PIL.PngImagePlugin import PngImageFile
 
-from maskbeam.transforms.codecs.codec import Reader, Request, WritableCodec
+from maskbeam.transforms.codecs.codec import Fetch, Reader, Request, WritableCodec
 from maskbeam.transforms.codecs.pillow_codec import PillowCodec, PillowReader
 from maskbeam.transforms.codecs.pillow_samples import Opened
 from maskbeam.transforms.codecs.plain_png import GREY, PNG_END, RGB, SIGNATURE, decode_png, encode_png, png_text
@@ -37,8 +37,8 @@ class _Png(PillowCodec[PngImageFile], WritableCodec):
         except (ValueError, struct.error):
             return {}
 
-    def is_whole(self, data: bytes) -> bool:
-        return data.endswith(PNG_END)
+    def is_whole(self, fetch: Fetch, size: int) -> bool:
+        return fetch(max(0, size - len(PNG_END)), size) == PNG_END
 
     def decode(self, data: bytes) -> Array:
         return decode_png(data)

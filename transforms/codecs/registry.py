@@ -7,6 +7,7 @@ from functools import cache
 
 from maskbeam.transforms.codecs.bmp import BMP
 from maskbeam.transforms.codecs.codec import HEAD_BYTES, Codec, WritableCodec
+from maskbeam.transforms.codecs.geotiff import GEOTIFF
 from maskbeam.transforms.codecs.gif import GIF
 from maskbeam.transforms.codecs.jpeg import JPEG
 from maskbeam.transforms.codecs.png import PNG
@@ -17,6 +18,8 @@ from maskbeam.transforms.codecs.webp import WEBP
 
 # In the order in which they are asked; no two of these begin alike.
 CODECS: tuple[Codec, ...] = (JPEG, PNG, TIFF, WEBP, BMP, GIF)
+# What a run's files have and images are read as something else: a TIFF of ours is any TIFF to who decodes it.
+_WRITTEN_ALONE: tuple[WritableCodec, ...] = (GEOTIFF,)
 # The format of masks: it must lose nothing.
 MASKS: WritableCodec = PNG
 
@@ -59,7 +62,7 @@ def is_image(head: bytes) -> bool:
 
 def writable_codecs() -> list[WritableCodec]:
     """The formats that a run's files may have."""
-    return [codec for codec in CODECS if isinstance(codec, WritableCodec)]
+    return [*(codec for codec in CODECS if isinstance(codec, WritableCodec)), *_WRITTEN_ALONE]
 
 
 def channels_by_name(path: str) -> frozenset[int]:

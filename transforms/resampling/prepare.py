@@ -83,7 +83,9 @@ def middle_window(image: Image, spec: InputSpec) -> Image:
 def part_of(image: Image, region: Region) -> Image:
     """A region of an image that was decoded as a whole, at its full scale; a view."""
     rows = slice(region.top, region.top + region.height)
-    return Image(image.origin, region, image.pixels[rows, region.left : region.left + region.width])
+    columns = slice(region.left, region.left + region.width)
+    valid = None if image.valid is None else image.valid[rows, columns]
+    return Image(image.origin, region, image.pixels[rows, columns], valid)
 
 
 def _in_channels(pixels: Array, channels: int) -> Array:

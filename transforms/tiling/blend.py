@@ -10,6 +10,7 @@ from apache_beam.pvalue import TaggedOutput
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.elements import (
     Array,
+    EmptyWindow,
     FailedImage,
     FailedWindow,
     Labels,
@@ -40,10 +41,11 @@ class Mosaic:
         self._parts: list[Decided] = []
         self._image: Array | None = None
 
-    def add(self, window: Window, batch: LogitsBatch) -> Iterator[Rows]:
-        """Adds the scores of a window, and gives the rows that are complete by it."""
-        self._image = batch.images[0].image if window.is_last else self._image
-        yield from self._canvas.add(window.number, batch)
+    def add(self, window: Window, element: LogitsBatch | EmptyWindow) -> Iterator[Rows]:
+        """Adds the scores of a window, or none, and gives the rows that are complete by it."""
+        if window.is_last:
+            self._image = (element if isinstance(element, EmptyWindow) else element.images[0]).image
+        yield from self._canvas.add(window.number, None if isinstance(element, EmptyWindow) else element)
 
     def put(self, part: Decided) -> Labels | None:
         """Takes rows in their order, and gives the block that they complete.
@@ -64,7 +66,7 @@ class Mosaic:
             np.concatenate([part.labels for part in parts], axis=-2),
             _joined(parts),
             confidence_sum=sum(part.confidence_sum for part in parts),
-            confidence_pixels=0 if self._labeling.kind == "ids" else block.height * block.width,
+            confidence_pixels=sum(part.confidence_pixels for part in parts),
             nonfinite=sum(part.nonfinite for part in parts),
             image=None if self._blocks else self._image,
         )
@@ -122,7 +124,7 @@ class _Blend(beam.DoFn):
 
     def process(
         self,
-        element: LogitsBatch | FailedWindow,
+        element: LogitsBatch | EmptyWindow | FailedWindow,
         timestamp: Any = beam.DoFn.TimestampParam,
         beam_window: Any = beam.DoFn.WindowParam,
     ) -> Iterator[Any]:
@@ -130,12 +132,13 @@ class _Blend(beam.DoFn):
         if isinstance(element, FailedWindow):
             yield from self._fail(element.origin, element.code, element.reason, place)
             return
-        image = element.images[0]
+        image = element if isinstance(element, EmptyWindow) else element.images[0]
         if image.origin.turn in self._failed or (window := image.window) is None:
             return
         for rows in self._mosaic(image, window).add(window, element):
             key = (window.span, image.origin, place)
-            self._in_flight.submit(pool(), key, decide_rows, rows, self._labeling, size=rows.scores.nbytes)
+            size = 0 if rows.scores is None else rows.scores.nbytes
+            self._in_flight.submit(pool(), key, decide_rows, rows, self._labeling, size=size)
         yield from self._results(leaving=0 if window.is_alone and window.is_last else _ROWS_AHEAD)
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -143,7 +146,7 @@ class _Blend(beam.DoFn):
         if self._open:
             raise RuntimeError(f"{len(self._open)} images wait for windows that never came")
 
-    def _mosaic(self, image: ModelInput, window: Window) -> Mosaic:
+    def _mosaic(self, image: ModelInput | EmptyWindow, window: Window) -> Mosaic:
         key = (image.origin.turn, Span(*window.span))
         if key not in self._open:
             layout = self._tiling.layout(image.origin.size)

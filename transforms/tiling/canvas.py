@@ -24,13 +24,16 @@ class Rows(NamedTuple):
 
     Attributes:
         region: Where they lie.
-        scores: `[R, W, C]` float32, sums of weighted scores; class ids `[R, W]` of a model that emits those.
+        scores: `[R, W, C]` float32, sums of weighted scores; class ids `[R, W]` of a model that emits those. None
+            where no pixel has data.
         weights: `[R, W]` float32, sums of weights; None where each pixel is one window's.
+        valid: Bool `[R, W]`, False where there is no data; None: there is data everywhere.
     """
 
     region: Region
-    scores: Array
-    weights: Array | None
+    scores: Array | None
+    weights: Array | None = None
+    valid: Array | None = None
 
 
 class Canvas:
@@ -40,22 +43,26 @@ class Canvas:
         self._layout = layout
         self._region = layout.region(span)
         self._windows = layout.windows_of(span)
-        self._early: dict[int, LogitsBatch] = {}
+        self._early: dict[int, LogitsBatch | None] = {}
         self._next = 0
         self._top = self._region.top
         self._sums: Array | None = None
         self._weights: Array | None = None
+        self._void: Array | None = None
 
-    def add(self, number: int, batch: LogitsBatch) -> Iterator[Rows]:
+    def add(self, number: int, batch: LogitsBatch | None) -> Iterator[Rows]:
         """Adds the scores of a window, and gives the rows that are complete by it.
 
         Args:
             number: The window's place among the span's; one that comes before its turn is kept.
-            batch: Its scores, a batch of one.
+            batch: Its scores, a batch of one; None for a window without data.
         """
         self._early[number] = batch
-        while (turn := self._early.pop(self._next, None)) is not None:
-            self._paint(self._windows[self._next], turn)
+        while self._next in self._early:
+            turn, window = self._early.pop(self._next), self._windows[self._next]
+            self._mark(window, turn)
+            if turn is not None:
+                self._paint(window, turn)
             self._next += 1
             yield from self._complete()
 
@@ -63,6 +70,17 @@ class Canvas:
     def is_complete(self) -> bool:
         """True once all of the span's windows were added."""
         return self._next == len(self._windows)
+
+    def _mark(self, window: Region, batch: LogitsBatch | None) -> None:
+        """Notes where a window has no data; all windows of a pixel say the same of it."""
+        valid = None if batch is None else batch.images[0].valid
+        if batch is not None and valid is None:
+            return
+        part = window.common(self._region)
+        if self._void is None:
+            self._void = np.zeros((self._layout.tiling.window[0], self._region.width), np.bool_)
+        place = _slices(part, self._top, self._region.left)
+        self._void[place] = True if valid is None else ~valid[_slices(part, window.top, window.left)]
 
     def _paint(self, window: Region, batch: LogitsBatch) -> None:
         scores, tiling = _at_image_size(batch), self._layout.tiling
@@ -96,14 +114,15 @@ class Canvas:
         region = self._region
         bottom = region.top + region.height
         below = bottom if self.is_complete else self._layout.reach(self._windows[self._next]).top
-        if below <= self._top or self._sums is None:
+        if below <= self._top:
             return
         count = below - self._top
-        held = None if self._weights is None else self._weights[:count]
-        yield Rows(Region(self._top, region.left, count, region.width), self._sums[:count], held)
+        sums, held, void = (None if a is None else a[:count] for a in (self._sums, self._weights, self._void))
+        yield Rows(Region(self._top, region.left, count, region.width), sums, held, None if void is None else ~void)
         # What was handed on is the receiver's.
-        self._sums = _rolled(self._sums, count)
-        self._weights = None if self._weights is None else _rolled(self._weights, count)
+        self._sums, self._weights, self._void = (
+            None if a is None else _rolled(a, count) for a in (self._sums, self._weights, self._void)
+        )
         self._top = below
 
 

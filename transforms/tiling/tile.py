@@ -1,16 +1,20 @@
 """Images become windows: of each image one after the other, in the order in which their scores are to be added."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from maskbeam.transforms.elements import FailedImage, Image, ModelInput, Origin, Window
+from maskbeam.transforms.elements import EmptyWindow, FailedImage, Image, ModelInput, Origin, Region, Window
 from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.lookahead import pool
 from maskbeam.transforms.resampling.prepare import InputSpec, drawable, part_of, prepare
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
 
@@ -24,6 +28,9 @@ Saved = Callable[[Origin, Layout], Mapping[int, Any]]
 def nothing_saved(origin: Origin, layout: Layout) -> Mapping[int, Any]:
     """The blocks of an image that nobody began."""
     return {}
+
+
+Read = Callable[[Region], Image]
 
 
 @dataclass(frozen=True)
@@ -40,28 +47,64 @@ class Cutter:
     spec: InputSpec
     keep_image: bool = False
 
-    def windows(self, image: Image, spans: Sequence[Span]) -> Iterator[ModelInput]:
+    def windows(self, image: Image, spans: Sequence[Span]) -> Iterator[ModelInput | EmptyWindow]:
         """The windows of spans of an image, in order; the last one keeps the image, if it is to be kept.
 
         Raises:
             ImageError: As `prepare` does.
         """
-        layout = self.tiling.layout(image.region.size)
+        for window in self.read(image.region.size, spans, partial(part_of, image)):
+            ends = self.keep_image and window.window is not None and window.window.is_last
+            is_last = ends and window.window is not None and window.window.span == spans[-1]
+            yield replace(window, image=drawable(image)) if is_last else window
+
+    def read(
+        self, size: tuple[int, int], spans: Sequence[Span], read: Read, *, ahead: int = 0
+    ) -> Iterator[ModelInput | EmptyWindow]:
+        """The windows of spans of an image of this size, each read by its region, in order.
+
+        Args:
+            size: Height and width of the image.
+            spans: Spans of its layout.
+            read: Gives a region of it.
+            ahead: How many windows are read in the process's pool before their turn.
+
+        Raises:
+            ImageError: As `prepare` does, and `read`.
+        """
+        layout = self.tiling.layout(size)
         for span in spans:
-            with self._permit(layout):
-                yield from self._of_span(image, layout, span, is_last=span is spans[-1])
+            with nullcontext() if layout.is_one_block else _AT_ONCE:
+                regions = layout.windows_of(span)
+                for number, (region, image) in enumerate(zip(regions, _read_all(read, regions, ahead), strict=True)):
+                    window = Window(span, number, len(regions), is_alone=not layout.is_one_block)
+                    yield cut(image, region, self.spec, window)
 
-    def _permit(self, layout: Layout) -> AbstractContextManager[Any]:
-        """The context in which a span is computed."""
-        return nullcontext() if layout.is_one_block else _AT_ONCE
 
-    def _of_span(self, image: Image, layout: Layout, span: Span, *, is_last: bool) -> Iterator[ModelInput]:
-        regions = layout.windows_of(span)
-        for number, region in enumerate(regions):
-            window = Window(span, number, len(regions), is_alone=not layout.is_one_block)
-            made = replace(prepare(part_of(image, region), self.spec), window=window)
-            keeps = self.keep_image and is_last and window.is_last
-            yield replace(made, image=drawable(image)) if keeps else made
+def cut(image: Image, region: Region, spec: InputSpec, window: Window) -> ModelInput | EmptyWindow:
+    """A window as the model takes it, of its pixels `[h, w, C]`; an `EmptyWindow` where no pixel has data."""
+    if image.valid is not None and not image.valid.any():
+        return EmptyWindow(image.origin, region, window)
+    valid = None if image.valid is None or image.valid.all() else image.valid
+    return replace(prepare(image, spec), window=window, valid=valid)
+
+
+def _read_all(read: Read, regions: Sequence[Region], ahead: int) -> Iterator[Image]:
+    """Regions in order, some of them read ahead; what is read ahead and not wanted any more is not begun."""
+    reading: deque[Future[Image]] = deque()
+    try:
+        for region in regions:
+            if not ahead:
+                yield read(region)
+                continue
+            reading.append(pool().submit(read, region))
+            if len(reading) > ahead:
+                yield reading.popleft().result()
+        while reading:
+            yield reading.popleft().result()
+    finally:
+        for each in reading:
+            each.cancel()
 
 
 class Tile(beam.PTransform[Any, Any]):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from maskbeam.transforms.argmax import Labeling
-from maskbeam.transforms.elements import FailedWindow, Failure, Image, Labels, LogitsBatch, ModelInput
+from maskbeam.transforms.elements import EmptyWindow, FailedWindow, Failure, Image, Labels, LogitsBatch, ModelInput
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.predict import Engine, predict
 from maskbeam.transforms.tiling.blend import Mosaic
@@ -32,17 +32,19 @@ def _blocks(
     image: Image, layout: Layout, span: Span, cutter: Cutter, labeling: Labeling, engine: Engine
 ) -> Iterator[Labels]:
     mosaic = Mosaic(image.origin, layout, span, labeling)
-    for batch in _predicted(cutter.windows(image, [span]), engine):
-        window = batch.images[0].window
-        for rows in mosaic.add(window, batch) if window else ():
+    for element in _predicted(cutter.windows(image, [span]), engine):
+        window = element.window if isinstance(element, EmptyWindow) else element.images[0].window
+        for rows in mosaic.add(window, element) if window else ():
             block = mosaic.put(decided(rows, labeling))
             if block:
                 yield block
 
 
-def _predicted(windows: Iterator[ModelInput], engine: Engine) -> Iterator[LogitsBatch]:
+def _predicted(windows: Iterator[ModelInput | EmptyWindow], engine: Engine) -> Iterator[LogitsBatch | EmptyWindow]:
     while some := list(islice(windows, engine.batch_size)):
-        for result in predict(some, engine, limit=engine.batch_size):
+        yield from (each for each in some if isinstance(each, EmptyWindow))
+        full = [each for each in some if isinstance(each, ModelInput)]
+        for result in predict(full, engine, limit=engine.batch_size) if full else []:
             if isinstance(result, Failure | FailedWindow):
                 raise ImageError(Code[result.code], result.reason)
             yield result

@@ -150,7 +150,7 @@ def decode_as_trained(image: EncodedImage, options: DecodeOptions, resize_filter
     """Decodes an image as a training that resized with this filter read it."""
     return decode(
         image,
-        input_range=options.input_range,
+        input_range=options.one_range,
         background=options.background,
         upright=options.orientation == "upright",
         max_pixels=options.max_pixels,

@@ -283,7 +283,9 @@ def test_the_help_of_a_run_is_a_page_and_the_rest_by_topic(
     assert main(["run", "--help", "tilse"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "'tilse' is no topic of the help; choose from input, model, tiles, labels, output, rerun, " in said.err
+    assert (
+        "'tilse' is no topic of the help; choose from input, model, tiles, geo, labels, output, rerun, " in said.err
+    )
 
 
 def test_other_commands_refuse_too(capsys: pytest.CaptureFixture[str]) -> None:

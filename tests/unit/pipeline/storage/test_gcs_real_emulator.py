@@ -21,6 +21,7 @@ from tests.support.faulty_proxy import FaultyProxy
 from tests.support.gcs_runs import IMPATIENT, check_a_run_through_faults, served_by
 from tests.support.storage_contract import Place, StorageContract
 
+WITHOUT_DAMAGE = tuple(kind for kind in KINDS if kind not in ("altered", "lost", "truncated"))
 SERVER = shutil.which(os.environ.get("FAKE_GCS_SERVER", "fake-gcs-server"))
 
 pytestmark = [
@@ -85,8 +86,10 @@ class TestFakeGcsServer(StorageContract):
 
 class TestFakeGcsServerThroughFaults(StorageContract):
     @pytest.fixture
-    def place(self, server: str) -> Iterator[Place]:
-        with FaultyProxy(server, faults=Faults(rate=0.2, kinds=KINDS)) as proxy, place_at(server, proxy.url) as place:
+    def place(self, server: str, request: pytest.FixtureRequest) -> Iterator[Place]:
+        # After the first piece of a file the server forgets which checksum was declared, and stores what was altered.
+        kinds = WITHOUT_DAMAGE if "file" in request.function.__name__ else KINDS
+        with FaultyProxy(server, faults=Faults(rate=0.2, kinds=kinds)) as proxy, place_at(server, proxy.url) as place:
             yield place
 
 
@@ -101,6 +104,17 @@ def test_each_fault_is_survived_both_ways(server: str, kind: str) -> None:
             assert storage.read(f"{uri}/{name}", version=version) == data
             assert [found.size for found in storage.list(f"{uri}/{name}")] == [len(data)]
     assert proxy.happened.total() >= 4
+
+
+@pytest.mark.parametrize("kind", TRANSIENT)
+def test_each_fault_is_survived_while_a_file_is_sent(server: str, kind: str, tmp_path: Path) -> None:
+    uri, path, data = f"gs://bucket/{uuid.uuid4().hex}", tmp_path / "made.tif", os.urandom(20 << 20)
+    path.write_bytes(data)
+    with FaultyProxy(server) as proxy, served_by(proxy.url, IMPATIENT) as storage:
+        for place in range(4):
+            proxy.faults.plan(*[""] * place, kind)
+            version = storage.write_file(f"{uri}/{place}", str(path), expected=None)
+            assert storage.read(f"{uri}/{place}", version=version) == data
 
 
 @pytest.mark.slow

@@ -1,11 +1,14 @@
 import random
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,14 +28,26 @@ from maskbeam.pipeline.storage.gcs_client import client, forget_client
 from maskbeam.pipeline.storage.gcs_storage import GcsStorage
 from maskbeam.pipeline.storage.retry import RetryPolicy
 from maskbeam.transforms.errors import RunError
+from tests.support import fake_gcs
 from tests.support.fake_faults import FINAL, TRANSIENT, Faults
 from tests.support.fake_gcs import FakeGcs
+from tests.support.faulty_http import Answer
 
 URI = "gs://bucket/run/Jane Doe.png"
 HASTY = RetryPolicy(first_pause=0.0)
 STORAGE = GcsStorage(HASTY)
 IMPATIENT = GcsStorage(RetryPolicy(first_pause=0.0, stall=0.2))
+MADE = Path(tempfile.mkdtemp(), "made.tif")
 LARGE = random.Random(0).randbytes(9 << 20)  # above 8 MiB the client uploads in two requests
+
+
+@pytest.fixture(autouse=True, scope="module")
+def made() -> Iterator[Path]:
+    """A file of three pieces."""
+    MADE.write_bytes(LARGE + LARGE)
+    yield MADE
+    MADE.unlink()
+    MADE.parent.rmdir()
 
 
 @pytest.fixture
@@ -152,6 +167,7 @@ def test_whatever_a_look_up_tells_is_true(fake: FakeGcs, monkeypatch: pytest.Mon
 OPERATIONS: dict[str, Callable[[Storage], object]] = {
     "create": lambda storage: storage.write("gs://bucket/new.png", b"new", expected=None),
     "create large": lambda storage: storage.write("gs://bucket/large.bin", LARGE, expected=None),
+    "create of a file": lambda storage: storage.write_file("gs://bucket/made.tif", str(MADE), expected=None),
     "read": lambda storage: storage.read(URI),
     "first bytes": lambda storage: storage.read(URI, limit=100),
     "stream": lambda storage: storage.open(URI).read(),
@@ -202,6 +218,92 @@ def test_an_answer_lost_after_the_commit_is_success_if_the_content_is_ours(fake:
     version = STORAGE.write(URI, b"ours", expected=None)
     assert STORAGE.read(URI, version=version) == b"ours"
     assert fake.calls["upload"] == 2
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["lost", "reset", "503"])
+def test_only_the_piece_that_failed_is_sent_again(fake: FakeGcs, kind: str, number: int) -> None:
+    """One request begins, three send a piece."""
+    fake.faults.plan(*[""] * (number - 1), kind, only="/upload/")
+    version = STORAGE.write_file("gs://bucket/made.tif", str(MADE), expected=None)
+    assert STORAGE.read_versioned("gs://bucket/made.tif") == (LARGE + LARGE, version)
+    # After the last one the object itself says that it is there.
+    assert fake.calls["upload"] == 4 + (kind == "lost" and number < 4)
+
+
+def test_a_service_that_takes_half_a_piece_gets_the_rest(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fake_gcs._Handler._upload_piece
+
+    def half(self: Any, session: str, piece: bytes) -> Answer:
+        span, _, size = self.headers["Content-Range"].removeprefix("bytes ").partition("/")
+        first = int(span.partition("-")[0])
+        kept = piece[: max(len(piece) // 2, 3 << 20)]
+        self.headers.replace_header("Content-Range", f"bytes {first}-{first + len(kept) - 1}/{size}")
+        return real(self, session, kept)
+
+    monkeypatch.setattr(fake_gcs._Handler, "_upload_piece", half)
+    STORAGE.write_file("gs://bucket/made.tif", str(MADE), expected=None)
+    assert contents(fake) == {"made.tif": LARGE + LARGE}
+
+
+def test_a_session_that_the_service_has_forgotten_is_begun_again(fake: FakeGcs) -> None:
+    calls: list[int] = []
+
+    def forget() -> None:
+        calls.append(len(calls))
+        if len(calls) == 3:
+            fake.sessions.clear()
+
+    storage = GcsStorage(HASTY, guard=forget)
+    storage.write_file("gs://bucket/made.tif", str(MADE), expected=None)
+    assert contents(fake) == {"made.tif": LARGE + LARGE}
+
+
+def test_what_is_always_altered_on_its_way_is_never_stored(fake: FakeGcs) -> None:
+    fake.faults = Faults(rate=1.0, kinds=("altered",))
+    with pytest.raises(Unavailable, match=r"gs://bucket/run lost or altered a large file 5 times"):
+        STORAGE.write_file("gs://bucket/run/Jane Doe.tif", str(MADE), expected=None)
+    assert contents(fake) == {}
+
+
+def test_other_bytes_that_a_service_has_stored_are_replaced(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fake-gcs-server forgets after the first piece which checksum was declared."""
+    put = fake.service.put
+    monkeypatch.setattr(fake.service, "put", lambda *args: put(args[0], {"name": "made.tif"}, *args[2:]))
+    fake.faults.plan("", "altered", only="/upload/")
+    version = STORAGE.write_file("gs://bucket/made.tif", str(MADE), expected=None)
+    assert STORAGE.read_versioned("gs://bucket/made.tif") == (LARGE + LARGE, version)
+
+
+def test_a_rival_who_comes_between_pieces_wins(fake: FakeGcs) -> None:
+    calls: list[int] = []
+
+    def rival() -> None:
+        calls.append(len(calls))
+        if len(calls) == 3:
+            fake.service.store("bucket", "made.tif", b"theirs")
+
+    with pytest.raises(Conflict):
+        GcsStorage(HASTY, guard=rival).write_file("gs://bucket/made.tif", str(MADE), expected=None)
+    assert contents(fake) == {"made.tif": b"theirs"}
+
+
+def test_a_run_that_lost_its_lease_between_pieces_writes_nothing(fake: FakeGcs) -> None:
+    calls: list[int] = []
+
+    def guard() -> None:
+        calls.append(len(calls))
+        if len(calls) == 4:
+            raise RunError("another run holds the output")
+
+    with pytest.raises(RunError, match="another run"):
+        GcsStorage(HASTY, guard=guard).write_file("gs://bucket/made.tif", str(MADE), expected=None)
+    assert contents(fake) == {}
+
+
+def test_a_file_for_a_bucket_that_is_not_there_stops_the_run(fake: FakeGcs) -> None:
+    with pytest.raises(RunError, match="no bucket gs://nowhere"):
+        STORAGE.write_file("gs://nowhere/made.tif", str(MADE), expected=None)
 
 
 def test_an_answer_lost_before_a_rival_wrote_is_a_conflict(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:

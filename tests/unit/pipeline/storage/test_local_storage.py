@@ -472,3 +472,60 @@ def test_messages_about_inputs_and_outputs_name_no_folder_of_theirs(
         with pytest.raises(RunError, match=re.escape(place)) as raised:
             action()
         assert "Jane" not in str(raised.value)
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.ENOTSUP])
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_file_that_cannot_be_linked_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, staged: bool
+) -> None:
+    """Temporary files often lie on another disk."""
+    link, made = os.link, tmp_path / "elsewhere"
+    made.write_bytes(b"data" * 999)
+
+    def across(source: str, target: str) -> None:
+        if source == str(made):
+            raise OSError(number, os.strerror(number))
+        link(source, target)
+
+    monkeypatch.setattr("maskbeam.pipeline.storage.local_storage.os.link", across)
+    storage = LocalStorage(str(tmp_path / ".tmp/run") if staged else None)
+    out = tmp_path / "out/a.tif"
+    version = storage.write_file(str(out), str(made), expected=None)
+    assert out.read_bytes() == b"data" * 999
+    assert not out.samefile(made)
+    assert made.exists()
+    made.write_bytes(b"more")
+    storage.write_file(str(out), str(made), expected=version)
+    assert out.read_bytes() == b"more"
+    assert names(tmp_path, "/out/") == ["out/a.tif"]
+
+
+def test_a_file_on_the_same_disk_is_moved_without_a_copy(tmp_path: Path) -> None:
+    made, out = tmp_path / "made", tmp_path / "out/a.tif"
+    made.write_bytes(b"data")
+    LocalStorage(str(tmp_path / ".tmp")).write_file(str(out), str(made), expected=None)
+    assert out.samefile(made)
+    made.unlink()
+    assert out.read_bytes() == b"data"
+
+
+def test_a_disk_that_fills_up_while_a_file_is_copied_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made").write_bytes(b"data")
+    monkeypatch.setattr("maskbeam.pipeline.storage.local_storage.os.link", failing(errno.EXDEV))
+    monkeypatch.setattr("maskbeam.pipeline.storage.local_storage.shutil.copyfile", failing(errno.ENOSPC))
+    with pytest.raises(RunError, match="No space left"):
+        STORAGE.write_file(f"{tmp_path}/out/a.tif", f"{tmp_path}/made", expected=None)
+    assert names(tmp_path, "/out") == []
+
+
+def test_a_guard_that_refuses_keeps_a_file_from_appearing(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise RunError("taken over")
+
+    (tmp_path / "made").write_bytes(b"data")
+    with pytest.raises(RunError, match="taken over"):
+        LocalStorage(guard=refuse).write_file(f"{tmp_path}/out/a.tif", f"{tmp_path}/made", expected=None)
+    assert names(tmp_path) == ["made"]

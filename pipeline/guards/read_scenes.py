@@ -1,0 +1,93 @@
+"""Reading of rasters in the graph: each as a whole or by reference, and the windows of references on workers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from maskbeam.pipeline.inputs.scenes import Scene, Scenes, SceneSpan, is_raster, spans_of
+from maskbeam.pipeline.output.blocks import Blocks
+from maskbeam.pipeline.process.memory import asking_for_memory
+from maskbeam.transforms.elements import EncodedImage, FailedImage, ModelInput
+from maskbeam.transforms.errors import ImageError
+from maskbeam.transforms.tiling.layout import Tiling
+from maskbeam.transforms.tiling.tile import Cutter
+
+#: Blocks of a span where a scene is spread over many workers.
+SPREAD_BLOCKS = 4
+# Windows that are read before their turn, by the pool's threads.
+_AHEAD = 32
+
+
+@dataclass(frozen=True)
+class ReadRasters:
+    """Rasters by their own reader, other images as they always are: see `Scenes`.
+
+    Attributes:
+        scenes: Reads rasters.
+        pictures: The steps that fetch and decode other images.
+    """
+
+    scenes: Scenes
+    pictures: tuple[Callable[[Any], Any], ...]
+
+    def __call__(self, image: EncodedImage) -> Any:
+        if is_raster(image):
+            with asking_for_memory():
+                return self.scenes(image)
+        result: Any = image
+        for step in self.pictures:
+            result = step(result)
+        return result
+
+
+class CutScene(beam.DoFn):
+    """`Scene` -> its `SceneSpan`s that are to be done; itself, and blocks that are done, go to the tag `saved`."""
+
+    def __init__(self, blocks: Blocks, tiling: Tiling, longest: int | None) -> None:
+        self._blocks, self._tiling, self._longest = blocks, tiling, longest
+
+    def process(self, scene: Scene) -> Iterator[Any]:
+        layout = self._tiling.layout(scene.origin.size)
+        saved = self._blocks.saved(scene.origin, layout)
+        yield TaggedOutput("saved", scene)
+        yield from (TaggedOutput("saved", each) for each in saved.values())
+        yield from (SceneSpan(scene.origin, span) for span in spans_of(layout, frozenset(saved), self._longest))
+
+
+class TileScenes(beam.PTransform[Any, Any]):
+    """`SceneSpan` -> `ModelInput`, one for each window; blocks that are saved, and what fails, go to `saved`."""
+
+    def __init__(self, cutter: Cutter, scenes: Scenes, blocks: Blocks) -> None:
+        super().__init__()
+        self._parts = cutter, scenes, blocks
+
+    def expand(self, spans: Any) -> Any:
+        run = beam.ParDo(_TileScenes(*self._parts)).with_output_types(ModelInput)
+        return spans | "Read windows" >> run.with_outputs("failed", "saved", main="main")
+
+
+class _TileScenes(beam.DoFn):
+    def __init__(self, cutter: Cutter, scenes: Scenes, blocks: Blocks) -> None:
+        self._cutter, self._scenes, self._blocks = cutter, scenes, blocks
+
+    def start_bundle(self) -> None:
+        self._turn = 0
+
+    def process(self, element: SceneSpan) -> Iterator[Any]:
+        self._turn += 1
+        origin = replace(element.origin, turn=self._turn)
+        layout = self._cutter.tiling.layout(origin.size)
+        mine = range(element.span.first, element.span.last + 1)
+        # An earlier attempt at this bundle may have done some.
+        saved = {number: block for number, block in self._blocks.saved(origin, layout).items() if number in mine}
+        yield from (TaggedOutput("saved", each) for each in saved.values())
+        others = {block.number for block in layout.blocks} - set(mine)
+        spans = list(layout.spans(others | set(saved)))
+        try:
+            with self._scenes.reading(origin) as read:
+                yield from self._cutter.read(origin.size, spans, read, ahead=_AHEAD)
+        except ImageError as error:
+            yield TaggedOutput("saved", FailedImage(origin, error.code, error.reason))

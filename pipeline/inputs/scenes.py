@@ -1,0 +1,159 @@
+"""Rasters become images: small ones at once; of large ones a reference, whose windows are read in their turn."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from apache_beam.pvalue import TaggedOutput
+
+from maskbeam.pipeline.inputs.anonymous import Names
+from maskbeam.pipeline.inputs.bands import check_bands
+from maskbeam.pipeline.inputs.readers.handles import RasterFile
+from maskbeam.pipeline.inputs.readers.open_raster import open_raster
+from maskbeam.pipeline.inputs.readers.raster import Raster
+from maskbeam.pipeline.inputs.readers.rules import RasterRules
+from maskbeam.pipeline.options import RunOptions
+from maskbeam.pipeline.options.raster_values import Ranges
+from maskbeam.pipeline.storage import open_input
+from maskbeam.transforms.elements import EncodedImage, Image, OfImage, Origin, Region, Source
+from maskbeam.transforms.errors import Code, ImageError
+from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
+from maskbeam.transforms.tiling.tile import Read
+
+#: The files that are read as rasters, by their names.
+RASTER_EXTENSIONS = (".tif", ".tiff", ".jp2")
+# Of a file's content, what tells copies from other images: a scene is not read whole for that.
+_ENDS = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Scene(OfImage):
+    """A raster of several blocks, by reference: small enough to be sent to any worker."""
+
+
+@dataclass(frozen=True, eq=False)
+class SceneSpan(OfImage):
+    """A part of a scene that is computed in one go."""
+
+    span: Span
+
+
+def is_raster(image: EncodedImage) -> bool:
+    """True for an image that is read as a raster, by the names of its files."""
+    where = image.origin.companions[0].where if image.origin.companions else image.source.where
+    return image.data is None and where.lower().endswith(RASTER_EXTENSIONS)
+
+
+def rules_of(options: RunOptions) -> RasterRules:
+    """The rules by which a job's rasters are read."""
+    raster, found = options.raster, options.decode.input_range
+    ranges = found.of_bands if isinstance(found, Ranges) else (found,) if isinstance(found, tuple) else ()
+    return RasterRules(
+        bands=raster.bands,
+        nodata=raster.nodata,
+        ranges=ranges,
+        raw=found == "raw",
+        out_of_range=raster.out_of_range,  # type: ignore[arg-type]
+        invalid=raster.invalid,
+        apply_scale=raster.apply_scale,
+    )
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Reads a job's rasters.
+
+    Attributes:
+        rules: How their values are taken.
+        channels: Bands that the model takes.
+        tiling: How images are divided.
+        names: What stands for names and contents in the output.
+    """
+
+    rules: RasterRules
+    channels: int
+    tiling: Tiling
+    names: Names
+
+    def __call__(self, image: EncodedImage) -> Any:
+        """A raster of one block as an `Image`, a larger one as a `Scene` at the tag `scene`.
+
+        Raises:
+            ImageError: It cannot be opened or read, or has other bands than the model takes.
+        """
+        with self.opened(image.origin) as raster:
+            origin = self._described(image.origin, raster)
+            if not self.tiling.layout(raster.size).is_one_block:
+                return TaggedOutput("scene", Scene(origin))
+            return _read(raster, origin, Region.whole(raster.size))
+
+    @contextmanager
+    def opened(self, origin: Origin) -> Iterator[Raster]:
+        """The raster of an image, held against what was listed of its files when this context begins and ends."""
+        with open_raster(_files(origin), self.rules, window=self.tiling.window[0]) as raster:
+            if raster.channels != self.channels:
+                raise _other_bands(raster, self.channels)
+            yield raster
+            raster.check_unchanged()
+
+    @contextmanager
+    def reading(self, origin: Origin) -> Iterator[Read]:
+        """A function that reads regions of a scene, from any thread."""
+        with self.opened(origin) as raster:
+            yield lambda region: _read(raster, origin, region)
+
+    def _described(self, origin: Origin, raster: Raster) -> Origin:
+        content = self.names.digest(_ends_of(origin), of="content")
+        facts = dict(raster.facts)
+        if self.rules.ranges or self.rules.raw:
+            facts["samples"] = ",".join(sorted(set(raster.stored)))
+        if self.rules.out_of_range != "fail":
+            # Of images that had such values and did not fail nobody knows; with `fail` there are none.
+            facts["beyond"] = self.rules.out_of_range
+        source = replace(origin.source, content=content)
+        return replace(origin, source=source, size=raster.size, grid=raster.grid, facts=facts)
+
+
+def _files(origin: Origin) -> list[RasterFile]:
+    if not origin.companions:
+        return [RasterFile(origin.source.where, version=origin.source.version)]
+    check_bands(origin.companions)
+    return [RasterFile(band.where, band.name, band.version) for band in origin.companions]
+
+
+def _read(raster: Raster, origin: Origin, region: Region) -> Image:
+    values, valid = raster.read(region)
+    return Image(origin, region, values, None if valid.all() else valid)
+
+
+def _other_bands(raster: Raster, channels: int) -> ImageError:
+    held = ", ".join(raster.bands)
+    quotes = "; if bands are files of their own, put the pattern in quotes" if raster.channels == 1 else ""
+    return ImageError(
+        Code.BAD_CHANNELS,
+        f"{raster.channels} band{'s' * (raster.channels > 1)} ({held}), the model takes {channels}: choose with "
+        f"--bands{quotes}",
+    )
+
+
+def _ends_of(origin: Origin) -> bytes:
+    """A digest of the sizes and both ends of all files of an image."""
+    digest = hashlib.blake2b(digest_size=32)
+    files: list[Source] = list(origin.companions) or [origin.source]
+    for file in files:
+        head, end = open_input(file.where).read_ends(file.where, head=_ENDS, tail=_ENDS)
+        digest.update(b"%d %d " % (len(head), len(end)) + head + end)
+    return digest.digest()
+
+
+def spans_of(layout: Layout, done: frozenset[int], longest: int | None) -> list[Span]:
+    """What is to be done of a scene: spans of at most `longest` blocks that are not done; None: as long as can be."""
+    if longest is None:
+        return list(layout.spans(done))
+    found = []
+    for span in layout.spans(done):
+        for first in range(span.first, span.last + 1, longest):
+            found.append(Span(first, min(first + longest - 1, span.last)))
+    return found

@@ -1,0 +1,38 @@
+"""Options of rasters: which bands are fed, how their values are taken, and what is no data."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from maskbeam.pipeline.options.flag import Decides, option
+from maskbeam.pipeline.options.raster_values import InvalidPixels, bands, invalid, nodata
+
+
+@dataclass(frozen=True)
+class RasterOptions:
+    """Options of rasters: which bands are fed, how their values are taken, and what is no data."""
+
+    bands: tuple[str, ...] = option(
+        (),
+        "bands that the model takes, in its order, as in 4,3,2 or B04,B03,B02 [all, alpha apart]",
+        metavar="LIST",
+        parse=bands,
+    )
+    nodata: float | Literal["file"] | None = option(
+        "file",
+        "value without data, or none, where the file says nothing or the wrong thing [what the file says]",
+        metavar="VALUE",
+        parse=nodata,
+    )
+    out_of_range: str = option(
+        "fail",
+        "values beyond --input_range fail the image, become the range's ends, or are no data",
+        choices=("fail", "clip", "ignore"),
+        decides=Decides.SOME_MASKS,
+    )
+    invalid: InvalidPixels | None = option(
+        None,
+        "a band that is not fed, and its values or bits that mean no data, as in SCL=3,8,9,10 or 'QA_PIXEL&0x18'",
+        metavar="RULE",
+        parse=invalid,
+    )
+    apply_scale: bool = option(False, "apply the file's own scale and offset first; ranges are in these units then")

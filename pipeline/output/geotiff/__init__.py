@@ -1,0 +1,1 @@
+"""Products as GeoTIFFs: written in bounded memory, whatever the size of the scene."""

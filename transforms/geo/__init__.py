@@ -1,0 +1,1 @@
+"""Where pixels lie on the earth, and how much of it they are."""

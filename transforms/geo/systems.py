@@ -1,0 +1,67 @@
+"""Coordinate systems as `Grid` names them, and ways between them. Needs pyproj."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from maskbeam.transforms.elements import Array
+
+#: Longitude and latitude as GeoJSON has them (RFC 7946, section 4).
+LON_LAT = "OGC:CRS84"
+# A process works on few scenes at a time.
+_KEPT = 64
+
+
+@lru_cache(_KEPT)
+def horizontal(crs: str) -> Any:
+    """The `pyproj.CRS` of a text, WKT or a name such as `EPSG:32633`, without heights and shifts to other systems.
+
+    Raises:
+        ValueError: It is no coordinate system.
+    """
+    from pyproj import CRS
+    from pyproj.exceptions import ProjError
+
+    try:
+        found: Any = CRS.from_user_input(crs)
+    except ProjError as error:
+        raise ValueError(f"no coordinate system that PROJ knows: {error}") from None
+    while found.is_bound or found.is_compound:
+        found = found.source_crs if found.is_bound else found.sub_crs_list[0]
+    return found
+
+
+@lru_cache(_KEPT)
+def _way(source: str, target: str) -> Any:
+    from pyproj import Transformer
+
+    # As GDAL has it: x before y, longitude before latitude, whatever the authority's order is.
+    return Transformer.from_crs(horizontal(source), horizontal(target), always_xy=True)
+
+
+def transformed(points: Array, source: str, target: str) -> Array:
+    """Points `[N, 2]` of x and y, float64, in another system; infinite where that has none for them."""
+    x, y = _way(source, target).transform(points[:, 0], points[:, 1])
+    return np.stack([x, y], axis=1)
+
+
+def on_ground(points: Array, transform: tuple[float, ...]) -> Array:
+    """Points `[N, 2]` of columns and rows, from the top left corner, as x and y of a grid with this transform."""
+    a, b, c, d, e, f = transform
+    columns, rows = points[:, 0], points[:, 1]
+    return np.stack([a * columns + b * rows + c, d * columns + e * rows + f], axis=1)
+
+
+def in_pixels(points: Array, transform: tuple[float, ...]) -> Array:
+    """Points `[N, 2]` of x and y as columns and rows.
+
+    Raises:
+        ValueError: The transform turns all pixels into one line or point.
+    """
+    a, b, c, d, e, f = transform
+    determinant = a * e - b * d
+    if not determinant:
+        raise ValueError("the transform gives pixels no area")
+    x, y = points[:, 0] - c, points[:, 1] - f
+    return np.stack([(e * x - b * y) / determinant, (a * y - d * x) / determinant], axis=1)
