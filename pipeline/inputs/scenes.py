@@ -17,13 +17,12 @@ from maskbeam.pipeline.inputs.readers.rules import RasterRules
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.raster_values import Ranges
 from maskbeam.pipeline.storage import open_input
+from maskbeam.transforms.codecs.registry import is_raster_name
 from maskbeam.transforms.elements import EncodedImage, Image, OfImage, Origin, Region, Source
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
 from maskbeam.transforms.tiling.tile import Read
 
-#: The files that are read as rasters, by their names.
-RASTER_EXTENSIONS = (".tif", ".tiff", ".jp2")
 # Of a file's content, what tells copies from other images: a scene is not read whole for that.
 _ENDS = 1 << 20
 
@@ -43,7 +42,7 @@ class SceneSpan(OfImage):
 def is_raster(image: EncodedImage) -> bool:
     """True for an image that is read as a raster, by the names of its files."""
     where = image.origin.companions[0].where if image.origin.companions else image.source.where
-    return image.data is None and where.lower().endswith(RASTER_EXTENSIONS)
+    return image.data is None and is_raster_name(where)
 
 
 def rules_of(options: RunOptions) -> RasterRules:
@@ -92,9 +91,8 @@ class Scenes:
     @contextmanager
     def opened(self, origin: Origin) -> Iterator[Raster]:
         """The raster of an image, held against what was listed of its files when this context begins and ends."""
-        with open_raster(_files(origin), self.rules, window=self.tiling.window[0]) as raster:
-            if raster.channels != self.channels:
-                raise _other_bands(raster, self.channels)
+        with open_raster(files_of(origin), self.rules, window=self.tiling.window[0]) as raster:
+            check_channels_of(raster, self.channels)
             yield raster
             raster.check_unchanged()
 
@@ -116,7 +114,8 @@ class Scenes:
         return replace(origin, source=source, size=raster.size, grid=raster.grid, facts=facts)
 
 
-def _files(origin: Origin) -> list[RasterFile]:
+def files_of(origin: Origin) -> list[RasterFile]:
+    """The files of a raster; ImageError (SOURCE_MISSING, BAD_CHANNELS) as of `check_bands`."""
     if not origin.companions:
         return [RasterFile(origin.source.where, version=origin.source.version)]
     check_bands(origin.companions)
@@ -128,10 +127,13 @@ def _read(raster: Raster, origin: Origin, region: Region) -> Image:
     return Image(origin, region, values, None if valid.all() else valid)
 
 
-def _other_bands(raster: Raster, channels: int) -> ImageError:
+def check_channels_of(raster: Raster, channels: int) -> None:
+    """Raises ImageError (BAD_CHANNELS) for a raster that has other bands than the model takes."""
+    if raster.channels == channels:
+        return
     held = ", ".join(raster.bands)
     quotes = "; if bands are files of their own, put the pattern in quotes" if raster.channels == 1 else ""
-    return ImageError(
+    raise ImageError(
         Code.BAD_CHANNELS,
         f"{raster.channels} band{'s' * (raster.channels > 1)} ({held}), the model takes {channels}: choose with "
         f"--bands{quotes}",

@@ -7,13 +7,13 @@ from typing import Any
 from maskbeam.pipeline.inputs.containers.kinds import Kind
 from maskbeam.pipeline.inputs.find_inputs import Listing
 from maskbeam.pipeline.inputs.readers.gdal import check_geo
-from maskbeam.pipeline.inputs.scenes import RASTER_EXTENSIONS
 from maskbeam.pipeline.job.record import stored_record
 from maskbeam.pipeline.options import RasterOptions, RunOptions
 from maskbeam.pipeline.options.output import GEOTIFF
 from maskbeam.pipeline.options.raster_values import Ranges
 from maskbeam.pipeline.storage import LOST, open_input
 from maskbeam.transforms.codecs.geotiff_tags import has_place
+from maskbeam.transforms.codecs.registry import is_raster_name
 from maskbeam.transforms.elements import Entry
 from maskbeam.transforms.errors import RunError
 
@@ -59,7 +59,7 @@ def _found(options: RunOptions) -> str:
 
 def _has_place(entry: Entry) -> bool:
     where = entry.first_file
-    if not where.lower().endswith(RASTER_EXTENSIONS):
+    if not is_raster_name(where):
         return False
     storage = open_input(where)
 

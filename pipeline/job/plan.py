@@ -10,6 +10,7 @@ from maskbeam.pipeline.inputs.anonymous import is_keyed
 from maskbeam.pipeline.inputs.survey import Survey, survey
 from maskbeam.pipeline.job.check_channels import check_channels
 from maskbeam.pipeline.job.check_options import check_options
+from maskbeam.pipeline.job.check_rasters import check_rasters
 from maskbeam.pipeline.job.going_on import going_on
 from maskbeam.pipeline.job.job import Job, make_job
 from maskbeam.pipeline.job.record import damaged_record, known_probe, stored_record
@@ -21,9 +22,10 @@ from maskbeam.pipeline.models.engines.registry import REFERENCE
 from maskbeam.pipeline.models.files.model_facts import file_facts
 from maskbeam.pipeline.models.files.model_file import ModelFile
 from maskbeam.pipeline.models.loading.loaded_model import open_model
-from maskbeam.pipeline.models.probing.find_input import find_normalization
+from maskbeam.pipeline.models.probing.find_input import find_normalization, known_channels
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import ModelOptions, RunOptions
+from maskbeam.pipeline.output.geotiff.files import GEOTIFF
 from maskbeam.pipeline.output.ours import check_made, check_new, image_folders
 from maskbeam.pipeline.output.tree import RECORD
 from maskbeam.pipeline.runners.registry import check_runner, runner_of
@@ -78,6 +80,7 @@ class Plan:
             f"Classes  {len(job.table)}: {classes}{more}",
             *(f"         {note}" for note in job.table.notes),
             f"Output   {job.options.output.path} with {products}",
+            *(f"         {line}" for line in _format(job)),
             *(f"         {note}" for note in self.notes),
             *(f"Unused   {flag}" for flag in without_effect(job.options, job.probe.spec, job.labeling)),
             *(f"Warning  {warning}" for warning in (*job.probe.warnings, *job.names.warnings)),
@@ -93,6 +96,11 @@ def _windows(job: Job) -> Iterator[str]:
         yield f"windows of {height} x {width}, every {down} rows and {across} columns, {blend}{because}"
     if job.options.tile.tta != "none":
         yield f"scores averaged over {len(VIEWS[job.options.tile.tta])} views, --tta {job.options.tile.tta}"
+
+
+def _format(job: Job) -> Iterator[str]:
+    if job.is_geotiff:
+        yield "GeoTIFFs on the grids of their images; plain pictures get masks without a place on the earth"
 
 
 # As many as a person reads; where they are more, hardly anything is the same.
@@ -122,6 +130,8 @@ def check_command(options: RunOptions) -> RunInputs:
     facts = file_facts(model)
     if facts.inputs:
         find_normalization(facts, options.model)
+    if options.output.mask_format == GEOTIFF:
+        check_rasters(options, known_channels(facts))
     if options.label.classes:
         table = read_class_table(options.label.classes, read=read_file)
         table.check_ignore(options.label.ignore_label)

@@ -49,7 +49,7 @@ def test_each_image_is_counted_once_and_never_made_of_its_first_band(scenes: Pat
         ("T2", "SOURCE_MISSING"),
         ("T3", "UNSUPPORTED_FORMAT"),
     ]
-    assert found[0]["reason"] == "its bands are 3 files, which cannot be read as one image yet: join them"
+    assert found[0]["reason"] == "its bands are 3 files, and masks are PNGs: join them"
     assert found[2]["reason"] == "the file of band B03 is not there, or cannot be read"
     assert [each["where"] for each in found] == [f"{scenes}/T{n}_{{B04,B03,B02}}.png" for n in range(4)]
     counts = summary(out)

@@ -10,7 +10,7 @@ import numpy as np
 from maskbeam.transforms.budget import admit
 from maskbeam.transforms.codecs.codec import JpegDecoder, Request, Samples, Size, too_large
 from maskbeam.transforms.codecs.pillow_samples import turned_upright
-from maskbeam.transforms.codecs.registry import codec_for
+from maskbeam.transforms.codecs.registry import codec_for, is_raster_name
 from maskbeam.transforms.codecs.value_range import is_opaque, on_background, to_byte_scale
 from maskbeam.transforms.elements import Array, EncodedImage, Grid, Image, Region
 from maskbeam.transforms.errors import Code, ImageError
@@ -105,10 +105,12 @@ def check_one_file(encoded: EncodedImage) -> None:
     Raises:
         ImageError: UNSUPPORTED_FORMAT.
     """
-    if files := len(encoded.origin.companions):
-        raise ImageError(
-            Code.UNSUPPORTED_FORMAT, f"its bands are {files} files, which cannot be read as one image yet: join them"
-        )
+    bands = encoded.origin.companions
+    if not bands:
+        return
+    are_rasters = all(is_raster_name(band.where) for band in bands)
+    what_to_do = "say --mask_format geotiff, which reads them as one image" if are_rasters else "join them"
+    raise ImageError(Code.UNSUPPORTED_FORMAT, f"its bands are {len(bands)} files, and masks are PNGs: {what_to_do}")
 
 
 def _without_alpha(

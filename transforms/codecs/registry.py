@@ -20,6 +20,8 @@ from maskbeam.transforms.codecs.webp import WEBP
 CODECS: tuple[Codec, ...] = (JPEG, PNG, TIFF, WEBP, BMP, GIF)
 # What a run's files have and images are read as something else: a TIFF of ours is any TIFF to who decodes it.
 _WRITTEN_ALONE: tuple[WritableCodec, ...] = (GEOTIFF,)
+#: Files that are read as rasters, by their place on the earth, by the ends of their names.
+RASTER_EXTENSIONS = (".tif", ".tiff", ".jp2")
 # The format of masks: it must lose nothing.
 MASKS: WritableCodec = PNG
 
@@ -93,6 +95,11 @@ def image_extension(path: str) -> str:
     if not name.endswith(longest_first):
         return ""
     return next((each for each in longest_first if name.endswith(each) and len(name) > len(each)), "")
+
+
+def is_raster_name(where: str) -> bool:
+    """True for a file that a run with GeoTIFF masks reads as a raster, by its path or URI."""
+    return where.lower().endswith(RASTER_EXTENSIONS)
 
 
 def names_of_formats(last: str) -> str:

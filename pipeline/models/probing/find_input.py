@@ -50,6 +50,14 @@ def find_input(loaded: LoadedModel) -> tuple[InputFacts, str]:
     return facts, f"input {spec.name}: {spec.dtype} {_shown(spec.shape)}, {order}"
 
 
+def known_channels(facts: ModelFacts) -> int | None:
+    """Channels that a model takes, as far as its file tells."""
+    if len(facts.inputs) != 1 or len(facts.inputs[0].shape) != 4:
+        return None
+    shape = facts.inputs[0].shape
+    return shape[1 if _is_channels_first(shape, facts.data_format) else 3]
+
+
 def check_inputs(inputs: Sequence[TensorSpec]) -> None:
     """Makes sure that a model takes pixels, and nothing beside them.
 

@@ -205,11 +205,13 @@ def test_half_images_stay_refused_when_another_library_allows_them(monkeypatch: 
         decode(encoded(data[: len(data) // 2]))
 
 
-def test_an_image_of_several_files_is_not_made_of_the_first() -> None:
+@pytest.mark.parametrize(("kind", "advice"), [("png", "join them"), ("tif", "say --mask_format geotiff")])
+def test_an_image_of_several_files_is_not_made_of_the_first(kind: str, advice: str) -> None:
     first = encoded(as_file(scene(channels=1), "PNG"))
-    bands = tuple(Companion(f"x_{name}.png", "1", name=name) for name in ("B04", "B03"))
+    bands = tuple(Companion(f"x_{name}.{kind}", "1", name=name) for name in ("B04", "B03"))
     several = replace(first, origin=replace(first.origin, companions=bands))
-    with pytest.raises(ImageError, match="UNSUPPORTED_FORMAT: its bands are 2 files, which cannot be read"):
+    said = f"UNSUPPORTED_FORMAT: its bands are 2 files, and masks are PNGs: {advice}"
+    with pytest.raises(ImageError, match=said):
         decode(several)
     assert decode(first).pixels.shape[2] == 1
 
