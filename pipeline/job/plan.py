@@ -25,7 +25,7 @@ from maskbeam.pipeline.models.loading.loaded_model import open_model
 from maskbeam.pipeline.models.probing.find_input import find_normalization, known_channels
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import ModelOptions, RunOptions
-from maskbeam.pipeline.output.geotiff.files import GEOTIFF
+from maskbeam.pipeline.options.output import GEOTIFF
 from maskbeam.pipeline.output.ours import check_made, check_new, image_folders
 from maskbeam.pipeline.output.tree import RECORD
 from maskbeam.pipeline.runners.registry import check_runner, runner_of
