@@ -131,7 +131,7 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
     all that workers share.
     """
     blocks = Blocks(job.tree, job.labeling, tiling)
-    scenes = Scenes(rules_of(job.options), job.probe.spec.channels, tiling, job.names)
+    scenes = Scenes(rules_of(job.options), job.probe.spec.channels, tiling, job.names, job.aoi)
     longest = None if runner_of(job.options.beam).is_local else SPREAD_BLOCKS
     read = images | "Read rasters" >> _read(job, scenes)
     whole = _computed(read.main | "Tile" >> Tile(cutter, blocks.saved), job, loader, tiling, blocks)

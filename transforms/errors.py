@@ -70,8 +70,8 @@ class Code(StrEnum):
     GRID_MISMATCH = (
         "GRID_MISMATCH",
         "a band in a file of its own lies on another grid than the first one: another CRS, origin or size, or pixels "
-        "that are not a whole number of times as large",
-        "has bands that do not cover the same ground in pixels that fit into each other",
+        "that are not a whole number of times as large; or with `--aoi`, an image without a place on the earth",
+        "has bands that do not cover the same ground in pixels that fit into each other, or no place for `--aoi`",
         "resample that band to the first one's grid; name the finest first",
         ("decoder",),
     )

@@ -7,6 +7,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
+from maskbeam.pipeline.inputs.area import check_place
 from maskbeam.pipeline.inputs.scenes import Scene, Scenes, SceneSpan, is_raster, spans_of
 from maskbeam.pipeline.output.blocks import Blocks
 from maskbeam.pipeline.process.memory import asking_for_memory
@@ -37,6 +38,7 @@ class ReadRasters:
         if is_raster(image):
             with asking_for_memory():
                 return self.scenes(image)
+        check_place(image.origin, self.scenes.aoi)
         result: Any = image
         for step in self.pictures:
             result = step(result)

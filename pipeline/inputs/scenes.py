@@ -9,6 +9,7 @@ from typing import Any
 from apache_beam.pvalue import TaggedOutput
 
 from maskbeam.pipeline.inputs.anonymous import Names
+from maskbeam.pipeline.inputs.area import lies_outside, read_inside
 from maskbeam.pipeline.inputs.bands import check_bands
 from maskbeam.pipeline.inputs.readers.handles import RasterFile
 from maskbeam.pipeline.inputs.readers.open_raster import open_raster
@@ -20,6 +21,7 @@ from maskbeam.pipeline.storage import open_input
 from maskbeam.transforms.codecs.registry import is_raster_name
 from maskbeam.transforms.elements import EncodedImage, Image, OfImage, Origin, Region, Source
 from maskbeam.transforms.errors import Code, ImageError
+from maskbeam.transforms.geo.aoi import Aoi
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
 from maskbeam.transforms.tiling.tile import Read
 
@@ -69,12 +71,14 @@ class Scenes:
         channels: Bands that the model takes.
         tiling: How images are divided.
         names: What stands for names and contents in the output.
+        aoi: The polygons outside of which all is no data; None: there are none.
     """
 
     rules: RasterRules
     channels: int
     tiling: Tiling
     names: Names
+    aoi: Aoi | None = None
 
     def __call__(self, image: EncodedImage) -> Any:
         """A raster of one block as an `Image`, a larger one as a `Scene` at the tag `scene`.
@@ -86,7 +90,7 @@ class Scenes:
             origin = self._described(image.origin, raster)
             if not self.tiling.layout(raster.size).is_one_block:
                 return TaggedOutput("scene", Scene(origin))
-            return _read(raster, origin, Region.whole(raster.size))
+            return self._read(raster, origin, Region.whole(raster.size))
 
     @contextmanager
     def opened(self, origin: Origin) -> Iterator[Raster]:
@@ -100,7 +104,11 @@ class Scenes:
     def reading(self, origin: Origin) -> Iterator[Read]:
         """A function that reads regions of a scene, from any thread."""
         with self.opened(origin) as raster:
-            yield lambda region: _read(raster, origin, region)
+            yield lambda region: self._read(raster, origin, region)
+
+    def _read(self, raster: Raster, origin: Origin, region: Region) -> Image:
+        values, valid = raster.read(region) if self.aoi is None else read_inside(raster, self.aoi, region)
+        return Image(origin, region, values, None if valid.all() else valid)
 
     def _described(self, origin: Origin, raster: Raster) -> Origin:
         content = self.names.digest(_ends_of(origin), of="content")
@@ -110,6 +118,8 @@ class Scenes:
         if self.rules.out_of_range != "fail":
             # Of images that had such values and did not fail nobody knows; with `fail` there are none.
             facts["beyond"] = self.rules.out_of_range
+        if self.aoi is not None and lies_outside(raster, self.aoi):
+            facts["aoi"] = "outside"
         source = replace(origin.source, content=content)
         return replace(origin, source=source, size=raster.size, grid=raster.grid, facts=facts)
 
@@ -120,11 +130,6 @@ def files_of(origin: Origin) -> list[RasterFile]:
         return [RasterFile(origin.source.where, version=origin.source.version)]
     check_bands(origin.companions)
     return [RasterFile(band.where, band.name, band.version) for band in origin.companions]
-
-
-def _read(raster: Raster, origin: Origin, region: Region) -> Image:
-    values, valid = raster.read(region)
-    return Image(origin, region, values, None if valid.all() else valid)
 
 
 def check_channels_of(raster: Raster, channels: int) -> None:

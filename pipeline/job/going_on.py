@@ -20,7 +20,7 @@ def going_on(job: Job, stored: dict[str, Any]) -> tuple[Job, tuple[str, ...]]:
     classes = _binary_classes(output, kept, _names_now(held, job.table))
     asked, output = output.products, replace(output, products=output.products | kept, binary_classes=classes)
     if output != job.options.output:
-        job = make_job(replace(job.options, output=output), job.run, job.probe, job.table)
+        job = make_job(replace(job.options, output=output), job.run, job.probe, job.table, job.aoi)
     before = drawn_before(stored)
     job = replace(job, fingerprint=stored_fingerprint(stored), drawn_before=tuple(before.items()))
     return job, (*_notes(asked, kept), *_notes_of_images(job, held))

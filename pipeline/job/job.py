@@ -20,6 +20,7 @@ from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.codecs.encode import mask_path
 from maskbeam.transforms.emitted import assumed_note, emits_ids
 from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.geo.aoi import Aoi
 from maskbeam.transforms.head import Head
 from maskbeam.transforms.products.registry import product, product_names, products_of
 from maskbeam.transforms.products.rendering import Rendering
@@ -43,6 +44,7 @@ class Job:
             masks carry already for the same.
         drawn_before: Digests of the drawing of products, in an output that an older version began.
         names: The stand-ins in the output for names of images and for their sources.
+        aoi: The area of interest; None: all of each image.
     """
 
     options: RunOptions
@@ -55,6 +57,7 @@ class Job:
     fingerprint: str
     drawn_before: tuple[tuple[str, str], ...] = ()
     names: Names = PLAIN
+    aoi: Aoi | None = None
 
     @property
     def tree(self) -> Tree:
@@ -128,8 +131,15 @@ class Job:
         return "logits" if needs_scores or self.labeling.nonfinite == "ignore" else "labels"
 
 
-def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> Job:
+def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable, aoi: Aoi | None = None) -> Job:
     """Resolves a run.
+
+    Args:
+        options: As they were checked.
+        run: The run's name.
+        probe: Facts about the model.
+        table: Its classes.
+        aoi: The polygons of `--aoi`.
 
     Raises:
         RunError: Options do not fit each other, the model or the class table.
@@ -163,9 +173,10 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable) -> 
     )
     check_effects(options, probe.spec, labeling)
     rendering = make_rendering(options, table, labeling)
-    settings = settings_of(options, probe, table, labeling)
+    settings = settings_of(options, probe, table, labeling, aoi)
     names = naming(anonymous=options.output.anonymous_ids)
-    return Job(options, run, probe, table, labeling, rendering, settings, fingerprint(settings), names=names)
+    made = fingerprint(settings)
+    return Job(options, run, probe, table, labeling, rendering, settings, made, names=names, aoi=aoi)
 
 
 def _check_augmentation(views: str, probe: Probe) -> None:

@@ -81,6 +81,7 @@ def _check_pictures(options: RunOptions) -> None:
         ("--out_of_range", raster.out_of_range != usual.out_of_range),
         ("--invalid", raster.invalid != usual.invalid),
         ("--apply_scale", raster.apply_scale),
+        ("--aoi", raster.aoi is not None),
         ("--input_range of each band, or raw,", isinstance(options.decode.input_range, Ranges | str)),
     ):
         if said:

@@ -8,6 +8,7 @@ from typing import Any
 from maskbeam.pipeline.classes.class_files import load_class_table, read_class_table, read_file
 from maskbeam.pipeline.inputs.anonymous import is_keyed
 from maskbeam.pipeline.inputs.survey import Survey, survey
+from maskbeam.pipeline.job.area_file import read_area
 from maskbeam.pipeline.job.check_channels import check_channels
 from maskbeam.pipeline.job.check_options import check_options
 from maskbeam.pipeline.job.check_rasters import check_rasters
@@ -131,6 +132,7 @@ def check_command(options: RunOptions) -> RunInputs:
     if facts.inputs:
         find_normalization(facts, options.model)
     if options.output.mask_format == GEOTIFF:
+        read_area(options.raster)
         check_rasters(options, known_channels(facts))
     if options.label.classes:
         table = read_class_table(options.label.classes, read=read_file)
@@ -160,7 +162,7 @@ def make_plan(options: RunOptions, inputs: RunInputs, run: str, *, find_probe: F
     probe = known_probe(stored, options, model) or find_probe(options.model, model)
     if options.output.mask_format is None:
         check_channels(probe.spec.channels, options.read)
-    job = with_engine(make_job(options, run, probe, _class_table(options, probe)))
+    job = with_engine(make_job(options, run, probe, _class_table(options, probe), read_area(options.raster)))
     check_made(options.output.path, made, job.fingerprint)
     if not probe.engine and runner_of(options.beam).is_local:
         keep_probe(options, job.probe)
@@ -182,7 +184,7 @@ def with_engine(job: Job) -> Job:
     asked = engine_asked(options.model)
     plain = options.model.plain_model
     probe = choose_engine(asked, load, job.probe, end=job.end, local=local, threshold=threshold, plain=plain)
-    return make_job(options, job.run, probe, job.table)
+    return make_job(options, job.run, probe, job.table, job.aoi)
 
 
 def engine_asked(options: ModelOptions) -> str:

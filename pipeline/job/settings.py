@@ -16,12 +16,14 @@ from maskbeam import __version__
 from maskbeam.pipeline.cli.flags import ALL, value_of
 from maskbeam.pipeline.digests import digest
 from maskbeam.pipeline.inputs.anonymous import KEY_VARIABLE, is_keyed, naming, setting_of
+from maskbeam.pipeline.job.area_file import area_digest
 from maskbeam.pipeline.models.probing.probe import Probe
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.flag import Decides, plain
 from maskbeam.pipeline.output.tree import NO_VALUE
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.classes.class_table import ClassTable
+from maskbeam.transforms.geo.aoi import Aoi
 from maskbeam.transforms.head import BINARY, MULTILABEL
 from maskbeam.transforms.products.registry import product_names, products_of
 from maskbeam.transforms.resampling.prepare import InputSpec
@@ -37,6 +39,7 @@ _TOLD = (
     *("--min_confidence", "--multilabel", "--nonfinite", "--products", "--binary_classes", "--overlay_opacity"),
     *("--keep_extension", "--anonymous_ids", "pixels version"),
 )
+_AOI = "--aoi"
 _BY_FLAG = {f"--{flag.name}": flag for flag in ALL}
 # Told though no pixel of a mask depends on it.
 _FREE = tuple(name for name, flag in _BY_FLAG.items() if flag.decides is Decides.PRODUCTS)
@@ -54,7 +57,9 @@ _FLAGS = {
 _ADVICE = {"--keep_extension": " (with it ids change, and with them the names of all files)"}
 
 
-def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: Labeling) -> dict[str, Any]:
+def settings_of(
+    options: RunOptions, probe: Probe, table: ClassTable, labeling: Labeling, aoi: Aoi | None = None
+) -> dict[str, Any]:
     """All that decides about an image's files, by the name under which a person knows it."""
     settings = {
         "model": probe.digest,
@@ -71,6 +76,8 @@ def settings_of(options: RunOptions, probe: Probe, table: ClassTable, labeling: 
     told = {name: settings[name] for name in (*_TOLD, *(name for name in settings if name not in _TOLD))}
     if labeling.emits_ids:
         told["model emits"] = "ids"
+    if aoi is not None:
+        told[_AOI] = area_digest(aoi)
     # Through JSON and back, so that settings compare equal to those that were stored.
     return dict(json.loads(json.dumps(told)))
 
@@ -205,6 +212,8 @@ class Difference(NamedTuple):
             return "the model was another file"
         if self.path == "--anonymous_ids":
             return self._of_names
+        if self.path == _AOI:
+            return self._of_area
         return f"{self.path}: {_shown(self.was)}, now {_shown(self.now)}{_ADVICE.get(self.path, '')}"
 
     @property
@@ -219,10 +228,16 @@ class Difference(NamedTuple):
         )
 
     @property
+    def _of_area(self) -> str:
+        if not self.was or not self.now:
+            return "--aoi: not given, now yes" if self.now else "--aoi: given, now not"
+        return "--aoi: it had other polygons"
+
+    @property
     def undone(self) -> str:
         """The words to type to have it as it was; empty where that is not a matter of one flag."""
         flag = _FLAGS.get(self.path, self.path)
-        if not flag.startswith("--") or (flag == "--anonymous_ids" and self.was):
+        if not flag.startswith("--") or (flag in ("--anonymous_ids", _AOI) and self.was):
             return ""
         if self.was in (None, False, []):
             return f"leave out {flag}"

@@ -36,3 +36,10 @@ class RasterOptions:
         parse=invalid,
     )
     apply_scale: bool = option(False, "apply the file's own scale and offset first; ranges are in these units then")
+    aoi: str | None = option(
+        None,
+        "polygons, as GeoJSON: pixels whose centre is outside are no data and cost nothing",
+        metavar="FILE",
+        decides=Decides.FOUND,
+        place=True,
+    )

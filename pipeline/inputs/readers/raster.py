@@ -137,8 +137,12 @@ class Raster:
             "if it is data, as near infrared is, name it with --bands; if it is neither, say --nodata none",
         )
 
-    def read(self, region: Region) -> RasterRead:
+    def read(self, region: Region, within: Array | None = None) -> RasterRead:
         """Reads a region that lies within the image.
+
+        Args:
+            region: Where it lies.
+            within: Bool `[h, w]`, False where there is no data whatever the file says; None: the file alone tells.
 
         Raises:
             ImageError: UNREADABLE or BAD_VALUE_RANGE, each with the place in the image; SOURCE_MISSING,
@@ -147,7 +151,7 @@ class Raster:
         self._check_inside(region)
         admit(math.prod(region.size) * self.channels * _VALUE_BYTES)
         found = self._read_parts(region)
-        valid = np.ones(region.size, bool)
+        valid = np.ones(region.size, bool) if within is None else within.copy()
         for mask in [each.valid for each in found if each.valid is not None]:
             valid &= mask
         filled = [each.filled for each in found if each.filled is not None]

@@ -22,6 +22,7 @@ from maskbeam.pipeline.output.finished import stored_fingerprint
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.classes.class_table import ClassTable, generated_table
 from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.geo.aoi import parse_aoi
 from maskbeam.transforms.head import Head
 from maskbeam.transforms.normalize import NAMED, parse_normalization
 from maskbeam.transforms.resampling.prepare import InputSpec
@@ -36,10 +37,12 @@ FROZEN = json.loads((HERE / "frozen_settings.json").read_text())
 MODEL = ModelFile("m.keras", Path("m.keras"), "keras", "3.0", "0" * 64, 1, {})
 FOUND = replace(numpy_probe(RunOptions().model, MODEL), spec=InputSpec(16, 16, resize_filter="pillow"))
 CLASSES = generated_table(3)
+POLYGON = '{"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1]]]}'
 
 
 def job(options: RunOptions, table: ClassTable = CLASSES, **probe: Any) -> Job:
-    return make_job(options, "run", replace(FOUND, **probe), table)
+    aoi = parse_aoi(POLYGON, "it") if options.raster.aoi else None
+    return make_job(options, "run", replace(FOUND, **probe), table, aoi)
 
 
 def parsed(*words: str) -> RunOptions:
