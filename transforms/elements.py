@@ -174,7 +174,7 @@ class Origin:
         companions: Its files where they are several, the first one too, each with its version: bands, masks, slices.
         facts: What was found when it was decoded, by name: `orientation`, that of the file where it is not 1;
             `transparency` (`dropped` or `on background`) where a pixel is not opaque; `samples`, their type where it
-            is not uint8.
+            is not uint8; and those of `maskbeam.transforms.measures.rasters`.
         turn: Its number among the images of a bundle that are cut into windows: a bundle may hold the same one twice.
     """
 

@@ -1,6 +1,7 @@
 """Rasters become images: small ones at once; of large ones a reference, whose windows are read in their turn."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,11 +23,14 @@ from maskbeam.transforms.codecs.registry import is_raster_name
 from maskbeam.transforms.elements import EncodedImage, Image, OfImage, Origin, Region, Source
 from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.geo.aoi import Aoi
+from maskbeam.transforms.measures.rasters import FACTS
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
 from maskbeam.transforms.tiling.tile import Read
 
 # Of a file's content, what tells copies from other images: a scene is not read whole for that.
 _ENDS = 1 << 20
+# Of products of Sentinel-2: `_N0510_` in their names.
+_BASELINE, _OFFSET_SINCE = re.compile(r"_N(\d{4})(?=[_./])"), 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,18 +114,34 @@ class Scenes:
         values, valid = raster.read(region) if self.aoi is None else read_inside(raster, self.aoi, region)
         return Image(origin, region, values, None if valid.all() else valid)
 
+    def _told(self, origin: Origin, raster: Raster) -> dict[str, str]:
+        """The facts of `maskbeam.transforms.measures.rasters`, by name."""
+        is_outside = self.aoi is not None and lies_outside(raster, self.aoi)
+        if not is_outside:
+            raster.look_at_alphas()
+        told = {
+            "rasters": True,
+            "outside_aoi": is_outside,
+            "many_alphas": bool(raster.warnings),
+            "offset_left_in": raster.begins_at_zero and _has_offset(origin.source.where),
+        }
+        return {FACTS[name]: "yes" for name, so in told.items() if so}
+
     def _described(self, origin: Origin, raster: Raster) -> Origin:
         content = self.names.digest(_ends_of(origin), of="content")
-        facts = dict(raster.facts)
+        facts = {**raster.facts, **self._told(origin, raster)}
         if self.rules.ranges or self.rules.raw:
             facts["samples"] = ",".join(sorted(set(raster.stored)))
         if self.rules.out_of_range != "fail":
             # Of images that had such values and did not fail nobody knows; with `fail` there are none.
             facts["beyond"] = self.rules.out_of_range
-        if self.aoi is not None and lies_outside(raster, self.aoi):
-            facts["aoi"] = "outside"
         source = replace(origin.source, content=content)
         return replace(origin, source=source, size=raster.size, grid=raster.grid, facts=facts)
+
+
+def _has_offset(where: str) -> bool:
+    """True for a name that tells of a baseline of Sentinel-2 from 04.00 on, since which numbers carry +1000."""
+    return any(int(baseline) >= _OFFSET_SINCE for baseline in _BASELINE.findall(where))
 
 
 def files_of(origin: Origin) -> list[RasterFile]:

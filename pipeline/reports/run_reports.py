@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from maskbeam import __version__
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.reports.input_warnings import input_warnings, left_out_warnings
+from maskbeam.pipeline.reports.raster_warnings import raster_warnings
 from maskbeam.pipeline.reports.report_files import classes_csv
 from maskbeam.pipeline.reports.summary_file import InputCounts, summary
 from maskbeam.pipeline.reports.totals import Totals
@@ -52,7 +53,8 @@ class Ended:
             fail_on_degenerate=job.options.output.fail_on_degenerate,
         )
         of_images = input_warnings(totals.statistics, job.options.decode)
-        of_inputs = (*job.probe.warnings, *left_out_warnings(found), *of_images)
+        of_rasters = raster_warnings(totals.statistics)
+        of_inputs = (*job.probe.warnings, *left_out_warnings(found), *of_images, *of_rasters)
         return cls(job, totals, found, counts, tuple(warnings), of_inputs, verdict)
 
     @property

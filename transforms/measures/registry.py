@@ -6,7 +6,8 @@ from maskbeam.transforms.measures.confidence import CONFIDENCE
 from maskbeam.transforms.measures.measure import Measure
 from maskbeam.transforms.measures.nonfinite import NONFINITE
 from maskbeam.transforms.measures.pixels import PIXELS
+from maskbeam.transforms.measures.rasters import RASTERS
 from maskbeam.transforms.measures.two_readings import TWO_READINGS
 
 #: In the order of their columns in the reports.
-MEASURES: list[Measure[Any, Any]] = [CONFIDENCE, PIXELS, NONFINITE, TWO_READINGS]
+MEASURES: list[Measure[Any, Any]] = [CONFIDENCE, PIXELS, NONFINITE, TWO_READINGS, RASTERS]

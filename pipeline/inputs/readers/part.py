@@ -15,6 +15,8 @@ from maskbeam.pipeline.storage import is_gcs
 from maskbeam.transforms.elements import Array, Region
 
 _MOST_VALUES = 16
+# Where transparency is looked at: squares of so many pixels, at these parts of the height and width.
+_LOOKED_AT, _PLACES = 128, (1 / 4, 1 / 2, 3 / 4)
 
 
 class Masks(NamedTuple):
@@ -95,6 +97,16 @@ class Part:
         planes = [self._at_image(plane, region, cover) for plane in stored]
         whole = [None if mask is None else self._at_image(mask, region, cover) for mask in (valid, filled)]
         return PartRead(planes, *whole)
+
+    def look_at_alphas(self) -> None:
+        """Notes values of transparency at a few places along a diagonal; raises as `read`."""
+        if not self.masks.alphas:
+            return
+        height, width = self.layout.ground.size
+        for share in _PLACES:
+            top, left = int(share * max(0, height - _LOOKED_AT)), int(share * max(0, width - _LOOKED_AT))
+            square = Region(top, left, min(_LOOKED_AT, height), min(_LOOKED_AT, width))
+            self._note(self.handles.read(self.masks.alphas, square))
 
     def close(self) -> None:
         """Closes what was opened for it alone: its mask beside."""

@@ -20,6 +20,11 @@ from maskbeam.transforms.errors import Code, ImageError
 
 # Of transparency beside 0: its largest, and a few at an edge that was smoothed.
 _FEW_VALUES = 4
+#: The warning about transparency that may be none.
+MANY_ALPHAS = (
+    "a band that the file calls transparency has many values, and pixels where it is 0 count as no data: if it is "
+    "data, as near infrared is, name it with --bands; if it is neither, say --nodata none"
+)
 # What a value takes as it is read, at its peak: as stored, in doubles, and as it is fed.
 _VALUE_BYTES = 24
 
@@ -132,10 +137,17 @@ class Raster:
         """What a user should be told, as far as regions were read."""
         if max(len(part.alpha_values) for part in self._parts) <= _FEW_VALUES:
             return ()
-        return (
-            "a band that the file calls transparency has many values, and pixels where it is 0 count as no data: "
-            "if it is data, as near infrared is, name it with --bands; if it is neither, say --nodata none",
-        )
+        return (MANY_ALPHAS,)
+
+    @property
+    def begins_at_zero(self) -> bool:
+        """True where the range of a band begins at 0, in the numbers that the file stores."""
+        return not self._rules.apply_scale and any(scale is not None and scale[0] == 0 for scale in self._ranges)
+
+    def look_at_alphas(self) -> None:
+        """Reads a few places of transparency, if it has any, for `warnings`; errors as of `read`."""
+        for part in self._parts:
+            part.look_at_alphas()
 
     def read(self, region: Region, within: Array | None = None) -> RasterRead:
         """Reads a region that lies within the image.

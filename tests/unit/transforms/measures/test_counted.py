@@ -53,9 +53,11 @@ def test_an_image_counted_in_parts_is_counted_once(seed: int, planes: bool) -> N
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.dictionaries(st.sampled_from(IDS), st.integers(1, 99)), st.lists(st.integers(0, 3), min_size=8, max_size=8))
+@given(
+    st.dictionaries(st.sampled_from(IDS), st.integers(1, 99)), st.lists(st.integers(0, 3), min_size=13, max_size=13)
+)
 def test_counts_survive_as_plain_values_without_zeros_at_an_end(by_class: dict[int, int], n: list[int]) -> None:
-    values = (n[0:2], (by_class, n[2], n[3], n[4] > 2), n[5:6], n[6:8])
+    values = (n[0:2], (by_class, n[2], n[3], n[4] > 2), n[5:6], n[6:8], n[8:13])
     counted = Counted(tuple(measure.kind(*value) for measure, value in zip(MEASURES, values, strict=True)))
     plain = counted.to_plain()
     assert Counted.from_plain(pickle.loads(pickle.dumps(plain))) == counted
