@@ -28,7 +28,7 @@ from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
 from maskbeam.pipeline.options import ReadOptions
 from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, absolute, find_file, folder_of, open_input
 from maskbeam.pipeline.text.wording import by_kind
-from maskbeam.transforms.codecs.registry import image_extension
+from maskbeam.transforms.codecs.registry import image_extension, is_raster_name
 from maskbeam.transforms.elements import Entry, Found
 from maskbeam.transforms.errors import RunError
 
@@ -141,7 +141,7 @@ def _of_braces(
 ) -> Iterator[Input]:
     def wanted(listed: Listed) -> bool:
         # Of bands nothing is opened: the user has named their files one by one.
-        if kind_by_extension(listed.uri, named=False) is not Kind.OTHER:
+        if _kind_by_extension(listed.uri, options, named=False) is not Kind.OTHER:
             return True
         skipped[left_out_as(listed.uri)] += 1
         return False
@@ -156,7 +156,7 @@ def _of_braces(
 def _files(
     storage: Storage, listing: Iterable[Listed], pattern: str, options: ReadOptions, skipped: Counter[str]
 ) -> Iterator[Input]:
-    for (kind, what), listed in _with_kinds(storage, listing, named=pattern):
+    for (kind, what), listed in _with_kinds(storage, listing, options, named=pattern):
         if kind is Kind.OTHER:
             skipped[what] += 1
             continue
@@ -176,15 +176,22 @@ def _input(kind: Kind, listed: Listed, image_id: str, named: str) -> Input:
     return Input(kind, Entry(listed.uri, listed.size, listed.version, image_id))
 
 
-def _with_kinds(storage: Storage, listing: Iterable[Listed], *, named: str) -> Iterator[tuple[_Told, Listed]]:
+def _with_kinds(
+    storage: Storage, listing: Iterable[Listed], options: ReadOptions, *, named: str
+) -> Iterator[tuple[_Told, Listed]]:
     remaining = iter(listing)
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(remaining, _BATCH)):
-            kinds = [kind_by_extension(listed.uri, named=listed.uri == named) for listed in batch]
+            kinds = [_kind_by_extension(listed.uri, options, named=listed.uri == named) for listed in batch]
             unknown = [listed for kind, listed in zip(kinds, batch, strict=True) if kind is None]
             looked = pool.map(lambda listed: _look(storage, listed, named=listed.uri == named), unknown)
             for kind, listed in zip(kinds, batch, strict=True):
                 yield (kind, left_out_as(listed.uri) if kind is Kind.OTHER else "") if kind else next(looked), listed
+
+
+def _kind_by_extension(uri: str, options: ReadOptions, *, named: bool) -> Kind | None:
+    """As `kind_by_extension`; rasters are images where they are read as such."""
+    return Kind.IMAGE if options.rasters and is_raster_name(uri) else kind_by_extension(uri, named=named)
 
 
 def _look(storage: Storage, listed: Listed, *, named: bool) -> _Told:
@@ -223,7 +230,7 @@ def _of_line(manifest: Listed, line: Line, options: ReadOptions) -> Input:
         files = tuple(band.where for band in line.bands)
         return Input(Kind.IMAGE, Entry(braces_of_files(files), 0, "", image_id, line.bands))
     storage, listed = open_input(line.uri), Listed(line.uri, 0, "")
-    kind = kind_by_extension(line.uri, named=True)
+    kind = _kind_by_extension(line.uri, options, named=True)
     if kind is None:
         listed = find_file(line.uri) or listed
         kind, _ = _look(storage, listed, named=True)

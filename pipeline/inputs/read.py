@@ -27,6 +27,7 @@ from maskbeam.pipeline.options import Part, ReadOptions
 from maskbeam.pipeline.storage import LOST, SourceChanged, find_file, open_input
 from maskbeam.pipeline.tally import tally
 from maskbeam.transforms.codecs.codec import HEAD_BYTES
+from maskbeam.transforms.codecs.registry import is_raster_name
 from maskbeam.transforms.elements import (
     Chunk,
     Companion,
@@ -50,7 +51,7 @@ def read_chunk(chunk: Chunk, options: ReadOptions) -> Iterator[EncodedImage | Fa
     `MISSING_KEY` and, for raw tensors whose sizes do not fit, `UNREADABLE`.
     """
     for entry in _with_versions(chunk.files):
-        yield _file(entry)
+        yield _file(entry, options)
     if chunk.shard is not None:
         yield from _records(chunk, chunk.shard, options)
 
@@ -163,14 +164,15 @@ def _looked_up(band: Companion) -> Companion:
     return replace(band, size=listed.size, version=listed.version) if listed else band
 
 
-def _file(entry: Entry) -> EncodedImage | Failure:
+def _file(entry: Entry, options: ReadOptions) -> EncodedImage | Failure:
     source = Source(entry.uri, entry.version)
     try:
         check_bands(entry.bands)
         if not entry.version:
             raise source_missing()
         for uri, size in [(band.where, band.size) for band in entry.bands] or [(entry.uri, entry.size)]:
-            check_size(size)
+            if not (options.rasters and is_raster_name(uri)):
+                check_size(size)
             _check_companion(uri)
         origin = Origin(check_id(entry.image_id), source, companions=entry.bands)
         return EncodedImage(origin, file_size=entry.size)

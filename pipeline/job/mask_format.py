@@ -12,7 +12,7 @@ from maskbeam.pipeline.options import RasterOptions, RunOptions
 from maskbeam.pipeline.options.output import GEOTIFF
 from maskbeam.pipeline.options.raster_values import Ranges
 from maskbeam.pipeline.storage import LOST, open_input
-from maskbeam.transforms.codecs.geotiff_tags import has_place
+from maskbeam.transforms.codecs import geotiff_tags, jp2_boxes
 from maskbeam.transforms.codecs.registry import is_raster_name
 from maskbeam.transforms.elements import Entry
 from maskbeam.transforms.errors import RunError
@@ -31,7 +31,8 @@ def with_mask_format(options: RunOptions) -> RunOptions:
     decided = options.output.mask_format or _stored(options) or _found(options)
     if decided != GEOTIFF:
         _check_pictures(options)
-        return replace(options, output=replace(options.output, mask_format=None))
+        read = replace(options.read, rasters=False)
+        return replace(options, output=replace(options.output, mask_format=None), read=read)
     try:
         check_geo()
     except RunError as error:
@@ -42,6 +43,7 @@ def with_mask_format(options: RunOptions) -> RunOptions:
         options,
         output=replace(options.output, mask_format=GEOTIFF),
         model=replace(options.model, resize=resize),
+        read=replace(options.read, rasters=True),
     )
 
 
@@ -53,7 +55,8 @@ def _stored(options: RunOptions) -> str | None:
 
 
 def _found(options: RunOptions) -> str:
-    listing = (found for found in Listing(options.read.patterns, options.read) if found.kind is Kind.IMAGE)
+    read = replace(options.read, rasters=True)
+    listing = (found for found in Listing(read.patterns, read) if found.kind is Kind.IMAGE)
     return GEOTIFF if any(_has_place(found.entry) for found in islice(listing, _FIRST)) else _PNG
 
 
@@ -68,7 +71,7 @@ def _has_place(entry: Entry) -> bool:
             return stream.read()
 
     try:
-        return has_place(fetch)
+        return geotiff_tags.has_place(fetch) or jp2_boxes.has_place(fetch)
     except LOST:
         return False
 

@@ -14,7 +14,7 @@ RAW_TYPES = {
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Options of the input: finding and naming images."""
+    """Options of the input: finding and naming images; `rasters`: those that may be rasters are read as such."""
 
     patterns: tuple[str, ...] = option(
         (),
@@ -83,6 +83,8 @@ class ReadOptions:
         also=("inspect",),
         decides=Decides.NOTHING,
     )
+    # Follows from the format of masks.
+    rasters: bool = option(False, decides=Decides.NOTHING, kept=False)
     part: Part | None = option(
         None,
         "do the I-th of N parts of the images; after the last one: maskbeam merge OUT",

@@ -71,7 +71,8 @@ def test_every_field_says_what_depends_on_it() -> None:
         assert told == {f"{section}.{field.name}" for field in fields(options) if field.name not in nested}
     # Beam's own flags.
     assert {flag.target for section in SECTIONS for flag in options_of(section)} - {f.target for f in ALL} == {
-        "run.beam"
+        "run.beam",
+        "read.rasters",
     }
 
 
