@@ -10,6 +10,7 @@ from maskbeam import __version__
 from maskbeam.pipeline.guards.decoder import safe_decoder
 from maskbeam.pipeline.guards.model_guard import ModelGuard
 from maskbeam.pipeline.guards.read_scenes import SPREAD_BLOCKS, CutScene, ReadRasters, TileScenes
+from maskbeam.pipeline.guards.watched_reads import WatchedReads
 from maskbeam.pipeline.inputs.fetch import fetch_content, is_far
 from maskbeam.pipeline.inputs.read import List, Read
 from maskbeam.pipeline.inputs.scenes import Scenes, rules_of
@@ -131,7 +132,9 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
     all that workers share.
     """
     blocks = Blocks(job.tree, job.labeling, tiling)
-    scenes = Scenes(rules_of(job.options), job.probe.spec.channels, tiling, job.names, job.aoi)
+    scenes = Scenes(
+        rules_of(job.options), job.probe.spec.channels, tiling, job.names, job.aoi, WatchedReads(job.tree)
+    )
     longest = None if runner_of(job.options.beam).is_local else SPREAD_BLOCKS
     read = images | "Read rasters" >> _read(job, scenes)
     whole = _computed(read.main | "Tile" >> Tile(cutter, blocks.saved), job, loader, tiling, blocks)

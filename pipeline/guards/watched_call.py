@@ -15,7 +15,7 @@ class Call:
 
     Attributes:
         tree: Where to note that it does not come back.
-        what: `decoder` or `model`.
+        what: `decoder`, `reader` of a scene, or `model`.
         sources: The images, by id.
     """
 
@@ -44,6 +44,6 @@ class Call:
 
 
 def call_on(tree: Tree, what: str, images: Sequence[EncodedImage | ModelInput]) -> Call:
-    """A description of a call of a decoder or a model on these images."""
+    """A description of a call of a decoder, a reader or a model on these images."""
     # Windows of one image are one.
     return Call(tree, what, tuple(dict.fromkeys((image.image_id, image.source) for image in images)))

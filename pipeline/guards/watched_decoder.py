@@ -10,6 +10,7 @@ from maskbeam.pipeline.output.failures import is_suspect
 from maskbeam.pipeline.output.tree import Tree
 from maskbeam.pipeline.process.memory import ask_for
 from maskbeam.pipeline.process.patience import DECODE_SECONDS, Patience, of_this_thread, queue_of
+from maskbeam.pipeline.process.sentinel import DECODER
 from maskbeam.pipeline.process.watchdog import watchdog
 from maskbeam.pipeline.process.watched_step import Watched
 from maskbeam.transforms.budget import asking
@@ -33,7 +34,7 @@ class WatchedDecoder:
     def __call__(self, encoded: EncodedImage) -> Image:
         if is_suspect(self.tree, encoded.source):
             return self.apart(encoded)
-        call = call_on(self.tree, "decoder", [encoded])
+        call = call_on(self.tree, DECODER, [encoded])
         with ExitStack() as watched:
             watched.enter_context(_watching_decoder(call))
 

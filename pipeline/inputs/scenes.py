@@ -2,9 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from apache_beam.pvalue import TaggedOutput
@@ -66,6 +67,10 @@ def rules_of(options: RunOptions) -> RasterRules:
     )
 
 
+def _unwatched(origin: Origin) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True)
 class Scenes:
     """Reads a job's rasters.
@@ -76,6 +81,7 @@ class Scenes:
         tiling: How images are divided.
         names: What stands for names and contents in the output.
         aoi: The polygons outside of which all is no data; None: there are none.
+        watch: Gives a context for a call that reads of an image, which may hang.
     """
 
     rules: RasterRules
@@ -83,6 +89,7 @@ class Scenes:
     tiling: Tiling
     names: Names
     aoi: Aoi | None = None
+    watch: Callable[[Origin], AbstractContextManager[None]] = _unwatched
 
     def __call__(self, image: EncodedImage) -> Any:
         """A raster of one block as an `Image`, a larger one as a `Scene` at the tag `scene`.
@@ -99,7 +106,8 @@ class Scenes:
     @contextmanager
     def opened(self, origin: Origin) -> Iterator[Raster]:
         """The raster of an image, held against what was listed of its files when this context begins and ends."""
-        with open_raster(files_of(origin), self.rules, window=self.tiling.window[0]) as raster:
+        watch = partial(self.watch, origin)
+        with open_raster(files_of(origin), self.rules, window=self.tiling.window[0], watch=watch) as raster:
             check_channels_of(raster, self.channels)
             yield raster
             raster.check_unchanged()

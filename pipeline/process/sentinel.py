@@ -14,15 +14,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from maskbeam.pipeline.process.call_table import CallTable
+from maskbeam.pipeline.process.call_table import Busy, CallTable
 from maskbeam.transforms.errors import Code
 
+# The call whose suspects are tried again apart.
+DECODER = "decoder"
 # How long notes may take when storage hangs, too.
 NOTES_SECONDS = 30.0
 # The watchdog comes first: it knows which call hangs, and ends the process with an exit code.
@@ -140,10 +142,10 @@ def accuse(board: CallTable) -> str:
     """Notes what a stuck process is busy with, and says it in words.
 
     Nobody can tell who holds the lock, so all images are suspects: next time their decoders run in processes of their
-    own. The model is accused when there is nothing else.
+    own. The model, or the reader of a scene, is accused when there is nothing else.
     """
-    calls = [pickle.loads(busy.what) for busy in board.busy()]  # noqa: S301 - written by the watchdog
-    if len(calls) == 1 and calls[0].what == "model":
+    calls = _distinct(board.busy())
+    if len(calls) == 1 and calls[0].what != DECODER:
         return str(calls[0].note())
     images = sum(call.suspect() for call in calls)
     return f"a call hangs and lets nothing else run, images in work: {images}; {NEXT_TIME}"
@@ -160,13 +162,18 @@ def blame(board: CallTable, crash: str) -> str:
     """
     busy, thread = list(board.busy()), re.search(r"^Current thread 0x([0-9a-f]+)", crash, re.MULTILINE)
     known = [one for one in busy if thread and one.thread == int(thread[1], 16)]
-    calls = [pickle.loads(one.what) for one in known or busy]  # noqa: S301 - written by the watchdog
+    calls = _distinct(known or busy)
     cause = re.match(r"Fatal Python error: (.*)", crash)
     crashed = f"the process crashed ({cause[1] if cause else 'of unknown cause'})"
-    if len(calls) == 1 and calls[0].what == "model":
+    if len(calls) == 1 and calls[0].what != DECODER:
         return f"{crashed}: {calls[0].note(CRASH)}"
     images = sum(call.suspect() for call in calls)
     return f"{crashed}, images in work: {images}; {NEXT_TIME}"
+
+
+def _distinct(calls: Iterable[Busy]) -> list[Any]:
+    """Calls, those on one image as one: a scene is read by many threads."""
+    return list(dict.fromkeys(pickle.loads(each.what) for each in calls))  # noqa: S301 - written by the watchdog
 
 
 def _tell(find_out: Callable[[], str]) -> None:

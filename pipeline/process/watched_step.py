@@ -15,7 +15,7 @@ class Watched(Protocol):
 
     @property
     def what(self) -> str:
-        """`decoder` or `model`."""
+        """`decoder`, `reader` of a scene, or `model`."""
 
     def note(self, fault: Fault = HANG) -> str:
         """Notes that the call does not come back, and says it in words."""

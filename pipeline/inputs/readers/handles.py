@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from maskbeam.transforms.elements import Array, Region
 from maskbeam.transforms.errors import Code, ImageError
 
 Reading = Callable[[Any, Region], Array]
+# A context for one call of GDAL, which may hang.
+Watch = Callable[[], AbstractContextManager[None]]
 
 _FAR_HANDLES = 8
 _JPEG2000 = (b"\x00\x00\x00\x0cjP", b"\xff\x4f\xff\x51")
@@ -67,7 +69,7 @@ class Handles:
     GDAL keeps decoded tiles for each handle. A file at hand has one, for windows overlap: two threads with a handle
     each decode nearly every tile twice, which was half as fast as one after the other. Of a file far away it is the
     waiting that takes the time, so it has several; bytes that were fetched are shared. The last one to be given back
-    is the next to be taken.
+    is the next to be taken. `watch` looks after each call of GDAL, and not after the wait for a handle.
 
     Attributes:
         file: What was asked for.
@@ -79,8 +81,8 @@ class Handles:
         RunError: Storage refuses or fails.
     """
 
-    def __init__(self, file: RasterFile) -> None:
-        self.file = file
+    def __init__(self, file: RasterFile, watch: Watch = nullcontext) -> None:
+        self.file, self.watch = file, watch
         self.version = file.version or _version_of(file)
         self._idle: list[Any] = []
         self._lock = threading.Lock()
@@ -96,7 +98,7 @@ class Handles:
     @contextmanager
     def taken(self) -> Iterator[Any]:
         """A `rasterio.DatasetReader` that is this thread's within this context."""
-        with self._free, gdal_settings(self.file.uri):
+        with self._free, self.watch(), gdal_settings(self.file.uri):
             with self._lock:
                 handle = self._idle.pop() if self._idle else None
             handle = handle or self._open()
@@ -142,7 +144,7 @@ class Handles:
     def _read_again(self, read: Reading, region: Region) -> Array:
         """Reads with handles that nothing was read with: a tile that has damaged data complains only once."""
         place = region.top, region.left
-        with gdal_settings(self.file.uri):
+        with self.watch(), gdal_settings(self.file.uri):
             for _ in range(self._tries):
                 with closing(self._open()) as handle:
                     found = _first_damage(handle, read, region)

@@ -28,6 +28,6 @@ def check_mask_beside(file: RasterFile) -> bool:
     return True
 
 
-def open_mask_beside(file: RasterFile) -> Handles:
+def open_mask_beside(image: Handles) -> Handles:
     """The mask that lies beside an object; raises as `Handles`."""
-    return Handles(RasterFile(file.uri + _ENDING, file.name))
+    return Handles(RasterFile(image.file.uri + _ENDING, image.file.name), image.watch)

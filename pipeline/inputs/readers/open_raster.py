@@ -1,12 +1,12 @@
 """Opens the files of a raster, finds the bands that are asked for, and holds their grids against each other."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 from maskbeam.pipeline.inputs.readers.bands import Band, fed_bands, find_band
 from maskbeam.pipeline.inputs.readers.gdal import check_geo
 from maskbeam.pipeline.inputs.readers.ground import repeats
-from maskbeam.pipeline.inputs.readers.handles import Handles, RasterFile
+from maskbeam.pipeline.inputs.readers.handles import Handles, RasterFile, Watch
 from maskbeam.pipeline.inputs.readers.layout import Layout, layout_of
 from maskbeam.pipeline.inputs.readers.mask_beside import check_mask_beside
 from maskbeam.pipeline.inputs.readers.part import Part, masks_of
@@ -19,13 +19,16 @@ _WINDOW = 512
 _COLOURS = ("red", "green", "blue")
 
 
-def open_raster(files: Sequence[RasterFile], rules: RasterRules, *, window: int = _WINDOW) -> Raster:
+def open_raster(
+    files: Sequence[RasterFile], rules: RasterRules, *, window: int = _WINDOW, watch: Watch = nullcontext
+) -> Raster:
     """Opens an image; its headers are read, and no pixel.
 
     Args:
         files: Its files, one or more. The first one that is fed has the image's grid.
         rules: How its values are taken.
         window: Height in pixels of the regions that will be read.
+        watch: Looks after each call of GDAL.
 
     Raises:
         ImageError: SOURCE_MISSING, SOURCE_CHANGED, UNREADABLE, UNSUPPORTED_FORMAT, TOO_LARGE for strips or tiles that
@@ -36,7 +39,7 @@ def open_raster(files: Sequence[RasterFile], rules: RasterRules, *, window: int 
     with ExitStack() as undo:
         handles = []
         for file in files:
-            handles.append(_open(file))
+            handles.append(_open(file, watch))
             undo.callback(handles[-1].close)
         layouts = [_layout(each) for each in handles]
         raster = _assembled(handles, layouts, rules, window)
@@ -44,10 +47,10 @@ def open_raster(files: Sequence[RasterFile], rules: RasterRules, *, window: int 
         return raster
 
 
-def _open(file: RasterFile) -> Handles:
+def _open(file: RasterFile, watch: Watch) -> Handles:
     if not is_gcs(file.uri):
         check_mask_beside(file)
-    return Handles(file)
+    return Handles(file, watch)
 
 
 def _layout(handles: Handles) -> Layout:

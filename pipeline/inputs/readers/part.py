@@ -45,7 +45,7 @@ def masks_of(handles: Handles, layout: Layout, indexes: tuple[int, ...], rules: 
     if own:
         return Masks(own=own[:1] if layout.one_mask else own)
     far = is_gcs(handles.file.uri) and check_mask_beside(handles.file)
-    return Masks(beside=open_mask_beside(handles.file) if far else None)
+    return Masks(beside=open_mask_beside(handles) if far else None)
 
 
 class PartRead(NamedTuple):
