@@ -20,6 +20,7 @@ from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.job.mask_format import with_mask_format
 from maskbeam.pipeline.job.plan import FindProbe, Plan, check_command, make_plan, probe_file
 from maskbeam.pipeline.job.preview import fast_decode_agreement, output_size
+from maskbeam.pipeline.job.scene_sizes import scene_sizes
 from maskbeam.pipeline.models.engines.loader import EngineLoader
 from maskbeam.pipeline.models.engines.probe_cache import TOLD, recall_probe
 from maskbeam.pipeline.models.files.model_file import ModelFile
@@ -134,7 +135,11 @@ def _describe(plan: Plan, make_loader: MakeLoader) -> int:
     say(f"Found    {found}")
     if found.ids:
         say(f"Ids      {', '.join(map(plan.job.names.image_id, found.ids))}")
-    say(f"Size     {output_size(job, loader()).of(found, job.options.read.limit)}")
+    if job.is_geotiff and job.tiling:
+        for line in scene_sizes(job, job.tiling).of(found, job):
+            say(line)
+    else:
+        say(f"Size     {output_size(job, loader()).of(found, job.options.read.limit)}")
     say("Nothing was done: --dry_run.")
     return ExitCode.DONE
 

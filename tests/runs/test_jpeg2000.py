@@ -15,7 +15,7 @@ from tests.runs.test_area import segment
 from tests.support.rasters import UTM, planes, write_raster
 from tests.support.trees import save
 
-LOSSLESS = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}
+LOSSLESS: dict[str, Any] = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}
 GRANULE = "S2A_N0510_X.SAFE/GRANULE/L2A_T33_A1/IMG_DATA"
 
 
@@ -26,7 +26,7 @@ def inputs(tmp_path: Path) -> Path:
 
 
 def strongest(data: Array) -> Array:
-    return data.argmax(0).astype(np.uint8)
+    return np.asarray(data.argmax(0), np.uint8)
 
 
 def mask(path: Path) -> Any:
@@ -60,7 +60,7 @@ def test_bands_of_a_safe_folder_are_one_image_on_the_first_ones_grid(inputs: Pat
         (folder / name).mkdir(parents=True)
     for band, values in zip(("B04", "B03"), fine, strict=True):
         write_raster(folder / f"R10m/T33_2024_{band}_10m.jp2", values[None], **LOSSLESS)
-    grid = {"transform": Affine(20, 0, 500000, 0, -20, 5600000)}
+    grid: dict[str, Any] = {"transform": Affine(20, 0, 500000, 0, -20, 5600000)}
     write_raster(folder / "R20m/T33_2024_B11_20m.jp2", coarse, **LOSSLESS, **grid)
     pattern = inputs / "*.SAFE/GRANULE/*/IMG_DATA/{R10m/*_B04_10m,R10m/*_B03_10m,R20m/*_B11_20m}.jp2"
     out = tmp_path / "out"

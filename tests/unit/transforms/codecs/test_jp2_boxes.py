@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from maskbeam.transforms.codecs.jp2_boxes import has_place
 from tests.support.rasters import planes, write_raster
 
-LOSSLESS = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}
+LOSSLESS: dict[str, Any] = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}
 SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 
 
