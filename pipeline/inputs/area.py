@@ -5,7 +5,8 @@ import numpy as np
 from maskbeam.pipeline.inputs.readers.raster import Raster, RasterRead
 from maskbeam.transforms.elements import Array, Grid, Origin, Region
 from maskbeam.transforms.errors import Code, ImageError
-from maskbeam.transforms.geo.aoi import Aoi, inside, touches
+from maskbeam.transforms.geo.aoi import inside, touches
+from maskbeam.transforms.geo.geojson import Aoi
 
 
 def read_inside(raster: Raster, aoi: Aoi, region: Region) -> RasterRead:

@@ -23,7 +23,7 @@ from maskbeam.pipeline.storage import open_input
 from maskbeam.transforms.codecs.registry import is_raster_name
 from maskbeam.transforms.elements import EncodedImage, Image, OfImage, Origin, Region, Source
 from maskbeam.transforms.errors import Code, ImageError
-from maskbeam.transforms.geo.aoi import Aoi
+from maskbeam.transforms.geo.geojson import Aoi
 from maskbeam.transforms.measures.rasters import FACTS
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
 from maskbeam.transforms.tiling.tile import Read

@@ -7,7 +7,7 @@ from maskbeam.pipeline.digests import digest
 from maskbeam.pipeline.options import RasterOptions
 from maskbeam.pipeline.storage import LOST
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.geo.aoi import Aoi, parse_aoi
+from maskbeam.transforms.geo.geojson import Aoi, parse_aoi
 
 
 def read_area(options: RasterOptions) -> Aoi | None:

@@ -20,7 +20,7 @@ from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.codecs.encode import mask_path
 from maskbeam.transforms.emitted import assumed_note, emits_ids
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.geo.aoi import Aoi
+from maskbeam.transforms.geo.geojson import Aoi
 from maskbeam.transforms.head import Head
 from maskbeam.transforms.products.registry import product, product_names, products_of
 from maskbeam.transforms.products.rendering import Rendering

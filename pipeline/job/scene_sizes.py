@@ -18,7 +18,8 @@ from maskbeam.pipeline.output.geotiff.room import needed_bytes
 from maskbeam.pipeline.text.wording import plural
 from maskbeam.transforms.elements import EncodedImage, Failure, Grid
 from maskbeam.transforms.errors import ImageError
-from maskbeam.transforms.geo.aoi import Aoi, inside
+from maskbeam.transforms.geo.aoi import inside
+from maskbeam.transforms.geo.geojson import Aoi
 from maskbeam.transforms.tiling.layout import Layout, Tiling
 
 SCENES = 8

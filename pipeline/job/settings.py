@@ -23,7 +23,7 @@ from maskbeam.pipeline.options.flag import Decides, plain
 from maskbeam.pipeline.output.tree import NO_VALUE
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.classes.class_table import ClassTable
-from maskbeam.transforms.geo.aoi import Aoi
+from maskbeam.transforms.geo.geojson import Aoi
 from maskbeam.transforms.head import BINARY, MULTILABEL
 from maskbeam.transforms.products.registry import product_names, products_of
 from maskbeam.transforms.resampling.prepare import InputSpec

@@ -14,7 +14,7 @@ from maskbeam.pipeline.inputs.area import check_place, lies_outside, read_inside
 from maskbeam.pipeline.inputs.readers.raster import Raster
 from maskbeam.transforms.elements import Array, Origin, Region, Source
 from maskbeam.transforms.errors import Code, ImageError
-from maskbeam.transforms.geo.aoi import Aoi
+from maskbeam.transforms.geo.geojson import Aoi
 from tests.support.places import cut, within
 from tests.support.rasters import UTM, opened, planes, write_raster
 

@@ -22,7 +22,7 @@ from maskbeam.pipeline.output.finished import stored_fingerprint
 from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.classes.class_table import ClassTable, generated_table
 from maskbeam.transforms.errors import RunError
-from maskbeam.transforms.geo.aoi import parse_aoi
+from maskbeam.transforms.geo.geojson import parse_aoi
 from maskbeam.transforms.head import Head
 from maskbeam.transforms.normalize import NAMED, parse_normalization
 from maskbeam.transforms.resampling.prepare import InputSpec
