@@ -20,7 +20,14 @@ from maskbeam.pipeline.output.finished_rows import image_rows
 from maskbeam.pipeline.output.holder import Holder
 from maskbeam.pipeline.output.lease import Lease
 from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of, is_behind_link, plain_files, record_of
-from maskbeam.pipeline.output.ours import check_layout, delete_staged, names_of, new_run, remove_empty
+from maskbeam.pipeline.output.ours import (
+    NAMES_EXTENSION,
+    check_layout,
+    delete_staged,
+    names_of,
+    new_run,
+    remove_empty,
+)
 from maskbeam.pipeline.output.parts import lock_of, rivals_of
 from maskbeam.pipeline.output.tree import RECORD, Tree
 from maskbeam.pipeline.process.ending import stopping_on_signals
@@ -194,8 +201,9 @@ def _products(orphan: Orphan) -> list[str]:
 
 def _is_product(path: str, name: str) -> bool:
     folder, ending = path.partition("/")[0], path.rpartition(".")[2]
-    is_drawn = folder in product_names() and ending == product(folder).extension
-    return is_drawn and name in names_of(path)
+    is_drawn = folder in product_names() and ending in (product(folder).extension, "tif")
+    is_beside = folder == "masks" and path.endswith(NAMES_EXTENSION)
+    return (is_drawn or is_beside) and name in names_of(path)
 
 
 def _delete(tree: Tree, path: str, claim: Claim) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from maskbeam.pipeline.output.grids import is_grid
 from maskbeam.pipeline.output.stored_json import parse_stored
 from maskbeam.transforms.codecs.aux_xml import AUX_EXTENSION
 from maskbeam.transforms.measures.counted import Counted
@@ -93,6 +94,7 @@ class Record:
         orientation: EXIF orientation of the source image; written down where it is not 1.
         options: Those that mattered to this image and need not matter to others, by flag.
         drawn: How each product was drawn, as digests by its name; nothing where there is none, or in older records.
+        grid: Where its pixels lie on the earth, as `grids.py` has it; nothing of a plain picture.
     """
 
     claim: Claim
@@ -103,6 +105,7 @@ class Record:
     orientation: int = 1
     options: dict[str, str] = field(default_factory=dict)
     drawn: dict[str, str] = field(default_factory=dict)
+    grid: dict[str, Any] = field(default_factory=dict)
 
     def files(self, name: str) -> dict[str, int]:
         """`products` by whole paths, for an image of this encoded id."""
@@ -122,7 +125,7 @@ def claim_text(claim: Claim) -> dict[str, str]:
 def record_text(record: Record) -> dict[str, str]:
     """The text of a mask."""
     values = {**vars(record), "claim": vars(record.claim)}
-    for name, usual in (("orientation", 1), ("options", {}), ("drawn", {})):
+    for name, usual in (("orientation", 1), ("options", {}), ("drawn", {}), ("grid", {})):
         if values[name] == usual:
             del values[name]
     return {TEXT_KEY: _json(values)}
@@ -169,6 +172,7 @@ def _is_sound(record: Record) -> bool:
         and all(map(_is_number, numbers))
         and all(isinstance(text, str) for text in texts)
         and all(map(_stays_within, record.products))
+        and is_grid(record.grid)
     )
 
 

@@ -14,6 +14,7 @@ from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.options.output import GEOTIFF
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_record
 from maskbeam.pipeline.output.finished_rows import Failed, FinishedImage, damaged, failed_rows, image_rows
+from maskbeam.pipeline.output.ours import NAMES_EXTENSION
 from maskbeam.pipeline.output.stored_json import parse_stored
 from maskbeam.pipeline.output.tree import RECORD, SUCCESS
 from maskbeam.pipeline.storage import LOST, NotFound, Storage, absolute, join, open_storage
@@ -135,7 +136,7 @@ class FinishedOutput:
     def drawn(self, image_id: str) -> dict[str, Array]:
         """The pixels `[H, W]` or `[H, W, 3]` of an image's products, by path; errors as of `mask`."""
         files = self.record(image_id).files(encode_id(image_id))
-        return {path: self._decoded(path, decode_written) for path in files}
+        return {path: self._decoded(path, decode_written) for path in files if not path.endswith(NAMES_EXTENSION)}
 
     def read_json(self, path: str) -> dict[str, Any]:
         """A JSON file of the output; RunError where it is missing or damaged."""

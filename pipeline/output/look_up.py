@@ -21,7 +21,8 @@ from maskbeam.transforms.lookahead import LookAhead
 
 # As many as a chunk of files has, and a page of a listing.
 _GROUP = 1000
-_LONG_TEXT = 16 << 20
+#: Bytes that the text of any mask or product ends within.
+LONG_TEXT = 16 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ def whole_text(storage: Storage, uri: str) -> dict[str, str]:
             return stream.read()
 
     # Tables of thousands of classes make records that are longer.
-    text = read_text(head) or read_text(fetch(0, _LONG_TEXT))
+    text = read_text(head) or read_text(fetch(0, LONG_TEXT))
     return text if is_whole_file(fetch, size) else {}
 
 

@@ -8,9 +8,11 @@ from contextlib import suppress
 import numpy as np
 
 from maskbeam.pipeline.output.claim import TEXT_KEY, Claim, Record, parse_claim, parse_record
+from maskbeam.pipeline.output.look_up import LONG_TEXT
 from maskbeam.pipeline.storage import LOST, Listed, NotFound, Storage, is_gcs
 from maskbeam.pipeline.storage.local_errors import listing
 from maskbeam.pipeline.storage.local_listing import listed as as_listed
+from maskbeam.transforms.codecs.codec import TEXT_BYTES
 from maskbeam.transforms.codecs.encode import read_text
 
 
@@ -38,7 +40,7 @@ def digest_of(text: str) -> int:
 def claim_of(storage: Storage, uri: str) -> Claim | None:
     """The claim of a file; None where it has none that can be understood."""
     try:
-        return parse_claim(read_text(storage.read(uri)).get(TEXT_KEY))
+        return parse_claim(front_text(storage, uri).get(TEXT_KEY))
     except LOST:
         return None
 
@@ -47,9 +49,18 @@ def record_of(storage: Storage, listed: Listed) -> Record | None:
     """The record of a mask, from its metadata where the listing shows them; None where it carries none."""
     shown = (listed.metadata or {}).get(TEXT_KEY)
     try:
-        return parse_record(shown or read_text(storage.read(listed.uri, version=listed.version)).get(TEXT_KEY))
+        return parse_record(shown or front_text(storage, listed.uri, version=listed.version).get(TEXT_KEY))
     except LOST:
         return None
+
+
+def front_text(storage: Storage, uri: str, *, version: str | None = None) -> dict[str, str]:
+    """The text of a file, whatever its size; raises as `Storage.read`."""
+    head = storage.read(uri, version=version, limit=TEXT_BYTES)
+    text = read_text(head)
+    # Tables of thousands of classes make records that are longer.
+    is_short = bool(text) or len(head) < TEXT_BYTES
+    return text if is_short else read_text(storage.read(uri, version=version, limit=LONG_TEXT))
 
 
 def plain_files(storage: Storage, root: str, folder: str) -> Iterator[Listed]:

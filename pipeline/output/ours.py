@@ -16,11 +16,14 @@ from maskbeam.pipeline.output.claim import TEXT_KEY, parse_claim
 from maskbeam.pipeline.output.tree import LOCK, RECORD, SUCCESS, Tree
 from maskbeam.pipeline.storage import NotFound, Storage, is_gcs
 from maskbeam.pipeline.storage.local_errors import insist, listing
+from maskbeam.transforms.codecs.aux_xml import AUX_EXTENSION
 from maskbeam.transforms.codecs.codec import TEXT_BYTES
 from maskbeam.transforms.codecs.encode import read_text
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.products.registry import product, product_names
 
+#: Of the file beside a GeoTIFF mask that holds the names of its classes.
+NAMES_EXTENSION = f".tif{AUX_EXTENSION}"
 #: Files that lie in the output itself.
 FILES = (RECORD, LOCK, SUCCESS)
 #: The folder of blocks of images that are not done yet, see `blocks.py`.
@@ -51,11 +54,16 @@ def names_of(path: str) -> Iterator[str]:
 
     A file may be one of a class, or of an image whose id begins with the name of a folder.
     """
-    kind, _, below = path.rpartition(".")[0].partition("/")
+    kind, _, below = without_extension(path).partition("/")
     if kind in image_folders() and ".." not in path.split("/"):
         yield below
         if may_be_by_class(kind) and "/" in below:
             yield below.partition("/")[2]
+
+
+def without_extension(path: str) -> str:
+    """A path of an image's file without its extension: a file beside a GeoTIFF has both of theirs."""
+    return path.removesuffix(NAMES_EXTENSION) if path.endswith(NAMES_EXTENSION) else path.rpartition(".")[0]
 
 
 def may_be_by_class(kind: str) -> bool:

@@ -13,11 +13,13 @@ from maskbeam.pipeline.output.claim import TEXT_KEY
 from maskbeam.pipeline.output.finished import FinishedOutput, read_json
 from maskbeam.pipeline.output.finished_rows import FinishedImage
 from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of
-from maskbeam.pipeline.output.ours import BLOCKS, image_folders
+from maskbeam.pipeline.output.ours import BLOCKS, image_folders, without_extension
 from maskbeam.pipeline.output.tree import SUCCESS
 from maskbeam.pipeline.storage import Listed, Storage, absolute, join, open_storage
 from maskbeam.pipeline.text.wording import plural, printable
-from maskbeam.pipeline.verify.verify_image import Checked, check_image
+from maskbeam.pipeline.verify.checked import Checked
+from maskbeam.pipeline.verify.verify_blocks import left_blocks
+from maskbeam.pipeline.verify.verify_image import check_image
 from maskbeam.pipeline.verify.verify_reports import compare_reports, row_differs
 from maskbeam.transforms.measures.counted import Sums
 from maskbeam.transforms.products.registry import product, product_names
@@ -79,6 +81,8 @@ def verify(output: str, *, format: str = "text") -> int:
     for text in compare_reports(made, success, statistics, len(images)):
         findings.difference(text)
     _check_files(made, images, findings)
+    for path, wrong in left_blocks(made):
+        findings.difference(f"{path} {wrong}") if wrong else findings.orphan(path)
     if format == "json":
         print(_document(root, len(images), findings, success=success is not None))  # noqa: T201
     else:
@@ -157,7 +161,7 @@ def _name(path: str, made: FinishedOutput) -> str | None:
         named, _, below = below.partition("/")
         if named not in made.binary:
             return None
-    return below.rpartition(".")[0]
+    return without_extension(below)
 
 
 def _conclude(root: str, images: int, findings: _Findings) -> None:

@@ -1,29 +1,21 @@
 """Checks one image of a finished output: its mask against its record, its products against its mask."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, parse_claim, parse_record
 from maskbeam.pipeline.output.finished import FinishedOutput
-from maskbeam.pipeline.storage import LOST, NotFound, join
+from maskbeam.pipeline.storage import LOST, join
+from maskbeam.pipeline.verify.checked import Checked, lost, said_of
+from maskbeam.pipeline.verify.verify_scene import check_scene
 from maskbeam.transforms.codecs.encode import decode_written, read_text
 from maskbeam.transforms.elements import Array, Labels, Origin, Region, Source
 from maskbeam.transforms.measures.counted import Counted, recount
 from maskbeam.transforms.measures.pixels import PIXELS
 from maskbeam.transforms.products.product import Held
 from maskbeam.transforms.products.registry import product
-
-
-class Checked(NamedTuple):
-    """The result: the image's counts as its pixels say, its size, what differs, in words, its mask's text."""
-
-    counted: Counted | None
-    size: tuple[int, int]
-    differences: list[str]
-    text: str = ""
 
 
 def check_image(output: FinishedOutput, image_id: str, place: str) -> Checked:
@@ -34,6 +26,8 @@ def check_image(output: FinishedOutput, image_id: str, place: str) -> Checked:
         image_id: The image's id.
         place: Digest of where its source lies, from the reports.
     """
+    if output.is_geotiff:
+        return check_scene(output, image_id, place)
     path, storage, root = output.path(image_id), output.storage, output.root
     try:
         data = storage.read(join(root, path))
@@ -41,7 +35,7 @@ def check_image(output: FinishedOutput, image_id: str, place: str) -> Checked:
         record = parse_record(text)
         labels = decode_written(data)
     except LOST as error:
-        return Checked(None, (0, 0), [f"{path} {_lost(error)}"])
+        return Checked(None, (0, 0), [f"{path} {lost(error)}"])
     except ValueError as error:
         return Checked(None, (0, 0), [f"{path} is damaged: {error}"])
     if record is None:
@@ -49,8 +43,7 @@ def check_image(output: FinishedOutput, image_id: str, place: str) -> Checked:
     counted, wrong = _recount(labels, record, output)
     found = [
         *(["carries a record that its pixels contradict"] if wrong else []),
-        *(["was made with another model or other options"] if record.claim.fingerprint != output.fingerprint else []),
-        *(["belongs to another source than the report says"] if record.claim.place != place else []),
+        *said_of(record, output, place),
     ]
     products = _products(output, record, encode_id(image_id), labels)
     differences = [*(f"{path} {said}" for said in found), *products]
@@ -68,10 +61,6 @@ def _recount(labels: Array, record: Record, output: FinishedOutput) -> tuple[Cou
     return counted, counted.to_json() != record.statistics
 
 
-def _lost(error: Exception) -> str:
-    return "is missing" if isinstance(error, NotFound) else "cannot be read"
-
-
 def _products(output: FinishedOutput, record: Record, name: str, labels: Array) -> Iterator[str]:
     missing = output.products - {path.partition("/")[0] for path in record.products}
     yield from (f"the record of an image lists no file in {folder}/" for folder in sorted(missing))
@@ -79,7 +68,7 @@ def _products(output: FinishedOutput, record: Record, name: str, labels: Array) 
         try:
             data = output.storage.read(join(output.root, path))
         except LOST as error:
-            yield f"{path} {_lost(error)}"
+            yield f"{path} {lost(error)}"
             continue
         if len(data) != size:
             yield f"{path} has {len(data)} bytes, its image's record says {size}"

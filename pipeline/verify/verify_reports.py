@@ -14,7 +14,7 @@ from maskbeam.pipeline.reports.summary_file import measured_summary
 from maskbeam.pipeline.storage import join
 from maskbeam.pipeline.text.csv_text import csv_line
 from maskbeam.pipeline.text.json_text import json_text
-from maskbeam.pipeline.verify.verify_image import Checked
+from maskbeam.pipeline.verify.checked import Checked
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.measures.counted import Sums
 

@@ -23,6 +23,8 @@ _KINDS = {2: "s", 3: "H", 4: "I", 12: "d", 13: "I", 16: "Q", 18: "Q"}
 # A scene has a directory for each smaller copy, each with one for its mask; an entry for each tag.
 _MOST_DIRECTORIES, _MOST_ENTRIES = 64, 512
 _MOST_TEXT = 16 << 20
+# Of a scene of over two million pixels a side.
+_MOST_TILES, _WHOLE = 1 << 24, frozenset("HIQ")
 _ITEM = re.compile(r'<Item name="([^"<>]*)">([^<>]*)</Item>')
 
 
@@ -36,6 +38,13 @@ class Values(NamedTuple):
     def number(self, fetch: Fetch, index: int) -> int:
         """One of them, a whole number."""
         return int(_unpack(self.kind, fetch, self.place + index * struct.calcsize(self.kind))[0])
+
+    def numbers(self, fetch: Fetch) -> list[int]:
+        """All of them, whole numbers."""
+        if self.total > _MOST_TILES or self.kind[1:] not in _WHOLE:
+            raise ValueError("there are more tiles than a scene has")
+        data = _exactly(fetch, self.place, self.total * struct.calcsize(self.kind))
+        return [number for (number,) in struct.iter_unpack(self.kind, data)]
 
 
 Directory = Mapping[int, Values]
@@ -114,6 +123,20 @@ def end_of_pixels(directory: Directory, fetch: Fetch) -> int:
                 break
             return directory[places].number(fetch, last) + directory[sizes].number(fetch, last)
     raise ValueError("an image of it has no pixels")
+
+
+def tiles_of(directory: Directory, fetch: Fetch) -> list[tuple[int, int]]:
+    """The start and the size in bytes of each tile that is not left out.
+
+    Raises:
+        ValueError: It has none, or it is cut off.
+    """
+    if not set(_TILES) <= directory.keys():
+        raise ValueError("an image of it has no tiles")
+    starts, sizes = (directory[tag].numbers(fetch) for tag in _TILES)
+    if len(starts) != len(sizes):
+        raise ValueError("an image of it has other tiles than sizes of tiles")
+    return [(start, size) for start, size in zip(starts, sizes, strict=True) if size]
 
 
 def _plain(escaped: str) -> str:

@@ -79,8 +79,13 @@ def count(labels: Labels, ids: Sequence[int]) -> Counted:
 
 def recount(labels: Labels, ids: Sequence[int], held: Counted) -> Counted:
     """Counts a mask again; what its pixels do not tell, and what was not counted before, is as in `held`."""
-    pairs = zip(MEASURES, held.values, strict=True)
-    return Counted(tuple(m.of(labels, ids) if m.in_mask and known is not None else known for m, known in pairs))
+    return with_held(count(labels, ids), held)
+
+
+def with_held(found: Counted, held: Counted) -> Counted:
+    """Counts of a mask; what its pixels do not tell, and what was not counted before, is as in `held`."""
+    trios = zip(MEASURES, found.values, held.values, strict=True)
+    return Counted(tuple(new if m.in_mask and known is not None else known for m, new, known in trios))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from maskbeam.pipeline.output.claim import Claim, Record, claim_text, record_met
 from maskbeam.pipeline.output.failures import forget_failure
 from maskbeam.pipeline.output.geotiff.cog import making_cog
 from maskbeam.pipeline.output.geotiff.files import SceneFile, files_of
+from maskbeam.pipeline.output.grids import grid_record
 from maskbeam.pipeline.output.outcome import Outcome, worker_name
 from maskbeam.pipeline.output.tree import Tree
 from maskbeam.pipeline.output.write import File, Placed, done_by, is_older, lost, mattered, put, put_file
@@ -103,5 +104,5 @@ class WriteScene:
 
     def _record(self, origin: Origin, claim: Claim, counted: Counted, sizes: dict[str, int]) -> Record:
         how = {kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products}
-        options = mattered(self.tree, origin, counted)
-        return Record(claim, *origin.size, counted.to_json(), sizes, options=options, drawn=how)
+        options, grid = mattered(self.tree, origin, counted), grid_record(origin.grid)
+        return Record(claim, *origin.size, counted.to_json(), sizes, options=options, drawn=how, grid=grid)

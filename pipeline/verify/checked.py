@@ -1,0 +1,36 @@
+"""The result of checking one image, and what is said of its record whatever its format is."""
+
+from typing import NamedTuple
+
+from maskbeam.pipeline.output.claim import Record
+from maskbeam.pipeline.output.finished import FinishedOutput
+from maskbeam.pipeline.storage import NotFound
+from maskbeam.transforms.measures.counted import Counted
+
+
+class Checked(NamedTuple):
+    """The result: the image's counts as its pixels say, its size, what differs, in words, its mask's text."""
+
+    counted: Counted | None
+    size: tuple[int, int]
+    differences: list[str]
+    text: str = ""
+
+
+def said_of(record: Record, output: FinishedOutput, place: str) -> list[str]:
+    """What an image's record contradicts beside its pixels.
+
+    Args:
+        record: The record.
+        output: The output.
+        place: Digest of where the image's source lies, from the reports.
+    """
+    return [
+        *(["was made with another model or other options"] if record.claim.fingerprint != output.fingerprint else []),
+        *(["belongs to another source than the report says"] if record.claim.place != place else []),
+    ]
+
+
+def lost(error: Exception) -> str:
+    """A file that could not be read, in words."""
+    return "is missing" if isinstance(error, NotFound) else "cannot be read"

@@ -1,0 +1,36 @@
+"""Blocks of images in `.blocks/`: once an image has its mask, none of its is left."""
+
+from collections.abc import Iterator
+
+from maskbeam.pipeline.output.finished import FinishedOutput
+from maskbeam.pipeline.output.orphans import claim_of
+from maskbeam.pipeline.output.ours import BLOCKS, is_own
+
+#: In words, what is wrong about a file.
+LEFT = "was left over: no run is at work on its image"
+
+
+def left_blocks(made: FinishedOutput) -> Iterator[tuple[str, str]]:
+    """The files below `.blocks/` that belong to no input that has failed and may be tried again.
+
+    Returns:
+        The path of each, and what is wrong about it; nothing where it may be another command's, whose input the last
+        one did not name.
+    """
+    start = len(made.root) + 1
+    paths = [listed.uri[start:] for listed in made.storage.list(f"{made.root}/{BLOCKS}/")]
+    if not paths:
+        return
+    failed = {each.place for each in made.failed()}
+    places = {_place(path) for path in paths}
+    done = {row.place for row in made.images() if row.place in places}
+    for path in paths:
+        if not is_own(BLOCKS, path.partition("/")[2]) or _place(path) in done:
+            yield path, LEFT
+        elif _place(path) not in failed:
+            claim = claim_of(made.storage, f"{made.root}/{path}")
+            yield path, "" if claim and claim.fingerprint == made.fingerprint else LEFT
+
+
+def _place(path: str) -> str:
+    return path.split("/")[1]
