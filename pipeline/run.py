@@ -43,6 +43,7 @@ from maskbeam.pipeline.text.wording import printable, printable_lines
 from maskbeam.pipeline.workers.counts import counts_of
 from maskbeam.pipeline.workers.probe_on_worker import probe_on_worker
 from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.measures.area import AREA, km2
 from maskbeam.transforms.measures.class_summary import summarize
 from maskbeam.transforms.measures.counted import Sums
 from maskbeam.transforms.measures.pixels import PIXELS
@@ -223,7 +224,8 @@ def _conclude(job: Job) -> int:
         say("maskbeam: the run ended without a report; run the same command again")
         return ExitCode.FAILED
     counts = InputCounts(ended["inputs"], ended["done"], ended["failed"], ended["duplicate"])
-    statistics = Sums.from_json(ended["statistics"])[PIXELS]
+    sums = Sums.from_json(ended["statistics"])
+    statistics, areas = sums[PIXELS], ((i, km2(sums[AREA], i)) for i in job.table.ids)
     ending = Ending(
         job.options.output.path,
         _folders(job),
@@ -239,6 +241,7 @@ def _conclude(job: Job) -> int:
         refused=ended["refused"],
         independent=statistics.independent,
         other_masks=ended.get("other_masks"),
+        km2={class_id: area for class_id, area in areas if area is not None},
     )
     print(closing_summary(ending, summarize(job.table, statistics)))  # noqa: T201
     if job.options.read.part:

@@ -10,7 +10,7 @@ from maskbeam.pipeline.job.without_effect import check_effects
 from maskbeam.pipeline.models.probing.probe import Probe
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.output import GEOTIFF
-from maskbeam.pipeline.output.geotiff.files import PRODUCTS, record_path
+from maskbeam.pipeline.output.geotiff.files import PRODUCTS, paths_of, record_path
 from maskbeam.pipeline.output.holder import Holder
 from maskbeam.pipeline.output.parts import lock_of
 from maskbeam.pipeline.output.tree import Tree
@@ -23,6 +23,7 @@ from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.geo.geojson import Aoi
 from maskbeam.transforms.head import Head
 from maskbeam.transforms.products.registry import product, product_names, products_of
+from maskbeam.transforms.products.render import patterns
 from maskbeam.transforms.products.rendering import Rendering
 from maskbeam.transforms.tiling.layout import Tiling
 from maskbeam.transforms.tiling.tile import Cutter
@@ -93,6 +94,13 @@ class Job:
     def mask_folder(self) -> tuple[str, ...]:
         """`masks`, or nothing for models whose classes overlap."""
         return () if self.labeling.has_planes else ("masks",)
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all files of an image, `{}` standing for its encoded id; of pictures but for the mask's."""
+        if self.is_geotiff:
+            return paths_of(self.rendering, self.labeling)
+        return patterns(self.rendering, planes=self.labeling.has_planes)
 
     @property
     def is_geotiff(self) -> bool:

@@ -26,10 +26,10 @@ def points_digest(points: tuple[GroundPoint, ...]) -> str:
     return digest(repr([tuple(map(float, point)) for point in points]))
 
 
-def grid_of(values: Mapping[str, Any]) -> Grid | None:
-    """The grid that `grid_record` was given; None where it was none, or was told by points."""
+def grid_of(values: Mapping[str, Any]) -> Grid | GroundPoints | None:
+    """The place that `grid_record` was given, of points their system alone; None where it was none."""
     if "transform" not in values:
-        return None
+        return GroundPoints(values["crs"], ()) if values else None
     a, b, c, d, e, f = map(float, values["transform"])
     return Grid(values["crs"], (a, b, c, d, e, f))
 

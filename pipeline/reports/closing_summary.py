@@ -42,6 +42,7 @@ class Ending:
         refused: Whether the warnings make the run a failure.
         independent: Whether classes overlap, so that shares may add up to more than 100%.
         other_masks: Masks in the output that are of no input of this run; None where that cannot be told.
+        km2: Square kilometres by class id; empty where they cannot be told.
     """
 
     output: str
@@ -58,6 +59,7 @@ class Ending:
     refused: bool = False
     independent: bool = False
     other_masks: int | None = None
+    km2: Mapping[int, float] = field(default_factory=dict)
 
 
 def closing_summary(ending: Ending, classes: Sequence[ClassSummary]) -> str:
@@ -108,7 +110,7 @@ def _class_lines(classes: Sequence[ClassSummary], ending: Ending) -> list[str]:
     if not any(c.pixels for c in classes):
         return []
     largest = sorted(classes, key=lambda c: (-c.pixels, c.info.channel))
-    cells = _cells(largest[:_CLASSES])
+    cells = _cells(largest[:_CLASSES], ending.km2)
     rows = (len(cells) + 1) // 2 if len(cells) > _CLASSES // 2 else len(cells)
     lines = ["   ".join(cells[row::rows]) for row in range(rows)]
     if len(classes) > _CLASSES:
@@ -118,11 +120,18 @@ def _class_lines(classes: Sequence[ClassSummary], ending: Ending) -> list[str]:
     return lines
 
 
-def _cells(classes: Sequence[ClassSummary]) -> list[str]:
+def _cells(classes: Sequence[ClassSummary], km2: Mapping[int, float]) -> list[str]:
     names = [_shown(c.info.name) for c in classes]
     width = max(map(_width, names))
     shares = [percent(c.share or 0.0) for c in classes]
-    return [f"{name}{' ' * (width - _width(name))}  {share:>6}" for name, share in zip(names, shares, strict=True)]
+    cells = [f"{name}{' ' * (width - _width(name))}  {share:>6}" for name, share in zip(names, shares, strict=True)]
+    areas = [_area(km2[c.info.id]) if c.info.id in km2 else "" for c in classes]
+    longest = max(map(len, areas))
+    return [f"{cell}  {area:>{longest}}" if longest else cell for cell, area in zip(cells, areas, strict=True)]
+
+
+def _area(km2: float) -> str:
+    return f"{km2:,.0f} km2" if km2 >= 1000 else f"{km2:.3g} km2"
 
 
 def _shown(name: str) -> str:

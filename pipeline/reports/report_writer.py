@@ -24,7 +24,6 @@ from maskbeam.pipeline.storage import NotFound
 from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.transforms.elements import Found
 from maskbeam.transforms.errors import Code
-from maskbeam.transforms.products.render import patterns
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,12 @@ class ReportWriter:
         table, names = self.job.table, self.job.names
         # Not joined: that holds every line once more.
         text = io.BytesIO()
-        text.writelines(map(str.encode, images_csv(_rows(buckets), table, names=names)))
+        text.writelines(map(str.encode, images_csv(_rows(buckets), table, names=names, on_earth=self.job.is_geotiff)))
         overwrite(self.job.tree, f"reports/{shard_name('images.csv', shard, shards)}", text.getvalue())
         failures = (failure for bucket in buckets for failure in bucket.failed)
         self._write(shard_name("failures.jsonl", shard, shards), failures_jsonl(failures, names=names))
         if self.job.options.output.parquet:
-            parquet = images_parquet(_rows(buckets), table, names=names)
+            parquet = images_parquet(_rows(buckets), table, names=names, on_earth=self.job.is_geotiff)
             overwrite(self.job.tree, f"reports/{shard_name('images.parquet', shard, shards)}", parquet)
 
     def finish(self, totals: Totals, found: Found) -> None:
@@ -77,7 +76,7 @@ class ReportWriter:
         if self._may_free(totals):
             free_ids(self.job)
         if self.job.options.output.overwrite:
-            remove_leftovers(tree, patterns(self.job.rendering, planes=self.job.labeling.has_planes))
+            remove_leftovers(tree, self.job.paths)
         others = check_output(self.job, totals.done)
         # Tells workers that the run is over, and its lease need not be renewed: so after all that takes time.
         self._write_run(ended, [*ended.warnings, *ended.of_inputs, *samples], others)

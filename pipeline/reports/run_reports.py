@@ -14,6 +14,7 @@ from maskbeam.pipeline.reports.verdict import RunVerdict, judge_run
 from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.transforms.elements import Found
 from maskbeam.transforms.head import BINARY
+from maskbeam.transforms.measures.registry import reported
 from maskbeam.transforms.measures.warnings import find_warnings
 
 
@@ -64,7 +65,7 @@ class Ended:
 
 
 def _classes(ended: Ended) -> str:
-    return classes_csv(ended.job.table, ended.totals.statistics)
+    return classes_csv(ended.job.table, ended.totals.statistics, reported(on_earth=ended.job.is_geotiff))
 
 
 def _summary(ended: Ended) -> str:
@@ -80,6 +81,7 @@ def _summary(ended: Ended) -> str:
         sums=ended.totals.statistics,
         warnings=ended.warnings,
         input_warnings=ended.of_inputs,
+        on_earth=job.is_geotiff,
     )
     return json_text(content, indent=2) + "\n"
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from maskbeam.pipeline.reports.report_files import class_columns, class_values
+from maskbeam.pipeline.reports.report_files import Measures, class_columns, class_values
 from maskbeam.pipeline.text.json_text import in_order
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.measures.counted import Sums
-from maskbeam.transforms.measures.registry import MEASURES
+from maskbeam.transforms.measures.registry import reported
 
 # Where these stand in the file; what other measures say comes after.
 _ORDER = ("pixels", "images", "mean_confidence", "classes", "shares_may_exceed_1")
@@ -41,6 +41,7 @@ def summary(
     sums: Sums,
     warnings: Sequence[str],
     input_warnings: Sequence[str] = (),
+    on_earth: bool = False,
 ) -> dict[str, Any]:
     """The report of the whole run, as JSON values.
 
@@ -55,6 +56,7 @@ def summary(
         sums: Over all images that are done.
         warnings: What looks wrong about the predictions.
         input_warnings: What is to be known of the images; no reason to take the model for dead.
+        on_earth: Whether it is of images that have a place on the earth.
     """
     return {
         **asdict(counts),
@@ -63,32 +65,34 @@ def summary(
         "failures": in_order(failures),
         "warnings": [*warnings, *input_warnings],
         "degenerate": bool(warnings),
-        **_measured(table, sums),
+        **_measured(table, sums, reported(on_earth=on_earth)),
         "class_table": {"source": table.source, "notes": list(table.notes)},
-        "definitions": _definitions(),
+        "definitions": _definitions(reported(on_earth=on_earth)),
         "model": in_order(model),
         "options": in_order(options),
         "versions": in_order(versions),
     }
 
 
-def measured_summary(sums: Sums) -> dict[str, Any]:
-    """The parts of all measures, by name; what several say under one name is one object."""
+def measured_summary(sums: Sums, measures: Measures) -> dict[str, Any]:
+    """The parts of these measures, by name; what several say under one name is one object."""
     found: dict[str, Any] = {}
-    for measure in MEASURES:
+    for measure in measures:
         for name, value in measure.summary(sums[measure]).items():
             found[name] = found[name] | value if name in found else value
     return found
 
 
-def _measured(table: ClassTable, sums: Sums) -> dict[str, Any]:
-    columns = ["channel", *class_columns()]
-    rows = [[info.channel, *cells] for info, cells in zip(table.classes, class_values(table, sums), strict=True)]
-    found = measured_summary(sums) | {"classes": [dict(zip(columns, row, strict=True)) for row in rows]}
+def _measured(table: ClassTable, sums: Sums, measures: Measures) -> dict[str, Any]:
+    columns = ["channel", *class_columns(measures)]
+    rows = [
+        [info.channel, *cells] for info, cells in zip(table.classes, class_values(table, sums, measures), strict=True)
+    ]
+    found = measured_summary(sums, measures) | {"classes": [dict(zip(columns, row, strict=True)) for row in rows]}
     return {name: found[name] for name in (*_ORDER, *(name for name in found if name not in _ORDER))}
 
 
-def _definitions() -> dict[str, str]:
+def _definitions(measures: Measures) -> dict[str, str]:
     """Definitions of the columns of classes first."""
-    measures = sorted(MEASURES, key=lambda measure: not measure.class_columns)
-    return {name: said for measure in measures for name, said in measure.definitions.items()}
+    ordered = sorted(measures, key=lambda measure: not measure.class_columns)
+    return {name: said for measure in ordered for name, said in measure.definitions.items()}

@@ -120,7 +120,7 @@ def _check_rows(made: FinishedOutput, findings: _Findings) -> tuple[Sums, Images
 
 def _check_row(made: FinishedOutput, row: FinishedImage) -> Checked:
     checked = check_image(made, row.image_id, row.place)
-    if checked.counted is not None and row_differs(row, checked, made.classes):
+    if checked.counted is not None and row_differs(row, checked, made.classes, on_earth=made.is_geotiff):
         checked.differences.append(
             f"reports/images.csv says something else of {encode_id(row.image_id)} than its mask"
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from maskbeam.pipeline.output.finished import FinishedOutput
 from maskbeam.pipeline.output.finished_rows import FinishedImage
-from maskbeam.pipeline.reports.report_files import ImageRow, classes_csv, image_columns, image_values
+from maskbeam.pipeline.reports.report_files import ImageRow, Measures, classes_csv, image_columns, image_values
 from maskbeam.pipeline.reports.summary_file import measured_summary
 from maskbeam.pipeline.storage import join
 from maskbeam.pipeline.text.csv_text import csv_line
@@ -17,14 +17,17 @@ from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.pipeline.verify.checked import Checked
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.measures.counted import Sums
+from maskbeam.transforms.measures.registry import reported
 
 
-def row_differs(row: FinishedImage, checked: Checked, table: ClassTable) -> bool:
+def row_differs(row: FinishedImage, checked: Checked, table: ClassTable, *, on_earth: bool = False) -> bool:
     """Whether a row says something else than the image's files."""
     assert checked.counted is not None  # noqa: S101 - the caller asks about images that could be read only
     image = ImageRow(row.image_id, row.source, *checked.size, checked.counted)
-    line = csv_line(image_values(image, table))
-    said = dict(zip(image_columns(table), next(csv.reader(io.StringIO(line, newline=""))), strict=True))
+    line = csv_line(image_values(image, table, on_earth=on_earth))
+    said = dict(
+        zip(image_columns(table, on_earth=on_earth), next(csv.reader(io.StringIO(line, newline=""))), strict=True)
+    )
     # A report of an older version lacks columns of what was not counted then: they would be empty.
     return [*row.cells] != [c for c in said if c in row.cells] or {**dict.fromkeys(said, ""), **row.cells} != said
 
@@ -43,9 +46,8 @@ def compare_reports(output: FinishedOutput, success: dict[str, Any] | None, sums
     yield from _counts("reports/summary.json", summary, done, codes)
     if dict(codes) != summary.get("failures"):
         yield "reports/summary.json and reports/failures.jsonl count failures differently"
-    yield from _sums(
-        summary, output.storage.read(join(output.root, "reports/classes.csv")).decode(), output.classes, sums
-    )
+    classes = output.storage.read(join(output.root, "reports/classes.csv")).decode()
+    yield from _sums(summary, classes, output.classes, sums, reported(on_earth=output.is_geotiff))
     if success is None:
         return
     yield from _counts("_SUCCESS", success, done, codes)
@@ -57,12 +59,13 @@ def compare_reports(output: FinishedOutput, success: dict[str, Any] | None, sums
 _OF_SUMS = {"pixels": "the pixels of the masks", "images": "what the masks say of their images"}
 
 
-def _sums(summary: dict[str, Any], classes: str, table: ClassTable, sums: Sums) -> Iterator[str]:
-    for name, value in json.loads(json_text(measured_summary(sums))).items():
+def _sums(summary: dict[str, Any], classes: str, table: ClassTable, sums: Sums, measures: Measures) -> Iterator[str]:
+    for name, value in json.loads(json_text(measured_summary(sums, measures))).items():
         if summary.get(name, None if name == "pixels" else value) != value:
             yield f"reports/summary.json differs from {_OF_SUMS.get(name, f'the masks in {name}')}"
     # A report of an older version lacks columns of what was counted of no image then.
-    if classes not in (classes_csv(table, sums), classes_csv(table, sums, sums.measures)):
+    counted = [measure for measure in measures if measure in sums.measures]
+    if classes not in (classes_csv(table, sums, measures), classes_csv(table, sums, counted)):
         yield "reports/classes.csv differs from the pixels of the masks"
 
 

@@ -1,5 +1,6 @@
 """A GeoTIFF of a finished output, read window by window: memory stays the same whatever its size."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,7 +110,10 @@ def _kept_crs(wkt: str) -> Any:
 
 def _opened(place: Any) -> Any:
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
 
+    # Scenes may have no place on the earth. For good: a context would take back what other threads ignore meanwhile.
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
     return rasterio.open(place, driver="GTiff")
 
 

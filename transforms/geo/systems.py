@@ -11,6 +11,8 @@ from maskbeam.transforms.elements import Array
 LON_LAT = "OGC:CRS84"
 # A process works on few scenes at a time.
 _KEPT = 64
+# Of a system's name, which is text of the file's.
+_LONGEST = 80
 
 
 @lru_cache(_KEPT)
@@ -30,6 +32,17 @@ def horizontal(crs: str) -> Any:
     while found.is_bound or found.is_compound:
         found = found.source_crs if found.is_bound else found.sub_crs_list[0]
     return found
+
+
+@lru_cache(_KEPT)
+def system_name(crs: str) -> str:
+    """A coordinate system as people name it: by its number, `EPSG:32633`, else by its name; `""` for none."""
+    try:
+        found = horizontal(crs)
+    except ValueError:
+        return ""
+    number = found.to_epsg()
+    return f"EPSG:{number}" if number else str(found.name)[:_LONGEST]
 
 
 @lru_cache(_KEPT)

@@ -27,6 +27,7 @@ class Measure(Generic[P, S]):
         name: What its counts are called in a mask's record and in the record of a run.
         kind: The class of its counts; called without arguments it is the count of nothing.
         in_mask: Whether a mask's pixels tell it, so that `verify` can count it again.
+        on_earth: Whether it is of places on the earth alone, and in no report of plain pictures.
         class_columns: Columns of `classes.csv`.
         definitions: Of what it computes, in words, by name.
     """
@@ -34,6 +35,7 @@ class Measure(Generic[P, S]):
     name: str
     kind: type[P]
     in_mask: bool = True
+    on_earth: bool = False
     class_columns: tuple[str, ...] = ()
     definitions: Mapping[str, str] = {}
 

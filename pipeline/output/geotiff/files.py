@@ -8,7 +8,8 @@ import numpy as np
 
 from maskbeam.pipeline.output.geotiff.layout import Layout, of_binary, of_color, of_confidence, of_mask
 from maskbeam.transforms.argmax import Labeling
-from maskbeam.transforms.elements import Array, Labels, Origin
+from maskbeam.transforms.codecs.aux_xml import AUX_EXTENSION
+from maskbeam.transforms.elements import Array, Labels, Origin, Source
 from maskbeam.transforms.products.rendering import Rendering
 
 #: The products that can be GeoTIFFs.
@@ -40,6 +41,12 @@ def files_of(origin: Origin, rendering: Rendering, labeling: Labeling) -> list[S
         files.append(_mask(origin, labeling))
     last = record_path(rendering, labeling)
     return sorted(files, key=lambda file: file.path == last)
+
+
+def paths_of(rendering: Rendering, labeling: Labeling) -> list[str]:
+    """The paths of all files of an image, those that are no GeoTIFFs as well, `{}` standing for its encoded id."""
+    paths = [file.path for file in files_of(Origin("", Source("", "")), rendering, labeling)]
+    return paths if labeling.has_planes else [*paths, f"{paths[-1]}{AUX_EXTENSION}"]
 
 
 def record_path(rendering: Rendering, labeling: Labeling) -> str:

@@ -294,6 +294,9 @@ def test_every_file_of_an_output_has_a_name_of_ours(tmp_path: Path) -> None:
     ("path", "names"),
     [
         ("masks/x/a.png", ["x/a"]),
+        ("masks/x/a.tif", ["x/a"]),
+        ("masks/x/a.tif.aux.xml", ["x/a"]),
+        ("masks/a.aux.tif", ["a.aux"]),
         ("color/x/a.png", ["x/a"]),
         ("binary/x/a.png", ["x/a", "a"]),
         ("confidence/a.png", ["a"]),

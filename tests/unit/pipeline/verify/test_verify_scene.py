@@ -148,3 +148,23 @@ def test_classes_that_overlap_are_verified_by_their_binary_masks(
     assert not found(out, capsys)
     altered(out / "binary/class_1/scene-0.tif", pixels=np.invert)
     assert any("binary/class_1/scene-0.tif" in line for line in found(out, capsys))
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("said", [{"crs": None}, {"crs": None, "transform": None}])
+def test_scenes_without_a_coordinate_system_are_verified_as_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Any
+) -> None:
+    draw_scenes(tmp_path / "in", 1, **said)
+    assert run_scenes(tmp_path / "in", tmp_path / "out") == 0
+    assert not found(tmp_path / "out", capsys)
+
+
+def test_areas_that_a_report_tells_otherwise_are_found(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = out / "reports/images.csv"
+    (_, *lines) = report.read_text().splitlines()
+    assert all(line.split(",")[-5:-3] == ["EPSG:32633", "planar"] for line in lines)
+    told = float(lines[0].split(",")[-1])
+    assert told == (labels_of(0) == 2).sum() * 100 / 1e6
+    report.write_text(report.read_text().replace(lines[0], lines[0].rpartition(",")[0] + ",7"))
+    assert any("images.csv says something else of scene-0" in line for line in found(out, capsys))

@@ -57,7 +57,8 @@ def test_an_image_counted_in_parts_is_counted_once(seed: int, planes: bool) -> N
     st.dictionaries(st.sampled_from(IDS), st.integers(1, 99)), st.lists(st.integers(0, 3), min_size=13, max_size=13)
 )
 def test_counts_survive_as_plain_values_without_zeros_at_an_end(by_class: dict[int, int], n: list[int]) -> None:
-    values = (n[0:2], (by_class, n[2], n[3], n[4] > 2), n[5:6], n[6:8], n[8:13])
+    area = (by_class, 1, "planar", "EPSG:32633") if n[0] > 1 else ()
+    values = (n[0:2], (by_class, n[2], n[3], n[4] > 2), n[5:6], n[6:8], n[8:13], area)
     counted = Counted(tuple(measure.kind(*value) for measure, value in zip(MEASURES, values, strict=True)))
     plain = counted.to_plain()
     assert Counted.from_plain(pickle.loads(pickle.dumps(plain))) == counted
