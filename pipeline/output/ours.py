@@ -37,7 +37,7 @@ NAMES = {
     "failed": r"[0-9a-f]{16,64}\.json",
     "runs": rf"{_RUN}\.json",
     "reports": r"summary\.json|classes\.csv|(images\.(csv|parquet)|failures\.jsonl)|samples/.+\.jpg"
-    r"|images-\d{5}-of-\d{5}\.(csv|parquet)|failures-\d{5}-of-\d{5}\.jsonl",
+    r"|scenes(-\d{5}-of-\d{5})?\.geojson|images-\d{5}-of-\d{5}\.(csv|parquet)|failures-\d{5}-of-\d{5}\.jsonl",
 }
 _PART = re.compile(r"(\d+)-of-(\d+)(\.lock)?\.json")
 #: Carried by each file below `reports/samples`, whose name is an image's and tells nothing.

@@ -3,7 +3,7 @@
 import os
 import pickle
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -28,6 +28,7 @@ class Outcome:
         updated: Whether its mask replaced one of an older version of the same source.
         worker: Which process did it.
         rival: Place of the source whose mask keeps the id, when this one lost to an input of the same command.
+        grid: Where its pixels lie on the earth, as `grids.py` has it; nothing of a plain picture.
     """
 
     image_id: str
@@ -39,6 +40,7 @@ class Outcome:
     updated: bool = False
     worker: str = ""
     rival: str = ""
+    grid: dict[str, Any] = field(default_factory=dict)
 
     @property
     def lost(self) -> bool:

@@ -139,7 +139,14 @@ def _done(image: EncodedImage, record: Record, *, skipped: bool) -> Outcome:
     source = replace(image.source, content=record.claim.content)
     counted = Counted.from_json(record.statistics)
     return Outcome(
-        image.image_id, source, record.height, record.width, counted, skipped=skipped, worker=worker_name()
+        image.image_id,
+        source,
+        record.height,
+        record.width,
+        counted,
+        skipped=skipped,
+        worker=worker_name(),
+        grid=record.grid,
     )
 
 

@@ -5,8 +5,8 @@ have nine significant digits. Texts in CSV files that a spreadsheet would take f
 them, see `maskbeam.pipeline.text.csv_text`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -27,13 +27,14 @@ _OF_IMAGES: dict[str, type] = {"id": str, "width": int, "height": int, "source":
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One finished image as the reports show it; height and width in pixels."""
+    """One finished image as the reports show it; height and width in pixels, `grid` as `output/grids.py` has it."""
 
     image_id: str
     source: Source
     height: int
     width: int
     counted: Counted
+    grid: Mapping[str, Any] = field(default_factory=dict)
 
 
 def class_columns(measures: Measures | None = None) -> list[str]:

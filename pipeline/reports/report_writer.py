@@ -19,6 +19,7 @@ from maskbeam.pipeline.reports.free_ids import free_ids
 from maskbeam.pipeline.reports.report_files import ImageRow, failures_jsonl, images_csv, images_parquet
 from maskbeam.pipeline.reports.run_reports import REPORTS, Ended
 from maskbeam.pipeline.reports.sample_overlays import draw_samples
+from maskbeam.pipeline.reports.scenes_file import scenes_geojson
 from maskbeam.pipeline.reports.totals import Resolved, Totals
 from maskbeam.pipeline.storage import NotFound
 from maskbeam.pipeline.text.json_text import json_text
@@ -50,6 +51,9 @@ class ReportWriter:
         overwrite(self.job.tree, f"reports/{shard_name('images.csv', shard, shards)}", text.getvalue())
         failures = (failure for bucket in buckets for failure in bucket.failed)
         self._write(shard_name("failures.jsonl", shard, shards), failures_jsonl(failures, names=names))
+        if self.job.is_geotiff:
+            scenes = b"".join(map(str.encode, scenes_geojson(_rows(buckets), table)))
+            overwrite(self.job.tree, f"reports/{shard_name('scenes.geojson', shard, shards)}", scenes)
         if self.job.options.output.parquet:
             parquet = images_parquet(_rows(buckets), table, names=names, on_earth=self.job.is_geotiff)
             overwrite(self.job.tree, f"reports/{shard_name('images.parquet', shard, shards)}", parquet)
@@ -147,7 +151,7 @@ def read_run(job: Job) -> dict[str, Any] | None:
 def _rows(buckets: Iterable[Resolved]) -> Iterator[ImageRow]:
     for outcome in (outcome for bucket in buckets for outcome in bucket.done):
         assert outcome.counted is not None  # noqa: S101 - what is done has been counted
-        yield ImageRow(outcome.image_id, outcome.source, outcome.height, outcome.width, outcome.counted)
+        yield ImageRow(outcome.image_id, outcome.source, outcome.height, outcome.width, outcome.counted, outcome.grid)
 
 
 def _utc(seconds: float) -> str:

@@ -1,6 +1,8 @@
 """The result of checking one image, and what is said of its record whatever its format is."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from maskbeam.pipeline.output.claim import Record
 from maskbeam.pipeline.output.finished import FinishedOutput
@@ -9,12 +11,21 @@ from maskbeam.transforms.measures.counted import Counted
 
 
 class Checked(NamedTuple):
-    """The result: the image's counts as its pixels say, its size, what differs, in words, its mask's text."""
+    """The result of checking an image.
+
+    Attributes:
+        counted: Its counts as its pixels say; None where these could not be read.
+        size: Height and width in pixels.
+        differences: What differs, in words.
+        text: That of its mask.
+        grid: Where its pixels lie on the earth, as `output/grids.py` has it.
+    """
 
     counted: Counted | None
     size: tuple[int, int]
     differences: list[str]
     text: str = ""
+    grid: Mapping[str, Any] = MappingProxyType({})
 
 
 def said_of(record: Record, output: FinishedOutput, place: str) -> list[str]:

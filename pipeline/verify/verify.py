@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.ids import encode_id
@@ -19,6 +19,7 @@ from maskbeam.pipeline.storage import Listed, Storage, absolute, join, open_stor
 from maskbeam.pipeline.text.wording import plural, printable
 from maskbeam.pipeline.verify.checked import Checked
 from maskbeam.pipeline.verify.verify_blocks import left_blocks
+from maskbeam.pipeline.verify.verify_footprints import compare_footprints, feature_digest
 from maskbeam.pipeline.verify.verify_image import check_image
 from maskbeam.pipeline.verify.verify_reports import compare_reports, row_differs
 from maskbeam.transforms.measures.counted import Sums
@@ -77,8 +78,9 @@ def verify(output: str, *, format: str = "text") -> int:
         if format == "text":
             _say("there is no _SUCCESS: the last run ended with too many failures, or was stopped", 0)
     made, findings = FinishedOutput.begun(root, storage), _Findings(told=format == "text")
-    statistics, images = _check_rows(made, findings)
-    for text in compare_reports(made, success, statistics, len(images)):
+    statistics, images, features = _check_rows(made, findings)
+    said = compare_reports(made, success, statistics, len(images))
+    for text in chain(said, compare_footprints(made, features)):
         findings.difference(text)
     _check_files(made, images, findings)
     for path, wrong in left_blocks(made):
@@ -103,19 +105,20 @@ def _document(root: str, images: int, findings: _Findings, *, success: bool) -> 
     return json.dumps(found, indent=1)
 
 
-def _check_rows(made: FinishedOutput, findings: _Findings) -> tuple[Sums, Images]:
-    total, names, texts = Sums.zero(), array("Q"), array("Q")
+def _check_rows(made: FinishedOutput, findings: _Findings) -> tuple[Sums, Images, int]:
+    total, names, texts, features = Sums.zero(), array("Q"), array("Q"), 0
     rows, check = made.images(), partial(_check_row, made)
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(rows, _BATCH)):
             names.extend(digest_of(encode_id(row.image_id)) for row in batch)
             found = list(pool.map(check, batch))
             total += Sums.over((row.image_id, c.counted) for row, c in zip(batch, found, strict=True) if c.counted)
+            features += sum(feature_digest(made, row, each) for row, each in zip(batch, found, strict=True))
             for checked in found:
                 texts.append(digest_of(checked.text))
                 for text in checked.differences:
                     findings.difference(text)
-    return total, Images(names, texts)
+    return total, Images(names, texts), features
 
 
 def _check_row(made: FinishedOutput, row: FinishedImage) -> Checked:

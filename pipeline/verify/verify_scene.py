@@ -39,7 +39,7 @@ def check_scene(output: FinishedOutput, image_id: str, place: str) -> Checked:
             counted, wrong = _of_mask(mask, record, output)
             found = [f"{path} {said}" for said in (*wrong, *said_of(record, output, place))]
             others = _others(output, record, encode_id(image_id), mask)
-            return Checked(counted, (record.height, record.width), [*found, *others], text)
+            return Checked(counted, (record.height, record.width), [*found, *others], text, record.grid)
     except LOST as error:
         return Checked(None, (0, 0), [f"{path} {lost(error)}"])
     except ValueError as error:

@@ -168,3 +168,9 @@ def test_areas_that_a_report_tells_otherwise_are_found(out: Path, capsys: pytest
     assert told == (labels_of(0) == 2).sum() * 100 / 1e6
     report.write_text(report.read_text().replace(lines[0], lines[0].rpartition(",")[0] + ",7"))
     assert any("images.csv says something else of scene-0" in line for line in found(out, capsys))
+
+
+def test_a_footprint_that_was_moved_is_found(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = out / "reports/scenes.geojson"
+    report.write_text(report.read_text().replace("[[[15.", "[[[16.", 1))
+    assert found(out, capsys) == ["DIFFERENT reports/scenes.geojson differs from what the masks say of their images"]
