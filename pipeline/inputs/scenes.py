@@ -12,11 +12,12 @@ from apache_beam.pvalue import TaggedOutput
 
 from maskbeam.pipeline.inputs.anonymous import Names
 from maskbeam.pipeline.inputs.area import lies_outside, read_inside
-from maskbeam.pipeline.inputs.bands import check_bands
+from maskbeam.pipeline.inputs.bands import check_bands, find_bands
 from maskbeam.pipeline.inputs.readers.handles import RasterFile
 from maskbeam.pipeline.inputs.readers.open_raster import open_raster
 from maskbeam.pipeline.inputs.readers.raster import Raster
 from maskbeam.pipeline.inputs.readers.rules import RasterRules
+from maskbeam.pipeline.inputs.records import record_of
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.raster_values import Ranges
 from maskbeam.pipeline.storage import open_input
@@ -50,6 +51,18 @@ def is_raster(image: EncodedImage) -> bool:
     """True for an image that is read as a raster, by the names of its files."""
     where = image.origin.companions[0].where if image.origin.companions else image.source.where
     return image.data is None and is_raster_name(where)
+
+
+def raster_again(source: Source) -> Origin | None:
+    """A raster that was read, from where it was; None for other images.
+
+    Raises:
+        ImageError: One of its several files is gone, or another one now.
+    """
+    if record_of(source) is not None:
+        return None
+    origin = Origin("", source, companions=find_bands(source))
+    return origin if is_raster(EncodedImage(origin)) else None
 
 
 def rules_of(options: RunOptions) -> RasterRules:

@@ -12,10 +12,11 @@ from maskbeam.pipeline.job.steps import Decoder, decode_for
 from maskbeam.pipeline.output.ours import SAMPLE_TEXT
 from maskbeam.pipeline.output.outcome import Outcome
 from maskbeam.pipeline.output.tree import overwrite
+from maskbeam.pipeline.reports.sample_scenes import scene_labels, scene_thumbnail
 from maskbeam.pipeline.storage import NotFound
 from maskbeam.pipeline.text.wording import plural
 from maskbeam.transforms.codecs.encode import decode_mask, encode_jpeg
-from maskbeam.transforms.elements import Array
+from maskbeam.transforms.elements import Array, Source
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.products.overlay import overlay
 from maskbeam.transforms.products.registry import product
@@ -33,9 +34,6 @@ def draw_samples(job: Job, outcomes: Sequence[Outcome]) -> list[str]:
         A warning, or none. A source that has vanished since gives no sample: it is no reason to fail a run that has
         its mask.
     """
-    if job.is_geotiff:
-        # A scene would be read as a whole for it.
-        return []
     missing = [_draw_sample(job, outcome) for outcome in outcomes].count(False)
     if not missing:
         return []
@@ -46,15 +44,29 @@ def draw_samples(job: Job, outcomes: Sequence[Outcome]) -> list[str]:
 def _draw_sample(job: Job, outcome: Outcome) -> bool:
     name = encode_id(outcome.image_id)
     try:
-        image = _for_a_person(job)(reread(outcome.source, job.options.read))
-        labels = _labels(job, name)
+        pixels, labels = (_seen_scene if job.is_geotiff else _seen)(job, name, outcome.source)
     except (ImageError, NotFound, ValueError):
         return False
-    pixels, labels = _screen_size(as_uint8(image.pixels), labels)
     rendering = job.rendering
     drawn = overlay(pixels, labels, rendering.palette, opacity=rendering.opacity, ignore=rendering.ignore_label)
     overwrite(job.tree, f"reports/samples/{name}.jpg", encode_jpeg(drawn, text=SAMPLE_TEXT))
     return True
+
+
+def _seen(job: Job, name: str, source: Source) -> tuple[Array, Array]:
+    """An image `[h, w, C]` and its labels `[h, w]`, as large as a screen shows them."""
+    image = _for_a_person(job)(reread(source, job.options.read))
+    return _screen_size(as_uint8(image.pixels), _labels(job, name))
+
+
+def _seen_scene(job: Job, name: str, source: Source) -> tuple[Array, Array]:
+    """The same where masks are GeoTIFFs."""
+    pixels = scene_thumbnail(job, source, LONGEST)
+    if pixels is None:
+        image = as_uint8(_for_a_person(job)(reread(source, job.options.read)).pixels)
+        step = -(-max(image.shape[:2]) // LONGEST)
+        pixels = image[::step, ::step]
+    return as_uint8(pixels), scene_labels(job, name, pixels.shape[:2])
 
 
 def _screen_size(pixels: Array, labels: Array) -> tuple[Array, Array]:

@@ -9,13 +9,13 @@ import numpy as np
 from maskbeam.pipeline.inputs.ids import encode_id
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, claim_text, parse_claim, parse_record
 from maskbeam.pipeline.output.finished import FinishedOutput
+from maskbeam.pipeline.output.geotiff.written_raster import WrittenRaster, opened, regions
 from maskbeam.pipeline.output.grids import grid_of
 from maskbeam.pipeline.output.look_up import whole_text
 from maskbeam.pipeline.output.ours import NAMES_EXTENSION
 from maskbeam.pipeline.storage import LOST, NotFound, join
 from maskbeam.pipeline.verify.checked import Checked, lost, said_of
 from maskbeam.pipeline.verify.sound_tiles import check_tiles
-from maskbeam.pipeline.verify.written_raster import WrittenRaster, opened, regions
 from maskbeam.transforms.codecs.aux_xml import Shown, encode_aux
 from maskbeam.transforms.codecs.encode import decode_written
 from maskbeam.transforms.elements import Array, Labels, Origin, Region, Source

@@ -23,6 +23,7 @@ from maskbeam.transforms.errors import Code, ImageError
 Reading = Callable[[Any, Region], Array]
 # A context for one call of GDAL, which may hang.
 Watch = Callable[[], AbstractContextManager[None]]
+Size = tuple[int, int]
 
 _FAR_HANDLES = 8
 _JPEG2000 = (b"\x00\x00\x00\x0cjP", b"\xff\x4f\xff\x51")
@@ -117,17 +118,23 @@ class Handles:
         for handle in handles:
             handle.close()
 
-    def read(self, indexes: Sequence[int], region: Region) -> Array:
+    def read(self, indexes: Sequence[int], region: Region, size: Size | None = None) -> Array:
         """Stored values `[C, h, w]` of bands, from 1, of a region of the file.
+
+        Args:
+            indexes: The bands.
+            region: Where they lie.
+            size: Height and width of what is given, where that is smaller: some of the pixels, or what the smaller
+                copies of the file have in their place.
 
         Raises:
             ImageError: UNREADABLE, with the row and column from which on; SOURCE_MISSING or SOURCE_CHANGED.
         """
-        return self._insist(lambda handle, part: _read(handle, indexes, part), region)
+        return self._insist(lambda handle, part: _read(handle, indexes, part, size), region)
 
-    def read_mask(self, index: int, region: Region) -> Array:
-        """Bool `[h, w]`, True where the mask of a band, from 1, says that there is data; raises as `read`."""
-        return self._insist(lambda handle, part: _read_mask(handle, index, part), region)
+    def read_mask(self, index: int, region: Region, size: Size | None = None) -> Array:
+        """Bool `[h, w]`, True where the mask of a band, from 1, says that there is data; as `read` otherwise."""
+        return self._insist(lambda handle, part: _read_mask(handle, index, part, size), region)
 
     def check_unchanged(self) -> None:
         """Raises ImageError (SOURCE_MISSING, SOURCE_CHANGED) where the file is not the one that was opened."""
@@ -182,17 +189,18 @@ class Handles:
         raise _refused(_head(self.file), words)
 
 
-def _read(handle: Any, indexes: Sequence[int], region: Region) -> Array:
+def _read(handle: Any, indexes: Sequence[int], region: Region, size: Size | None) -> Array:
+    shape = len(indexes), *(size or region.size)
     with without_complaints():
-        values: Array = handle.read(list(indexes), window=_window(region))
-    if values.shape != (len(indexes), *region.size):
+        values: Array = handle.read(list(indexes), window=_window(region), out_shape=shape)
+    if values.shape != shape:
         raise OSError("the data has another shape than the header says")
     return values
 
 
-def _read_mask(handle: Any, index: int, region: Region) -> Array:
+def _read_mask(handle: Any, index: int, region: Region, size: Size | None) -> Array:
     with without_complaints():
-        values: Array = handle.read_masks(index, window=_window(region))
+        values: Array = handle.read_masks(index, window=_window(region), out_shape=size or region.size)
     there: Array = values != 0
     return there
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskbeam.pipeline.inputs.readers.handles import Handles
+from maskbeam.pipeline.inputs.readers.handles import Handles, Size
 from maskbeam.pipeline.inputs.readers.layout import Layout
 from maskbeam.pipeline.inputs.readers.mask_beside import check_mask_beside, open_mask_beside
 from maskbeam.pipeline.inputs.readers.pixel_values import is_nodata
@@ -90,12 +90,9 @@ class Part:
     def read(self, region: Region) -> PartRead:
         """Reads a region of the image; raises as `Handles.read`."""
         cover = self._cover(region)
-        stored = self.handles.read(self.indexes, cover)
-        valid, filled = self._valid(stored, cover), self._filled(stored)
-        if self.palette is not None:
-            stored = _colours(self.palette, stored[0])
-        planes = [self._at_image(plane, region, cover) for plane in stored]
-        whole = [None if mask is None else self._at_image(mask, region, cover) for mask in (valid, filled)]
+        found = self._read(cover)
+        planes = [self._at_image(plane, region, cover) for plane in found.planes]
+        whole = [None if mask is None else self._at_image(mask, region, cover) for mask in found[1:]]
         return PartRead(planes, *whole)
 
     def look_at_alphas(self) -> None:
@@ -107,6 +104,17 @@ class Part:
             top, left = int(share * max(0, height - _LOOKED_AT)), int(share * max(0, width - _LOOKED_AT))
             square = Region(top, left, min(_LOOKED_AT, height), min(_LOOKED_AT, width))
             self._note(self.handles.read(self.masks.alphas, square))
+
+    def thumbnail(self, size: Size) -> PartRead:
+        """All of the file at a smaller height and width; raises as `Handles.read`."""
+        return self._read(Region.whole(self.layout.ground.size), size)
+
+    def _read(self, cover: Region, size: Size | None = None) -> PartRead:
+        """A region of the file, as it is or smaller."""
+        stored = self.handles.read(self.indexes, cover, size)
+        valid, filled = self._valid(stored, cover, size), self._filled(stored)
+        planes = stored if self.palette is None else _colours(self.palette, stored[0])
+        return PartRead(list(planes), valid, filled)
 
     def close(self) -> None:
         """Closes what was opened for it alone: its mask beside."""
@@ -129,14 +137,14 @@ class Part:
         large = plane.repeat(rows, 0).repeat(columns, 1)
         return large[top : top + region.height, left : left + region.width]
 
-    def _valid(self, stored: Array, cover: Region) -> Array | None:
-        found = [self.handles.read_mask(index, cover) for index in self.masks.own]
+    def _valid(self, stored: Array, cover: Region, size: Size | None) -> Array | None:
+        found = [self.handles.read_mask(index, cover, size) for index in self.masks.own]
         if self.masks.alphas:
-            alphas = self.handles.read(self.masks.alphas, cover)
+            alphas = self.handles.read(self.masks.alphas, cover, size)
             self._note(alphas)
             found += [alpha > 0 for alpha in alphas]
         if self.masks.beside is not None:
-            found += [mask != 0 for mask in self.masks.beside.read((1,), cover)]
+            found += [mask != 0 for mask in self.masks.beside.read((1,), cover, size)]
         if stored.dtype.kind == "f" and np.isnan(stored).any():
             found += [~np.isnan(plane) for plane in stored]
         return np.logical_and.reduce(found) if found else None

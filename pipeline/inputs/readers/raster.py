@@ -10,10 +10,10 @@ import numpy as np
 
 from maskbeam.pipeline.inputs.readers.gdal import cache
 from maskbeam.pipeline.inputs.readers.ground import Ground
-from maskbeam.pipeline.inputs.readers.handles import Handles
+from maskbeam.pipeline.inputs.readers.handles import Handles, Size
 from maskbeam.pipeline.inputs.readers.part import Part, PartRead
 from maskbeam.pipeline.inputs.readers.pixel_values import Refusal, feed, says_invalid, scaled
-from maskbeam.pipeline.inputs.readers.rules import RasterRules
+from maskbeam.pipeline.inputs.readers.rules import OutOfRange, RasterRules
 from maskbeam.transforms.budget import admit
 from maskbeam.transforms.elements import Array, Grid, GroundPoints, Region
 from maskbeam.transforms.errors import Code, ImageError
@@ -163,16 +163,42 @@ class Raster:
         self._check_inside(region)
         admit(math.prod(region.size) * self.channels * _VALUE_BYTES)
         found = self._read_parts(region)
-        valid = np.ones(region.size, bool) if within is None else within.copy()
+        marks = None if self._marks is None else self._marks.read(region)
+        return self._taken(found, marks, region.size, self._rules.out_of_range, self._refusal(region), within)
+
+    def thumbnail(self, longest: int) -> RasterRead:
+        """All of it with at most `longest` pixels a side, for a person: values beyond the range become its ends.
+
+        Raises:
+            ImageError: As `read`.
+        """
+        size = small_size(self.size, longest)
+        admit(math.prod(size) * self.channels * _VALUE_BYTES)
+        found = [part.thumbnail(size) for part in self._parts]
+        marks = None if self._marks is None else self._marks.thumbnail(size)
+        refusal = self._refusal(Region.whole(self.size))
+        return self._taken([*map(_finite, found)], marks, size, "clip", refusal)
+
+    def _taken(
+        self,
+        found: list[PartRead],
+        marks: PartRead | None,
+        size: Size,
+        beyond: OutOfRange,
+        refusal: Refusal,
+        within: Array | None = None,
+    ) -> RasterRead:
+        """Values as they are fed, and where there is data, of what was read of all parts."""
+        valid = np.ones(size, bool) if within is None else within.copy()
         for mask in [each.valid for each in found if each.valid is not None]:
             valid &= mask
         filled = [each.filled for each in found if each.filled is not None]
         if len(filled) == len(found):
             valid &= np.logical_or.reduce(filled)
-        if self._marks is not None and self._rules.invalid is not None:
-            valid &= ~says_invalid(self._marks.read(region).planes[0], self._rules.invalid)
+        if marks is not None and self._rules.invalid is not None:
+            valid &= ~says_invalid(marks.planes[0], self._rules.invalid)
         planes = [scaled(found[band.part].planes[band.plane], band.scale, band.offset) for band in self._fed]
-        return RasterRead(feed(planes, valid, self._ranges, self._rules.out_of_range, self._refusal(region)), valid)
+        return RasterRead(feed(planes, valid, self._ranges, beyond, refusal), valid)
 
     def check_unchanged(self) -> None:
         """Raises ImageError (SOURCE_CHANGED, SOURCE_MISSING) where a file is not the one that was opened."""
@@ -214,6 +240,21 @@ class Raster:
             return ImageError(Code.BAD_VALUE_RANGE, f"{what} {lies}: --out_of_range clip, or another --input_range")
 
         return refusal
+
+
+def small_size(size: Size, longest: int) -> Size:
+    """Height and width of every second, third ... pixel, as many as fit into `longest` a side."""
+    step = -(-max(size) // longest)
+    return -(-size[0] // step), -(-size[1] // step)
+
+
+def _finite(read: PartRead) -> PartRead:
+    """The same without what has no place on any scale: infinite values are no data to a person."""
+    planes = [plane for plane in read.planes if plane.dtype.kind == "f" and not np.isfinite(plane).all()]
+    if not planes:
+        return read
+    finite = np.logical_and.reduce([np.isfinite(plane) for plane in planes])
+    return read._replace(valid=finite if read.valid is None else finite & read.valid)
 
 
 def _grid(ground: Ground) -> Grid | GroundPoints | None:

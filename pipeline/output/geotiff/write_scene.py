@@ -69,8 +69,8 @@ class WriteScene:
         if placed.kept_by is not None:
             return lost(origin.image_id, origin.source, placed.kept_by, claim)
         updated = placed.replaced is not None and is_older(placed.replaced, claim)
-        told = {"updated": updated, "worker": worker_name(), "grid": grid_record(origin.grid)}
-        return Outcome(origin.image_id, origin.source, *origin.size, counted, **told)
+        name, grid = worker_name(), grid_record(origin.grid)
+        return Outcome(origin.image_id, origin.source, *origin.size, counted, updated=updated, worker=name, grid=grid)
 
     def _blocks(self, element: Labels | SavedImage) -> _Blocks:
         if isinstance(element, Labels):

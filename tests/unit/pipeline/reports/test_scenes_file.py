@@ -1,18 +1,22 @@
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pyproj import Transformer
 
+from maskbeam.pipeline.commands.merge import merge
 from maskbeam.pipeline.reports.report_files import ImageRow
 from maskbeam.pipeline.reports.scenes_file import feature, features_of, scenes_geojson
+from maskbeam.pipeline.run import run
 from maskbeam.transforms.classes.class_table import ClassInfo, ClassTable
 from maskbeam.transforms.elements import Source
 from maskbeam.transforms.measures.area import AREA, Area
 from maskbeam.transforms.measures.counted import Counted
 from maskbeam.transforms.measures.registry import MEASURES
+from tests.support.numpy_engine import numpy_loader, numpy_probe
 from tests.support.scene_runs import SIZE, draw_scenes, labels_of, run_scenes
 
 TABLE = ClassTable((ClassInfo(0, 0, 'sea, "deep"', (0, 0, 1)), ClassInfo(1, 7, "land", (0, 1, 0))), "test")
@@ -30,7 +34,7 @@ def test_a_scene_is_a_feature_with_its_ground_and_its_square_kilometres() -> Non
     assert found["type"] == "Feature"
     (ring,) = found["geometry"]["coordinates"]
     to_map = Transformer.from_crs("OGC:CRS84", "EPSG:32633", always_xy=True)
-    eastings, northings = to_map.transform(*zip(*ring, strict=True))
+    eastings, northings = to_map.transform([point[0] for point in ring], [point[1] for point in ring])
     assert min(eastings) == pytest.approx(500_000, abs=0.05)
     assert max(eastings) == pytest.approx(502_000, abs=0.05)
     assert min(northings) == pytest.approx(5_599_000, abs=0.05)
@@ -95,3 +99,15 @@ def test_plain_pictures_have_no_such_report_and_no_areas(tmp_path: Path) -> None
     assert not (tmp_path / "out/reports/scenes.geojson").exists()
     for name in ("images.csv", "classes.csv", "summary.json"):
         assert b"km2" not in report(tmp_path / "out", name)
+
+
+def test_parts_and_their_merge_write_what_one_run_does(tmp_path: Path) -> None:
+    draw_scenes(tmp_path / "in", 4)
+    assert run_scenes(tmp_path / "in", tmp_path / "whole") == 0
+    for part in ("1/2", "2/2"):
+        assert run_scenes(tmp_path / "in", tmp_path / "parts", "--part", part) == 0
+    assert (
+        merge(str(tmp_path / "parts"), None, run=partial(run, find_probe=numpy_probe, make_loader=numpy_loader)) == 0
+    )
+    for name in ("scenes.geojson", "images.csv", "classes.csv"):
+        assert report(tmp_path / "parts", name) == report(tmp_path / "whole", name)

@@ -45,6 +45,12 @@ class WrittenRaster:
             bands = self._file.read(window=_window(region))
         return np.asarray(bands[0] if len(bands) == 1 else np.moveaxis(bands, 0, 2))
 
+    def thumbnail(self, size: tuple[int, int]) -> Array:
+        """All of it at a smaller height and width: of class ids some, no means; errors as of `pixels`."""
+        with _damaged():
+            bands = self._file.read(out_shape=(self._file.count, *size))
+        return np.asarray(bands[0] if len(bands) == 1 else np.moveaxis(bands, 0, 2))
+
     def valid(self, region: Region) -> Array:
         """The pixels of a region that its own mask or no-data value leaves, bool `[h, w]`; errors as of `pixels`."""
         with _damaged():
