@@ -131,7 +131,7 @@ def _cells(classes: Sequence[ClassSummary], km2: Mapping[int, float]) -> list[st
 
 
 def _area(km2: float) -> str:
-    return f"{km2:,.0f} km2" if km2 >= 1000 else f"{km2:.3g} km2"
+    return f"{km2:,.0f} km2" if km2 >= 100 else f"{km2:.3g} km2"
 
 
 def _shown(name: str) -> str:

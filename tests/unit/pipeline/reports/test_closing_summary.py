@@ -184,3 +184,14 @@ def test_a_name_of_any_length_is_cut_at_its_columns() -> None:
 
 def test_overlapping_classes_are_remarked() -> None:
     assert "(classes overlap, so shares" in closing_summary(replace(CLEAN, independent=True), CLASSES)
+
+
+def test_square_kilometres_stand_beside_shares_where_there_are_any() -> None:
+    classes = many(3)
+    km2 = {each.info.id: area for each, area in zip(classes, (1234567.8, 21.44, 0.000123), strict=True)}
+    plain, told = (closing_summary(replace(CLEAN, km2=areas), classes).splitlines() for areas in ({}, km2))
+    assert plain == closing_summary(CLEAN, classes).splitlines()
+    beside = [line for line in told if line.endswith(" km2")]
+    assert [line.rsplit("  ", 1)[1].strip() for line in beside] == ["0.000123 km2", "21.4 km2", "1,234,568 km2"]
+    assert len({len(line) for line in beside}) == 1
+    assert [line.rsplit("  ", 1)[0].rstrip() for line in beside] == [line for line in plain if "%" in line]
