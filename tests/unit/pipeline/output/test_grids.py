@@ -11,7 +11,7 @@ from maskbeam.transforms.elements import Grid, GroundPoint, GroundPoints
 
 CLAIM = Claim("a" * 32, "1", "b", "c", "d")
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
-EMPTY = {"classes": {}}
+EMPTY: dict[str, Any] = {"classes": {}}
 
 
 def stored(grid: Any) -> Record | None:

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.transform import Affine
 
 from maskbeam.pipeline.inputs.readers.raster import small_size
-from tests.support.rasters import UTM, Affine, opened, planes, whole, write_raster
+from tests.support.rasters import UTM, opened, planes, whole, write_raster
 
 COARSE = {"transform": Affine(20, 0, 500000, 0, -20, 5600000)}
 
