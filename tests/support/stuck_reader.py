@@ -21,12 +21,12 @@ def run_hurried(argv: Sequence[str]) -> int:
 
     read = handles._read
 
-    def stuck(handle: Any, indexes: Sequence[int], region: Region) -> Array:
+    def stuck(handle: Any, indexes: Sequence[int], region: Region, size: Any = None) -> Array:
         if STICKS in handle.name:
             time.sleep(3600)
         if CRASHES in handle.name:
             ctypes.string_at(0)
-        return read(handle, indexes, region)
+        return read(handle, indexes, region, size)
 
     handles._read = stuck
     hurried: Any = watched_reads

@@ -64,9 +64,9 @@ def test_a_read_that_hangs_is_noted_and_ends_the_process(
     path = write_raster(tmp_path / "a.tif", planes(1))
     read, seconds = handles._read, [0.0]
 
-    def slow(handle: Any, indexes: Sequence[int], region: Region) -> Array:
+    def slow(handle: Any, indexes: Sequence[int], region: Region, size: Any = None) -> Array:
         pass_time(dog, seconds[0])
-        return read(handle, indexes, region)
+        return read(handle, indexes, region, size)
 
     monkeypatch.setattr(handles, "_read", slow)
     file = Handles(RasterFile(str(path)), watched(tmp_path, str(path)))
