@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from maskbeam.pipeline.output.blocks import folder_of_blocks
 from maskbeam.pipeline.output.finished import FinishedOutput
 from maskbeam.pipeline.output.orphans import claim_of
 from maskbeam.pipeline.output.ours import BLOCKS, is_own
@@ -21,16 +22,18 @@ def left_blocks(made: FinishedOutput) -> Iterator[tuple[str, str]]:
     paths = [listed.uri[start:] for listed in made.storage.list(f"{made.root}/{BLOCKS}/")]
     if not paths:
         return
-    failed = {each.place for each in made.failed()}
-    places = {_place(path) for path in paths}
-    done = {row.place for row in made.images() if row.place in places}
+    failed, folders = {each.place for each in made.failed()}, {_folder(path) for path in paths}
+    done = folders & {folder_of_blocks(row.image_id, row.place) for row in made.images()}
     for path in paths:
-        if not is_own(BLOCKS, path.partition("/")[2]) or _place(path) in done:
+        claim = claim_of(made.storage, f"{made.root}/{path}")
+        is_ours = (
+            claim is not None and claim.fingerprint == made.fingerprint and is_own(BLOCKS, path.partition("/")[2])
+        )
+        if not is_ours or _folder(path) in done:
             yield path, LEFT
-        elif _place(path) not in failed:
-            claim = claim_of(made.storage, f"{made.root}/{path}")
-            yield path, "" if claim and claim.fingerprint == made.fingerprint else LEFT
+        elif claim and claim.place not in failed:
+            yield path, ""
 
 
-def _place(path: str) -> str:
+def _folder(path: str) -> str:
     return path.split("/")[1]
