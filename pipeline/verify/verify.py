@@ -13,7 +13,7 @@ from maskbeam.pipeline.output.claim import TEXT_KEY
 from maskbeam.pipeline.output.finished import FinishedOutput, read_json
 from maskbeam.pipeline.output.finished_rows import FinishedImage
 from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of
-from maskbeam.pipeline.output.ours import BLOCKS, image_folders, without_extension
+from maskbeam.pipeline.output.ours import image_folders, without_extension
 from maskbeam.pipeline.output.tree import SUCCESS
 from maskbeam.pipeline.storage import Listed, Storage, absolute, join, open_storage
 from maskbeam.pipeline.text.wording import plural, printable
@@ -146,8 +146,6 @@ def _check_files(made: FinishedOutput, images: Images, findings: _Findings) -> N
             findings.difference(f"{path} is not of this model and these options, and no row of the report claims it")
         else:
             findings.orphan(path)
-    for listed in made.storage.list(f"{made.root}/{BLOCKS}/"):
-        findings.orphan(listed.uri[len(made.root) + 1 :])
 
 
 def _files(storage: Storage, root: str) -> Iterator[Listed]:

@@ -227,8 +227,8 @@ def test_verify_lists_a_block_that_was_left_over(tmp_path: Path, capsys: pytest.
     path = out / ".blocks" / ("0" * 32) / "0-0-2x2.png"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"?")
-    assert verify(str(out)) == 0
-    assert f"ORPHAN    .blocks/{'0' * 32}/0-0-2x2.png" in capsys.readouterr().out
+    assert verify(str(out)) == 1
+    assert f"DIFFERENT .blocks/{'0' * 32}/0-0-2x2.png was left over" in capsys.readouterr().out
 
 
 def test_parts_and_their_merge_are_as_one_run(tmp_path: Path) -> None:
