@@ -75,10 +75,7 @@ def color(text: str) -> tuple[int, int, int]:
 
 def fraction(text: str) -> float:
     """A number of 0..1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
     return value
@@ -86,12 +83,22 @@ def fraction(text: str) -> float:
 
 def overlap(text: str) -> float:
     """A number of 0..0.75."""
-    value = fraction(text)
+    value = _number(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and {LARGEST_OVERLAP}")
     if value > LARGEST_OVERLAP:
         raise argparse.ArgumentTypeError(
             f"{text!r} is above {LARGEST_OVERLAP}, where each pixel is computed 16 times"
         )
     return value
+
+
+def _number(text: str) -> float:
+    """A number; NaN, which lies between no two others, for text that is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def count(text: str) -> int:
