@@ -194,7 +194,7 @@ def _predict(job: Job, loader: Loader) -> Predict:
 
 
 def skip_done(job: Job) -> SkipDone:
-    """What is asked of each image before anything of it is decoded."""
+    """The look-ahead that asks of each image what is known before anything of it is decoded."""
     complete: Completing = Redraw(job.tree, job.rendering, job.labeling.has_planes, safe_decoder(job))
     if job.is_geotiff:
         complete = CompleteScene(job.tree, job.rendering, job.labeling)

@@ -1,4 +1,4 @@
-"""What the processes of a run have counted so far."""
+"""Counts of the work that the processes of a run have done so far."""
 
 import threading
 from typing import NamedTuple, Protocol
@@ -8,7 +8,7 @@ WHOLE = 1_000_000
 
 
 class Counts(NamedTuple):
-    """What a process has worked on; `bytes` of input and `read` images are those that it has begun to work on.
+    """The work of a process so far; `bytes` of input and `read` images are those that it has begun to work on.
 
     `parts` is what is done of large images that are not done yet, in millionths of an image.
     """

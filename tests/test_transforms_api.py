@@ -1,4 +1,7 @@
-"""Conventions that hold for everything in `transforms`, so that one who knows a module knows them all."""
+"""Conventions that hold for everything in `transforms`, so that one who knows a module knows them all.
+
+How docstrings begin holds for `pipeline`, too.
+"""
 
 import ast
 import importlib
@@ -12,9 +15,14 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
-from maskbeam import transforms
+from maskbeam import pipeline, transforms
 
 FOLDER = Path(transforms.__file__).parent
+FILES = [
+    (path, f"{top.name}/{path.relative_to(top)}")
+    for top in (FOLDER, Path(pipeline.__file__).parent)
+    for path in sorted(top.rglob("*.py"))
+]
 NAMES = sorted(
     ".".join(path.relative_to(FOLDER).with_suffix("").parts)
     for path in FOLDER.rglob("*.py")
@@ -28,6 +36,17 @@ ALLOWED = {("lookahead", "os")}
 
 def parsed(name: str) -> ast.Module:
     return ast.parse((FOLDER / f"{name.replace('.', '/')}.py").read_text())
+
+
+def docstrings(tree: ast.Module) -> list[tuple[str, str]]:
+    """Those of a module, each with the name that it belongs to; private ones, too."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [(getattr(node, "name", "the module"), text) for node in nodes if (text := ast.get_docstring(node))]
+
+
+def begins_with_a_question(docstring: str) -> bool:
+    return docstring.split()[0].rstrip(".:;,") in ("What", "Whether")
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -109,3 +128,15 @@ def test_everything_public_says_what_it_is(name: str) -> None:
     assert inspect.getdoc(module)
     for function_name, function in public_functions(module).items():
         assert inspect.getdoc(function), f"{name}.{function_name} has no docstring"
+
+
+@pytest.mark.parametrize(("path", "name"), FILES, ids=[name for _, name in FILES])
+def test_docstrings_begin_with_a_noun_or_a_verb(path: Path, name: str) -> None:
+    found = [of for of, text in docstrings(ast.parse(path.read_text())) if begins_with_a_question(text)]
+    assert not found, f"{name}: begin otherwise, as with `True if` or `The`: {found}"
+
+
+def test_docstrings_that_begin_otherwise_are_found() -> None:
+    source = '''"""What is here."""\nclass A:\n    """Of what."""\n    def _b():\n        """Whether it is."""\n'''
+    found = docstrings(ast.parse(source))
+    assert [of for of, text in found if begins_with_a_question(text)] == ["the module", "_b"]

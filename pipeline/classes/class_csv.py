@@ -13,7 +13,7 @@ from maskbeam.transforms.errors import RunError
 
 
 def is_csv(text: str) -> bool:
-    """Whether the first line that is no comment is a header of several columns, one of them the name's."""
+    """True if the first line that is no comment is a header of several columns, one of them the name's."""
     header = _header(text)
     return len(header) > 1 and "name" in map(role_of, header)
 

@@ -25,7 +25,7 @@ class _Token(NamedTuple):
 
 
 def is_pbtxt(text: str) -> bool:
-    """Whether the text begins with an item, comments aside."""
+    """True if the text begins with an item, comments aside."""
     return re.match(r"(?:\s|#[^\n]*\n)*item\s*:?\s*[{<]", text) is not None
 
 

@@ -15,7 +15,7 @@ _LABELME_IGNORE = "__ignore__"
 
 
 def is_labelmap(text: str) -> bool:
-    """Whether this is a `labelmap.txt`: `label:color_rgb:parts:actions` on every line that is no comment."""
+    """True if this is a `labelmap.txt`: `label:color_rgb:parts:actions` on every line that is no comment."""
     lines = [line for line in lines_of(text) if line.strip() and not line.startswith("#")]
     return bool(lines) and all(_LABELMAP_LINE.fullmatch(line) for line in lines)
 
@@ -34,7 +34,7 @@ def read_labelmap(text: str, source: str) -> Rows:
 
 
 def is_color_list(text: str) -> bool:
-    """Whether every line is a colour and a name: `128 64 128 road`."""
+    """True if every line is a colour and a name: `128 64 128 road`."""
     lines = [line for _, line in _numbered(text)]
     return bool(lines) and all(_COLOR_LINE.fullmatch(line) for line in lines)
 

@@ -14,7 +14,7 @@ _INTEGER, _NULL = "tag:yaml.org,2002:int", "tag:yaml.org,2002:null"
 
 
 def is_yaml(text: str) -> bool:
-    """Whether this is YAML for certain: it begins with `---`, has a key such as `names`, or is a list with dashes."""
+    """True if this is YAML for certain: it begins with `---`, has a key such as `names`, or is a list with dashes."""
     lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
     return bool(lines) and (
         lines[0].rstrip() == "---"

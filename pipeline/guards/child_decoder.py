@@ -137,7 +137,7 @@ class _Child:
 
 
 def answers(poll: Callable[[float], bool], seconds: float, clock: Callable[[], float] = time.monotonic) -> bool:
-    """Whether `poll` says so in time; time in which this process was stopped, as by Ctrl-Z, does not count."""
+    """True if `poll` says so in time; time in which this process was stopped, as by Ctrl-Z, does not count."""
     while seconds > 0:
         before = clock()
         if poll(min(seconds, TICK_SECONDS)):

@@ -171,7 +171,7 @@ def _hash(key: bytes, data: bytes, *, of: str = "") -> str:
 
 
 def is_keyed(setting: object) -> bool:
-    """Whether settings tell of an output all of whose digests are keyed; older versions keyed ids alone."""
+    """True if settings tell of an output all of whose digests are keyed; older versions keyed ids alone."""
     return isinstance(setting, str) and setting.startswith(_KEYED)
 
 

@@ -17,7 +17,7 @@ def fetch_content(image: EncodedImage, names: Names) -> EncodedImage:
 
 
 def is_far(image: EncodedImage) -> bool:
-    """Whether `fetch_content` waits for storage far away; a manifest here may list images there."""
+    """True if `fetch_content` waits for storage far away; a manifest here may list images there."""
     return image.data is None and is_gcs(image.source.where)
 
 

@@ -197,7 +197,7 @@ def _ends_of(origin: Origin) -> bytes:
 
 
 def spans_of(layout: Layout, done: frozenset[int], longest: int | None) -> list[Span]:
-    """What is to be done of a scene: spans of at most `longest` blocks that are not done; None: as long as can be."""
+    """The work left on a scene: spans of at most `longest` blocks that are not done; None: as long as can be."""
     if longest is None:
         return list(layout.spans(done))
     found = []

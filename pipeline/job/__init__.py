@@ -1,1 +1,1 @@
-"""What a run is, resolved and checked before work starts."""
+"""The facts of a run, resolved and checked before work starts."""

@@ -127,7 +127,7 @@ class Job:
 
     @property
     def cutter(self) -> Cutter | None:
-        """What cuts images into windows; None where each is fed as a whole."""
+        """The cutter of images into windows; None where each is fed as a whole."""
         return Cutter(self.tiling, self.probe.spec, self.keeps_images) if self.tiling else None
 
     @property

@@ -138,7 +138,7 @@ class Blocks:
         return {kind: digest for kind, digest in self.tree.drawing if self.labeling.keep_confidence and kind in kept}
 
     def _is_as_now(self, record: Record, source: Source) -> bool:
-        """Whether a block was made as it would be now."""
+        """True if a block was made as it would be now."""
         now = dict(self.tree.of_images)
         same = all(now.get(flag) == was for flag, was in record.options.items()) and record.drawn == self._measured
         return same and record.claim.same_work(self.tree.claim(source))

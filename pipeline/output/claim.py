@@ -43,7 +43,7 @@ class Claim:
     inputs: str
 
     def same_work(self, other: "Claim") -> bool:
-        """Whether both stand for the same version of the same source, done in the same way."""
+        """True if both stand for the same version of the same source, done in the same way."""
         return (self.place, self.version, self.fingerprint) == (other.place, other.version, other.fingerprint)
 
 
@@ -163,7 +163,7 @@ def _claim(values: Mapping[str, Any]) -> Claim:
 
 
 def _is_sound(record: Record) -> bool:
-    """Whether maskbeam can have written a record: it may be data of others, and is used before it is verified."""
+    """True if maskbeam can have written a record: it may be data of others, and is used before it is verified."""
     Counted.from_json(record.statistics)
     numbers = (record.height, record.width, *record.products.values())
     texts = (*record.options.values(), *record.drawn.values())

@@ -94,7 +94,7 @@ def recall_failure(tree: Tree, image: EncodedImage) -> Failure | None:
 
 
 def is_suspect(tree: Tree, source: Source) -> bool:
-    """Whether a process was ended for a hang while this source was in work, and which source hung is not known."""
+    """True if a process was ended for a hang while this source was in work, and which source hung is not known."""
     note = remembered(tree).get(source.place)
     return note is not None and note.code == SUSPECT
 

@@ -74,7 +74,7 @@ class FinishedOutput:
 
     @property
     def planes(self) -> bool:
-        """Whether classes are independent, so that there are binary masks and no label map."""
+        """True if classes are independent, so that there are binary masks and no label map."""
         return self.settings["head"]["kind"] in MULTILABEL and self.settings["--multilabel"] == "planes"
 
     @cached_property
@@ -102,7 +102,7 @@ class FinishedOutput:
 
     @property
     def is_success(self) -> bool:
-        """Whether the last run ended well."""
+        """True if the last run ended well."""
         return self.storage.stat(join(self.root, SUCCESS)) is not None
 
     def images(self) -> Iterator[FinishedImage]:

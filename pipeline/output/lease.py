@@ -232,7 +232,7 @@ class Lease:
 
 
 def _ended(held: dict[str, Any]) -> bool:
-    """Whether the process that a lease names, on this host, has ended or given it up."""
+    """True if the process that a lease names, on this host, has ended or given it up."""
     mine = identity()
     if mine["boot"] is not None and mine.items() <= held.items():
         return held["run"] not in _leases

@@ -47,7 +47,7 @@ def _leftovers(tree: Tree, made: Sequence[str]) -> Iterator[str]:
 
 
 def _is_left(tree: Tree, path: str) -> bool:
-    """Whether a file of maskbeam's is of an image that has another mask now, made with the same options as `tree`."""
+    """True if a file of maskbeam's is of an image that has another mask now, made with the same options as `tree`."""
     own = claim_of(tree.storage, tree.uri(path))
     masks = [claim_of(tree.storage, tree.uri(tree.record.format(name))) for name in names_of(path)] if own else []
     made = {(mask.place, mask.fingerprint) for mask in masks if mask}

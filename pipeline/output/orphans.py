@@ -78,7 +78,7 @@ def plain_files(storage: Storage, root: str, folder: str) -> Iterator[Listed]:
 
 
 def is_behind_link(root: str, path: str) -> bool:
-    """Whether a file of a local output is a link, or is reached through one below the output's folder."""
+    """True if a file of a local output is a link, or is reached through one below the output's folder."""
     parts = path.split("/")
     return not is_gcs(root) and any(os.path.islink("/".join([root, *parts[:n]])) for n in range(1, len(parts) + 1))
 

@@ -82,7 +82,7 @@ def new_run() -> str:
 
 
 def is_run(name: str) -> bool:
-    """Whether this may be the name of a run."""
+    """True if this may be the name of a run."""
     return re.fullmatch(_RUN, name) is not None
 
 
@@ -267,7 +267,7 @@ def _raise(error: OSError) -> None:
 
 
 def _needs_mark(below: str) -> bool:
-    """Whether others may well call a file so: what it holds must tell that it is ours."""
+    """True if others may well call a file so: what it holds must tell that it is ours."""
     return below.startswith("samples/") or _PART.match(below) is not None
 
 

@@ -44,7 +44,7 @@ class Outcome:
 
     @property
     def lost(self) -> bool:
-        """Whether another source keeps this image's id."""
+        """True if another source keeps this image's id."""
         return self.counted is None
 
 

@@ -52,7 +52,7 @@ class Redraw:
         return frozenset(map(_kind, lacking)) | self._drawn_otherwise(record)
 
     def can_draw(self, lacking: frozenset[str]) -> bool:
-        """Whether products can be made without the model."""
+        """True if products can be made without the model."""
         return not self.planes and not any(each.needs_confidence for each in products_of(lacking))
 
     def __call__(self, image: EncodedImage, record: Record, lacking: frozenset[str]) -> Claim | None:

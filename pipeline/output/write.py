@@ -49,7 +49,7 @@ class Completing(Protocol):
         """The products that an image lacks."""
 
     def can_draw(self, lacking: frozenset[str]) -> bool:
-        """Whether they can be made without the model."""
+        """True if they can be made without the model."""
 
     def __call__(self, image: EncodedImage, record: Record, lacking: frozenset[str]) -> Claim | None:
         """Makes them; the claim of who has taken the image's name meanwhile, if anybody has."""
@@ -85,7 +85,7 @@ class SkipDone:
         return TaggedOutput("outcome", completed) if completed else image
 
     def _made_as_now(self, record: Record) -> bool:
-        """Whether what mattered to an image is as it was.
+        """True if what mattered to an image is as it was.
 
         Raises:
             ImageError: `OTHER_OPTIONS`: it is not, and nobody asked to replace the mask.
@@ -215,7 +215,7 @@ def mattered(tree: Tree, origin: Origin, counted: Counted) -> dict[str, str]:
 
 
 def _matters(flag: str, origin: Origin, counted: Counted) -> bool:
-    """Whether an option that matters to some images mattered to this one."""
+    """True if an option that matters to some images mattered to this one."""
     told = {
         "--input_range": "samples",
         "--out_of_range": "beyond",

@@ -15,7 +15,7 @@ def identity() -> dict[str, Any]:
 
 
 def is_gone(held: dict[str, Any]) -> bool:
-    """Whether a process that `identity` described has ended; False where that cannot be told from here."""
+    """True if a process that `identity` described has ended; False where that cannot be told from here."""
     pid, start = held.get("pid"), held.get("start")
     known = (held.get("boot"), held.get("namespace")) == (_boot(), _namespace()) and None not in (_boot(), start)
     if not known or not isinstance(pid, int):

@@ -82,7 +82,7 @@ def decoding_budget() -> Budget:
 
 
 def ask_for(count: int, *, wait: bool = True) -> bool:
-    """Whether this thread's task may use `count` bytes more, as in `Budget.take`; always outside of `WithinMemory`.
+    """True if this thread's task may use `count` bytes more, as in `Budget.take`; always outside of `WithinMemory`.
 
     Raises:
         ImageError: `OUT_OF_MEMORY`: there is not as much, for one image alone either.

@@ -38,7 +38,7 @@ class Patience:
         self._asked = False
 
     def is_over(self) -> bool:
-        """Whether it hangs; asked when the limit has passed, and every `again` seconds from then on."""
+        """True if it hangs; asked when the limit has passed, and every `again` seconds from then on."""
         passed = self.again if self._asked else self._seconds
         usable = passed - self._wait_since()
         before, self._seen, self._asked = self._seen, self._cpu(), True

@@ -130,7 +130,7 @@ def watch(board: CallTable, parent: int, tick: float) -> None:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process was stopped, as by Ctrl-Z or a debugger, or has ended."""
+    """True if a process was stopped, as by Ctrl-Z or a debugger, or has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in b"Tt"

@@ -40,7 +40,7 @@ def keep_workers(flags: Flags) -> dict[str, str]:
 
 
 def may_go_on_alone(flags: Flags) -> bool:
-    """Whether a job may go on when its command has ended: it is a cluster's, and so are its workers."""
+    """True if a job may go on when its command has ended: it is a cluster's, and so are its workers."""
     return environment_of(flags) != "LOOPBACK"
 
 

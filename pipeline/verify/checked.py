@@ -29,7 +29,7 @@ class Checked(NamedTuple):
 
 
 def said_of(record: Record, output: FinishedOutput, place: str) -> list[str]:
-    """What an image's record contradicts beside its pixels.
+    """The statements of an image's record that are wrong, beside its pixels.
 
     Args:
         record: The record.

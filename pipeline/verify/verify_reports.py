@@ -21,7 +21,7 @@ from maskbeam.transforms.measures.registry import reported
 
 
 def row_differs(row: FinishedImage, checked: Checked, table: ClassTable, *, on_earth: bool = False) -> bool:
-    """Whether a row says something else than the image's files."""
+    """True if a row says something else than the image's files."""
     assert checked.counted is not None  # noqa: S101 - the caller asks about images that could be read only
     image = ImageRow(row.image_id, row.source, *checked.size, checked.counted)
     line = csv_line(image_values(image, table, on_earth=on_earth))

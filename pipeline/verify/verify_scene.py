@@ -47,7 +47,7 @@ def check_scene(output: FinishedOutput, image_id: str, place: str) -> Checked:
 
 
 def _of_mask(mask: WrittenRaster, record: Record, output: FinishedOutput) -> tuple[Counted, list[str]]:
-    """What its pixels count to, and what is wrong about it; ValueError where it cannot be read."""
+    """The counts of its pixels, and what is wrong about it; ValueError where it cannot be read."""
     held, size = Counted.from_json(record.statistics), (record.height, record.width)
     if mask.size != size:
         return held, [f"has {mask.size} pixels, its record says {size}"]
@@ -90,7 +90,7 @@ def _others(output: FinishedOutput, record: Record, name: str, mask: WrittenRast
 
 
 def _of_other(output: FinishedOutput, record: Record, path: str, size: int, mask: WrittenRaster) -> Iterator[str]:
-    """What is wrong about a file beside the mask; ValueError where it cannot be read."""
+    """The faults of a file beside the mask; ValueError where it cannot be read."""
     uri = join(output.root, path)
     listed = output.storage.stat(uri)
     if listed is None:

@@ -41,7 +41,7 @@ def inside(aoi: Aoi, grid: Grid, size: tuple[int, int], region: Region) -> Array
 
 
 def touches(aoi: Aoi, grid: Grid, size: tuple[int, int]) -> bool:
-    """Whether a pixel of an image may be inside; ValueError as in `inside`."""
+    """True if a pixel of an image may be inside; ValueError as in `inside`."""
     height, width = size
     for edges in _edges(aoi, grid, size):
         (left, top), (right, bottom) = edges.reshape(-1, 2).min(axis=0), edges.reshape(-1, 2).max(axis=0)
@@ -130,7 +130,7 @@ def _straight(ring: Array, way: _Way) -> Array:
 
 
 def _bent(here: Array, there: Array, way: _Way) -> Array:
-    """Whether edges leave the straight line between their ends: bool `[N]`, as three points of each tell."""
+    """True if edges leave the straight line between their ends: bool `[N]`, as three points of each tell."""
     first, last, off = way(here), way(there), np.zeros(len(here))
     for share in (0.25, 0.5, 0.75):
         found, straight = (one * (1 - share) + other * share for one, other in ((here, there), (first, last)))

@@ -117,7 +117,7 @@ def _methods(areas: Iterable[Area]) -> str:
 
 
 def _read(values: Any) -> Area:
-    """What JSON holds: it may be data of others, and areas are larger than other counts."""
+    """The area that JSON holds: it may be data of others, and areas are larger than other counts."""
     if not isinstance(values, dict) or values.keys() != set(Area._fields):
         raise ValueError("these are no areas")
     by_class = {_number(i): _number(area) for i, area in values["by_class"].items()}

@@ -104,7 +104,7 @@ class Layout:
         return len(self.blocks) == 1
 
     def spans(self, done: Collection[int] = ()) -> Iterator[Span]:
-        """What is to be done: the longest spans of blocks that are not done, in order."""
+        """The spans to be done: the longest spans of blocks that are not done, in order."""
         first = None
         for block, after in zip(self.blocks, (*self.blocks[1:], None), strict=True):
             if block.number in done:

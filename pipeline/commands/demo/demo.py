@@ -66,7 +66,7 @@ def measure(root: Path, scenes: int) -> Array:
 
 
 def _command(root: Path) -> list[str]:
-    """What a user would type."""
+    """The words that a user would type."""
     return [
         *("--input", str(root / "input" / "*.tfrecord"), "--model", str(_near(SAMPLE_MODEL))),
         *("--classes", str(_near(SAMPLE_CLASSES)), "--products", "all", "--output", str(root / "result")),

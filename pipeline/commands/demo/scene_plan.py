@@ -37,7 +37,7 @@ class House:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What lies where; masks are float32 `[H, W]`.
+    """All that lies in a scene, and where; masks are float32 `[H, W]`.
 
     Attributes:
         sun: Unit vector `(x, y)` in which shadows fall.

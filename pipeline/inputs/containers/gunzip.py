@@ -10,7 +10,7 @@ _INPUT_BYTES = 1 << 16
 
 
 def is_gzip(head: bytes) -> bool:
-    """Whether a file that begins so is compressed with gzip."""
+    """True if a file that begins so is compressed with gzip."""
     return head.startswith(_MAGIC)
 
 

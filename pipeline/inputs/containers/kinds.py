@@ -115,12 +115,12 @@ def kind_by_content(uri: str, read_head: Callable[[int], bytes], *, named: bool)
 
 
 def is_named_like_a_shard(uri: str) -> bool:
-    """Whether a file's name is one that shards usually have."""
+    """True if a file's name is one that shards usually have."""
     return bool(_NAMED_LIKE_A_SHARD.search(uri.rpartition("/")[2]))
 
 
 def is_gzip_shard(head: bytes) -> bool:
-    """Whether a shard that begins so is compressed: a plain one may begin like gzip, but not with a valid length."""
+    """True if a shard that begins so is compressed: a plain one may begin like gzip, but not with a valid length."""
     return is_gzip(head) and not _starts_with_header(head)
 
 

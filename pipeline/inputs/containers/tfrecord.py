@@ -138,7 +138,7 @@ class _Window:
         self._wasted = 0
 
     def load(self, position: int, size: int) -> bool:
-        """Whether the stream has `size` bytes from `position` on; they are held then."""
+        """True if the stream has `size` bytes from `position` on; they are held then."""
         while not self._ended and self._base + len(self._data) < position + size:
             # Grows with what is really there, not with what a damaged length claims.
             more = self._stream.read(min(max(_READ_BYTES, len(self._data)), _MOST_READ_BYTES))

@@ -81,7 +81,7 @@ def open_with(uri: str, driver: str) -> Any:
 
 
 def gdal_failures() -> tuple[type[Exception], ...]:
-    """What rasterio raises of a file that is damaged: of GDAL's errors it turns into its own not all."""
+    """The errors that rasterio raises of a file that is damaged: of GDAL's it turns into its own not all."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 

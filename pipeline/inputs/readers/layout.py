@@ -17,7 +17,7 @@ _NO_TRANSFORM: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What a raster file says of itself.
+    """The facts that a raster file tells of itself.
 
     Attributes:
         ground: Its size and place.

@@ -134,7 +134,7 @@ class Raster:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should be told, as far as regions were read."""
+        """The warnings that a user should get, as far as regions were read."""
         if max(len(part.alpha_values) for part in self._parts) <= _FEW_VALUES:
             return ()
         return (MANY_ALPHAS,)

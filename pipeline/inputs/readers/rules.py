@@ -11,7 +11,7 @@ OutOfRange = Literal["fail", "clip", "ignore"]
 
 @dataclass(frozen=True)
 class RasterRules:
-    """What a user says of rasters; the defaults are the file's own word.
+    """The user's word on rasters; the defaults are the file's own.
 
     Attributes:
         bands: Those that are fed, in this order: names, or numbers from 1; empty: all, alpha apart.

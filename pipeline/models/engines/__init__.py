@@ -1,1 +1,1 @@
-"""What runs a model."""
+"""Engines, which run models."""

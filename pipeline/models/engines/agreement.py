@@ -51,7 +51,7 @@ def confidence_drift(mine: Scores, other: Scores, probe: Probe) -> float:
 
 
 def labels_of(ending: Array, head: Head, threshold: float) -> Array:
-    """What an engine's ending says of each pixel, to be compared: channels, or whether classes are there."""
+    """The labels that an engine's ending gives, to be compared: channels, or whether classes are there."""
     if ending.ndim == 3:
         return ending
     if head.kind in EXCLUSIVE:

@@ -65,7 +65,7 @@ def sound_form(loaded: LoadedModel, probe: Probe, *, end: str, threshold: float)
 
 
 def _difference(mine: Scores, known: Scores, probe: Probe, threshold: float) -> str | None:
-    """What speaks against rewritten layers; None where they give the labels and the confidence of the model's own."""
+    """The reason against rewritten layers; None where they give labels and confidence of the model's own."""
     agreement = agreement_beyond_ties(mine, known, probe.head, threshold)
     if agreement < LEAST_AGREEMENT:
         return f"rewritten for a CPU they give only {100 * agreement:.4f}% of the labels on a probe batch"

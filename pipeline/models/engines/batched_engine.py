@@ -1,4 +1,4 @@
-"""What all engines share: batches that keep them busy, cut to what fits into memory and padded to few shapes."""
+"""The base of all engines: batches that keep them busy, cut to what fits into memory and padded to few shapes."""
 
 import threading
 from abc import ABC, abstractmethod

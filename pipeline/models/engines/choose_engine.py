@@ -71,7 +71,7 @@ def _refusal(asked: str, reason: str) -> RunError:
 
 
 def reason_against(kind: EngineKind, asked: str, *, local: bool, use: Use | None = None) -> str | None:
-    """What speaks against an engine before it is tried; None if nothing does.
+    """The reason against an engine before it is tried; None if there is none.
 
     Args:
         kind: Its kind.

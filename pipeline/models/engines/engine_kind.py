@@ -89,11 +89,11 @@ class EngineKind(ABC):
         return tuple((package, version(package)) for package in self.packages)
 
     def unfit_here(self) -> str | None:
-        """What speaks against it on this machine where nobody has named it; None if nothing does."""
+        """The reason against it on this machine where nobody has named it; None if there is none."""
         return "there is a GPU" if has_gpu() else None
 
     def cannot(self, use: Use) -> str | None:
-        """What of this model or its head it cannot compute, as is known without a try; None if it is worth one."""
+        """The part of this model or its head that it cannot compute, known without a try; None if it is worth one."""
         return None
 
     def keeping(self) -> Keeping | None:

@@ -1,4 +1,4 @@
-"""What was found out about a model, kept beside its form for its engine: the next job starts without TensorFlow.
+"""Facts found out about a model, kept beside its form for its engine: the next job starts without TensorFlow.
 
 Loading TensorFlow and the model, the probe batch and comparing both engines are most of such a job's start. An engine
 that loads the model in any case, as TensorFlow itself, has no place for it, so there nothing is kept.

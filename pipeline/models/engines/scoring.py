@@ -1,4 +1,4 @@
-"""What goes around a model in its own graph: scaling before it, the canonical layout and the argmax after it."""
+"""The steps around a model in its own graph: scaling before it, the canonical layout and the argmax after it."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -19,7 +19,7 @@ def seal(folder: Path) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a sealed folder holds what it held when it was sealed."""
+    """True if a sealed folder holds what it held when it was sealed."""
     try:
         digests = json.loads((folder / _DIGESTS).read_text())
         return bool(digests) and all(_sha256(folder / name) == digest for name, digest in digests.items())

@@ -1,4 +1,4 @@
-"""What a Keras model's configuration may name: classes, functions and TensorFlow calls that compute on tensors only.
+"""Names that a Keras model may hold: classes, functions and TensorFlow calls that compute on tensors only.
 
 Read from Keras 3.15 and the Keras 2 of tf_keras, and judged one by one. What is not named here is refused. Left out
 on purpose: what holds code (`Lambda`, `JaxLayer`, `FlaxLayer`, `TorchModuleWrapper`, the wrappers of RNN cells with

@@ -47,7 +47,7 @@ class Scaling:
 
 
 def fits(span: Span) -> bool:
-    """Whether networks are usually trained on values of such a span, made of 0..255."""
+    """True if networks are usually trained on values of such a span, made of 0..255."""
     near, far = sorted(map(abs, span))
     if 1e-3 < near < UNIT_OFFSET and far > BYTES:
         return False
@@ -55,7 +55,7 @@ def fits(span: Span) -> bool:
 
 
 def is_for_pixels(scaling: Scaling) -> bool:
-    """Whether a model's own scaling shows that it was trained on 0..255.
+    """True if a model's own scaling shows that it was trained on 0..255.
 
     One that leaves values about as they are, `2x - 1` and then `(x + 1) / 2` say, fits those of 0..1 as well.
     """
@@ -72,7 +72,7 @@ def likely_normalization(scaling: Scaling) -> str | None:
 
 
 def find_scaling(chain: Sequence[Layer], values: Callable[[Layer], Any] = lambda _: None) -> Scaling | None:
-    """What layers that follow each other make of a value; None where that cannot be computed.
+    """The scaling that layers which follow each other make; None where that cannot be computed.
 
     Args:
         chain: From the input on, each fed by the one before.

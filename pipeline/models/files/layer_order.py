@@ -1,4 +1,4 @@
-"""Whether a model's layers can be called one after the other; Keras 2 waits for ever for one that feeds itself."""
+"""The order in which a model's layers can be called; Keras 2 waits for ever for one that feeds itself."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator

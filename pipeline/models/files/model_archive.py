@@ -87,7 +87,7 @@ def _read(archive: zipfile.ZipFile, name: str, uri: str) -> bytes:
 
 
 def read_json(path: Path, uri: str) -> Any:
-    """What one JSON file of a model's folder holds, of any type.
+    """The content of one JSON file of a model's folder, of any type.
 
     Raises:
         RunError: It is no JSON, or larger than any configuration is.

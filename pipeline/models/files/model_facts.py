@@ -1,4 +1,4 @@
-"""What the layers of a model say about how to feed it and how to read what it gives."""
+"""Facts that a model's layers tell: how to feed it and how to read what it gives."""
 
 from dataclasses import dataclass, replace
 from math import prod
@@ -46,7 +46,7 @@ class ModelFacts:
 
     @property
     def scaling(self) -> Scaling | None:
-        """What the model makes of its input before anything else, as far as its configuration tells."""
+        """The scaling that the model does before anything else, as far as its configuration tells."""
         return find_scaling(self.chain) if self.scales_input else None
 
     @property

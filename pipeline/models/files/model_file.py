@@ -1,4 +1,4 @@
-"""What kind of model a file or folder is, told from its content and without importing TensorFlow or Keras."""
+"""The kind of a model's file or folder, told from its content and without importing TensorFlow or Keras."""
 
 import hashlib
 import zipfile
@@ -56,7 +56,7 @@ class ModelFile:
 
     @property
     def framework(self) -> Literal["keras", "tf_keras", "saved_model"]:
-        """What loads it: Keras 3, the Keras 2 that lives on as tf_keras, or TensorFlow itself."""
+        """The library that loads it: Keras 3, the Keras 2 that lives on as tf_keras, or TensorFlow itself."""
         if self.kind == "saved_model":
             return "saved_model"
         return "tf_keras" if self.keras_version.startswith(("1.", "2.")) else "keras"

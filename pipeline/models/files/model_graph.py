@@ -1,4 +1,4 @@
-"""What a model's configuration tells about its layers, read without loading the model.
+"""The layers of a model, as its configuration tells them, read without loading the model.
 
 Keras 2 and Keras 3 write the connections between layers differently; both become one flat graph here, with nested
 models resolved. All of it is evidence and no reason to stop: a configuration that is not understood tells nothing.
@@ -24,7 +24,7 @@ class Layer:
 
     @property
     def operation(self) -> str:
-        """What the layer does, by one name for all ways to write it: `softmax` for `Softmax` and `tf.nn.softmax`."""
+        """The layer's operation, one name for all ways to write it: `softmax` for `Softmax` and `tf.nn.softmax`."""
         if self.class_name in ("TFOpLambda", "SlicingOpLambda"):
             return str(self.config.get("function", "")).rpartition(".")[2].lower()
         return self.class_name.rpartition(">")[2].lower()

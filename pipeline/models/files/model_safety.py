@@ -129,7 +129,7 @@ def _nodes(config: Any) -> Iterator[tuple[Config, str]]:
 
 
 def _loaded(node: Config) -> list[Any]:
-    """What loading reads of a part: not how it was compiled, with losses that are often the user's own."""
+    """The parts that loading reads of a part: not how it was compiled, with losses that are often the user's own."""
     described = "class_name" in node and "config" in node
     return [item for key, item in node.items() if not (described and key == "compile_config")]
 
@@ -193,7 +193,7 @@ def _op_problem(node: Config) -> str | None:
 
 
 def _computes(called: object) -> bool:
-    """Whether a function of this name below `tf` is known to touch tensors only."""
+    """True if a function of this name below `tf` is known to touch tensors only."""
     if not isinstance(called, str):
         return False
     name = called.removeprefix("compat.v1.")

@@ -208,7 +208,7 @@ def _tensor_names(tensor: Any) -> Iterator[str]:
 
 
 def _variable_nodes(serialized: bytes) -> Iterator[str]:
-    """What initialises the variable that a collection of TensorFlow 1 may hold; other things name no nodes."""
+    """Names of nodes that initialise the variable that a collection of TensorFlow 1 may hold; else none."""
     from google.protobuf.message import DecodeError
 
     variable = _classes()["Variable"]()

@@ -97,7 +97,7 @@ def _add_nodes(
 
 
 def _constant(node: Any, operands: list[Any]) -> Any:
-    """What a node gives that no image reaches, float64 of any shape; None where that is not known."""
+    """The value of a node that no image reaches, float64 of any shape; None where that is not known."""
     if node.op == "Const":
         return _held(node.attrs["value"].tensor)
     fold = _FOLDED.get(node.op)

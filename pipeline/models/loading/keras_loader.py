@@ -185,7 +185,7 @@ def _layer_name(tensor: Any) -> str:
 
 
 def _trace(forward: Callable[[Any], Any], taken: TensorSpec) -> Any:
-    """What a model gives for its input, as it structures it."""
+    """The model's output for its input, as it structures it."""
     tf = start_tensorflow()
 
     def traced(shape: Sequence[int | None]) -> Any:
@@ -201,7 +201,7 @@ def _trace(forward: Callable[[Any], Any], taken: TensorSpec) -> Any:
 
 
 def _built_for(model: Any) -> TensorSpec:
-    """What a sub-classed model was built for."""
+    """The input that a sub-classed model was built for."""
     shape = getattr(model, "_build_shapes_dict", None) or getattr(model, "_build_input_shape", None)
     while isinstance(shape, dict) and shape:
         shape = next(iter(shape.values()))

@@ -181,7 +181,7 @@ def _other_weights(number: str, example: str, cause: str) -> str:
 
 
 def _cause(text: str) -> str:
-    """What a message of Keras says at its end, without the configuration that it quotes before."""
+    """The end of a message of Keras, without the configuration that it quotes before."""
     last = _QUOTED.split(text)[-1] or text
     return " ".join(_BOLD.sub("", last).split())[:_LONGEST_REASON]
 

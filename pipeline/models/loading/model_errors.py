@@ -1,4 +1,4 @@
-"""What a model raised, in one line: its layers' libraries wrap it into pages of configuration and stack traces."""
+"""Errors of a model, in one line: its layers' libraries wrap them into pages of configuration and stack traces."""
 
 import re
 

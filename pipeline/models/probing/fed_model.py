@@ -30,7 +30,7 @@ class FedModel:
     channel_order: str = "rgb"
 
     def __call__(self, planes: Array) -> list[Output]:
-        """What the model gives for planes `[N, h, w, C]` on a scale of 0..255.
+        """The model's outputs for planes `[N, h, w, C]` on a scale of 0..255.
 
         Raises:
             RunError: The model failed; whatever it raises is its own fault.

@@ -101,13 +101,13 @@ def _centres(changes: Array) -> Array | None:
 
 
 def is_turned(moved: Array) -> bool:
-    """Whether a map's rows are its input's columns."""
+    """True if a map's rows are its input's columns."""
     across = moved[[0, 1], [1, 0]]
     return bool(np.abs(moved.diagonal()).max() < _NOTHING and across.min() > _LEAST_TURNED)
 
 
 def is_cut(moved: Array) -> bool:
-    """Whether a map shows a part of its input, larger than a map of all of it would."""
+    """True if a map shows a part of its input, larger than a map of all of it would."""
     along, across = moved.diagonal(), moved[[0, 1], [1, 0]]
     alike = np.ptp(along) < _NOTHING * along.max()
     return bool(along.min() > _MOST_MOVED and alike and np.abs(across).max() < _NOTHING * along.min())

@@ -104,7 +104,7 @@ def _range(values: Array) -> str:
 
 
 def find_kind(values: Array, activation: str | None, asked: str | None) -> tuple[str, str]:
-    """What canonical values `[N, h, w, C]` are, and why."""
+    """The kind of canonical values `[N, h, w, C]`, and why."""
     if asked is not None:
         return asked, "as --head says"
     if not is_floating(values) or activation == "argmax":

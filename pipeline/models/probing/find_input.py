@@ -1,4 +1,4 @@
-"""What a model takes: its size, its channels, and how values of 0..255 must be scaled for it."""
+"""The input that a model takes: its size, its channels, and how values of 0..255 must be scaled for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class InputFacts:
 
 
 def find_input(loaded: LoadedModel) -> tuple[InputFacts, str]:
-    """What the model's one input takes, with a line of evidence.
+    """The facts of the model's one input, with a line of evidence.
 
     Raises:
         RunError: It has several inputs, or one that is no batch of images.
@@ -87,7 +87,7 @@ def _is_channels_first(shape: tuple[int | None, ...], data_format: str | None) -
 
 
 def scales_itself(model: LoadedModel | ModelFacts) -> bool:
-    """Whether a model takes pixels of 0..255 as they are: it scales them itself, or takes whole numbers."""
+    """True if a model takes pixels of 0..255 as they are: it scales them itself, or takes whole numbers."""
     if model.scaling is None and model.scales_input:
         return True
     if model.scaling is not None and (is_for_pixels(model.scaling) or not fits(model.scaling.span())):

@@ -89,7 +89,7 @@ def _flat_candidates(shape: Shape, height: int, width: int) -> list[Layout]:
 
 
 def _fits(h: int, w: int, height: int, width: int, *, exactly: bool) -> bool:
-    """Whether a map of h x w is the input's plane shrunk (rounded either way) or enlarged by one whole factor."""
+    """True if a map of h x w is the input's plane shrunk (rounded either way) or enlarged by one whole factor."""
     for factor in range(1, LARGEST_FACTOR + 1):
         if (exactly and (h * factor, w * factor) == (height, width)) or (h, w) == (height * factor, width * factor):
             return True
@@ -100,12 +100,12 @@ def _fits(h: int, w: int, height: int, width: int, *, exactly: bool) -> bool:
 
 
 def _is_uneven(h: int, w: int, height: int, width: int) -> bool:
-    """Whether a map is shrunk by a whole factor for each axis, which `--layout` allows."""
+    """True if a map is shrunk by a whole factor for each axis, which `--layout` allows."""
     return min(h, w) > 0 and height % h == 0 and width % w == 0
 
 
 def _is_joined(shape: Shape, height: int, width: int) -> bool:
-    """Whether an output has the shape of `[N, H, W * C]`, where that is another one than `[N, H, W]`."""
+    """True if an output has the shape of `[N, H, W * C]`, where that is another one than `[N, H, W]`."""
     return len(shape) == 3 and shape[1] == height and shape[2] % width == 0 and shape[2] > width
 
 
@@ -144,7 +144,7 @@ def _asked_layout(shape: Shape, height: int, width: int, asked: str) -> Layout:
 
 
 def why_no_map(shape: Shape, height: int, width: int, *, sized: bool) -> str:
-    """What keeps an output from being a map of its input, and what helps; `sized`: the input's size is not free."""
+    """The reason why an output is no map of its input, and what helps; `sized`: the input's size is not free."""
     if border := _border(shape, height, width):
         h, w, each = border
         return (
@@ -184,7 +184,7 @@ def _border(shape: Shape, height: int, width: int) -> tuple[int, int, int] | Non
 
 
 def _permuted(shape: Shape, height: int, width: int) -> tuple[int, ...] | None:
-    """What a `Permute` must be given where rows and columns are apart, or exchanged; None elsewhere."""
+    """The axes for a `Permute` where rows and columns are apart, or exchanged; None elsewhere."""
     if len(shape) != 4:
         return None
     orders = ((1, 3, 2), (2, 1, 3), (3, 1, 2), (3, 2, 1))
@@ -193,7 +193,7 @@ def _permuted(shape: Shape, height: int, width: int) -> tuple[int, ...] | None:
 
 
 def _reshaped(shape: Shape, height: int, width: int) -> str:
-    """What a `Reshape` must be given where pixels and classes share axes; "" where they do not."""
+    """The shape for a `Reshape` where pixels and classes share axes; "" where they do not."""
     sides = [side for side in shape[1:] if side > 1]
     channels = prod(sides) // (height * width)
     if sides in ([height * width * channels], [height, width * channels], [height * width, channels]):
@@ -202,7 +202,7 @@ def _reshaped(shape: Shape, height: int, width: int) -> str:
 
 
 def sums_to_one(values: Array, axis: int) -> bool:
-    """Whether values are shares, as a softmax along the axis leaves them."""
+    """True if values are shares, as a softmax along the axis leaves them."""
     if not is_floating(values) or not within_unit(values):
         return False
     tolerance = 1e-2 if values.dtype.itemsize <= 2 else 1e-3
@@ -210,15 +210,15 @@ def sums_to_one(values: Array, axis: int) -> bool:
 
 
 def is_floating(values: Array) -> bool:
-    """Whether values are of a floating type; numpy does not count TensorFlow's bfloat16 and float8 among them."""
+    """True if values are of a floating type; numpy does not count TensorFlow's bfloat16 and float8 among them."""
     return "float" in values.dtype.name
 
 
 def within_unit(values: Array) -> bool:
-    """Whether values lie within 0..1."""
+    """True if values lie within 0..1."""
     return bool(values.min() >= 0 and values.max() <= 1 + 1e-3)
 
 
 def is_map(shape: Shape, height: int, width: int) -> bool:
-    """Whether an output of this shape is a map of classes that an input of height x width shrinks to exactly."""
+    """True if an output of this shape is a map of classes that an input of height x width shrinks to exactly."""
     return bool(candidates(shape, height, width, exactly=True))

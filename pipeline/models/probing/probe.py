@@ -36,7 +36,7 @@ _MOST_IDS = 1 << 16
 
 @dataclass(frozen=True)
 class Probe:
-    """What a model needs and gives. Holds plain values only, so a rerun reads it back without loading the model.
+    """A model's needs and what it gives. Holds plain values only, so a rerun reads it back without loading the model.
 
     Attributes:
         spec: The planes that the model takes.
@@ -181,7 +181,7 @@ def probe_model(
 
 
 def _canonical(fed: FedModel, head: Head, planes: Array) -> Array:
-    """What a model gives for planes `[N, h, w, C]`, as `canonical` has it, in the batches that the probe has."""
+    """The model's output for planes `[N, h, w, C]`, as `canonical` has it, in the batches that the probe has."""
     size = fed.facts.batch or PROBE_IMAGES
     parts = [planes[start : start + size] for start in range(0, len(planes), size)]
     given = [choose_output(fed(part), head.output_name).values for part in parts]

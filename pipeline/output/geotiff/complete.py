@@ -1,4 +1,4 @@
-"""What a scene that is done lacks: made by the model, never from its mask, for that would be read as a whole."""
+"""The files that a done scene lacks: made by the model, never from its mask, for that would be read as a whole."""
 
 from dataclasses import dataclass
 from functools import cached_property

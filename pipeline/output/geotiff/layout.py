@@ -18,7 +18,7 @@ Place = Grid | GroundPoints | None
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What a file is.
+    """The layout of a file.
 
     Attributes:
         size: Height and width in pixels, those of the input.

@@ -68,7 +68,7 @@ class LeanModel:
 
     @property
     def rewrites(self) -> bool:
-        """Whether any layer is traced in another way than its own."""
+        """True if any layer is traced in another way than its own."""
         return bool(self._layers)
 
     @contextmanager
@@ -132,7 +132,7 @@ def _scaled(convolution: Any, kernel: Array, scale: Array) -> Array:
 
 
 def _outputs(layer: Any, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
-    """What a convolution gives with these weights, before its activation."""
+    """The values that a convolution gives with these weights, before its activation."""
     kernel, bias = weights
     if type(layer).__name__ == "Conv2DTranspose":
         upsample = upsampling(layer, inputs)
@@ -152,7 +152,7 @@ def _plain_outputs(layer: Any, inputs: tf.Tensor, weights: Weights) -> tf.Tensor
 
 
 def _inside(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
-    """What lies within the zeros that a convolution would add itself, if it were told to; None where that differs."""
+    """The tensor within the zeros that a convolution would add itself, if told to; None where that differs."""
     # Keras 2 keeps what it traced of a convolution in groups, and takes it for any padding.
     if layer.padding != "valid" or type(layer).__name__ == "Conv2DTranspose" or getattr(layer, "groups", 1) > 1:
         return None
@@ -170,7 +170,7 @@ def _is_only_normalized(layer: Any) -> bool:
 
 
 def _is_plain(layer: Any) -> bool:
-    """Whether a layer is Keras's own, of a kind and with settings that are known here."""
+    """True if a layer is Keras's own, of a kind and with settings that are known here."""
     return (
         type(layer).__module__.partition(".")[0] in ("keras", "tf_keras")
         and (_is_convolution(layer) or _is_normalization(layer))

@@ -1,4 +1,4 @@
-"""What a tensor was made from, as the graph that is being traced tells it; an eager tensor tells nothing."""
+"""The origin of a tensor, as the graph that is being traced tells it; an eager tensor tells nothing."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def joined(images: tf.Tensor) -> Sequence[tf.Tensor]:
 def without_same_padding(
     images: tf.Tensor, *, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
 ) -> tf.Tensor | None:
-    """What got the zeros `[N, H, W, C]` around it that a convolution with `same` padding would give it; else None."""
+    """The tensor that got the zeros `[N, H, W, C]` around it that `same` padding would give it; else None."""
     if not _is_made_by(images, "Pad", "PadV2"):
         return None
     before, *settings = images.op.inputs

@@ -37,7 +37,7 @@ class Upsample(Protocol):
 
 
 def upsampling(layer: Any, images: tf.Tensor) -> Upsample | None:
-    """What takes fewer products than a `Conv2DTranspose` of Keras does on `[N, H, W, C]`; None if nothing does."""
+    """A function of fewer products than a `Conv2DTranspose` of Keras has on `[N, H, W, C]`; None if there is none."""
     if not _is_square(layer):
         return None
     stride, size, filters = layer.strides[0], layer.kernel_size[0], layer.filters
@@ -165,7 +165,7 @@ def _differences(images: tf.Tensor, axis: int) -> list[tf.Tensor]:
 
 
 def _sums(kernel: Array) -> list[list[Array]]:
-    """What each of the differences along the kernel's first axis is multiplied with."""
+    """The sums that the differences along the kernel's first axis are multiplied with."""
     first, middle, last = kernel
     return [[last], [first + last, middle], [first], [middle]]
 
