@@ -130,10 +130,10 @@ COMMANDS = {
             "clean",
             "list or remove the masks of inputs that are gone",
             "List the masks of inputs that the last run no longer found, and remove them\nwith their products. "
-            "Without --yes it asks at a terminal, and elsewhere only lists.",
+            "Without --yes it asks at a terminal; elsewhere, and with\n--format json, it only lists.",
             f"{_HERE}.commands.clean:clean_here",
             out=True,
-            words=(YES, ALL_INPUTS),
+            words=(FORMAT, YES, ALL_INPUTS),
         ),
         Command(
             "demo",

@@ -91,7 +91,8 @@ def _check_unknown(command: Command, words: Sequence[str]) -> None:
 
 
 def _takers(name: str) -> str:
-    return " and ".join(each.name for each in COMMANDS.values() if name in {flag.name for flag in each.flags})
+    takers = [each.name for each in COMMANDS.values() if name in {flag.name for flag in each.flags}]
+    return " and ".join(filter(None, (", ".join(takers[:-1]), takers[-1])))
 
 
 def _to_options(command: Command, given: dict[str, Any], beam: Sequence[str]) -> RunOptions:

@@ -3,23 +3,23 @@
 An image whose input was removed keeps its mask: nobody said that it is no longer wanted. Here somebody does.
 """
 
+import json
 import shlex
 import sys
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
+from maskbeam.pipeline.commands.gone import KEPT, Gone, Orphan, Output, say
 from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.ids import encode_id
-from maskbeam.pipeline.output.claim import Claim, Record
+from maskbeam.pipeline.output.claim import Claim
 from maskbeam.pipeline.output.finished import FinishedOutput, read_json
 from maskbeam.pipeline.output.finished_rows import image_rows
 from maskbeam.pipeline.output.holder import Holder
 from maskbeam.pipeline.output.lease import Lease
-from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of, is_behind_link, plain_files, record_of
+from maskbeam.pipeline.output.orphans import Images, claim_of, digest_of, is_behind_link
 from maskbeam.pipeline.output.ours import (
     NAMES_EXTENSION,
     check_layout,
@@ -31,8 +31,8 @@ from maskbeam.pipeline.output.ours import (
 from maskbeam.pipeline.output.parts import lock_of, rivals_of
 from maskbeam.pipeline.output.tree import RECORD, Tree
 from maskbeam.pipeline.process.ending import stopping_on_signals
-from maskbeam.pipeline.storage import Conflict, Listed, SourceChanged, absolute, join, open_storage
-from maskbeam.pipeline.text.wording import plural, printable
+from maskbeam.pipeline.storage import Conflict, absolute, join, open_storage
+from maskbeam.pipeline.text.wording import plural
 from maskbeam.transforms.errors import Code, RunError
 from maskbeam.transforms.products.registry import product, product_names
 
@@ -40,70 +40,20 @@ from maskbeam.transforms.products.registry import product, product_names
 _UNSEEN = (Code.SHARD_UNREAD, Code.DAMAGED_RECORD)
 
 
-@dataclass(frozen=True)
-class Orphan:
-    """A mask that no row of the report claims, and its record."""
-
-    path: str
-    listed: Listed
-    name: str
-    record: Record
-
-
-@dataclass
-class Output:
-    """A finished output, as its reports tell it.
-
-    Attributes:
-        tree: The output.
-        inputs: Digest of the last command's `--input`.
-        all_inputs: True where masks that other commands' `--input` made are removed, too.
-        images: Those that have a row.
-        failed: Places of inputs that failed.
-        kept: The number of files that no row claims and that are kept, by reason.
-    """
-
-    tree: Tree
-    inputs: str
-    all_inputs: bool
-    images: Images
-    failed: frozenset[str]
-    kept: Counter[str] = field(default_factory=Counter)
-
-    def orphans(self) -> Iterator[Orphan]:
-        """The masks that are to go; counts those that are kept."""
-        self.kept.clear()
-        tree = self.tree
-        folder, _, ending = tree.record.partition("/{}")
-        for listed in plain_files(tree.storage, tree.root, folder):
-            path = listed.uri[len(tree.root) + 1 :]
-            name = path[len(folder) + 1 :].removesuffix(ending)
-            if self.images.text(name) is not None:
-                continue
-            record = None if name == path[len(folder) + 1 :] else _record(tree, listed)
-            if record is None:
-                self.kept["without a record of maskbeam's"] += 1
-            elif record.claim.place in self.failed:
-                self.kept["of inputs that are there and failed"] += 1
-            elif record.claim.inputs != self.inputs and not self.all_inputs:
-                self.kept["of other commands' --input; --all_inputs takes them, too"] += 1
-            else:
-                yield Orphan(path, listed, name, record)
-
-
-def _record(tree: Tree, listed: Listed) -> Record | None:
-    with suppress(SourceChanged):
-        return record_of(tree.storage, listed)
-    return None
-
-
-def clean_here(output: str, *, yes: bool, all_inputs: bool, dry_run: bool) -> int:
+def clean_here(output: str, *, yes: bool, all_inputs: bool, dry_run: bool, format: str) -> int:
     """`clean` as a command: asks where a person is at a terminal, and with `dry_run` only lists."""
     ask = None if dry_run else ask_at_terminal()
-    return clean(output, yes=yes and not dry_run, all_inputs=all_inputs, ask=ask)
+    return clean(output, yes=yes and not dry_run, all_inputs=all_inputs, ask=ask, format=format)
 
 
-def clean(output: str, *, yes: bool = False, all_inputs: bool = False, ask: Callable[[], bool] | None = None) -> int:
+def clean(
+    output: str,
+    *,
+    yes: bool = False,
+    all_inputs: bool = False,
+    ask: Callable[[], bool] | None = None,
+    format: str = "text",
+) -> int:
     """Lists the masks that no row of the reports claims, and removes them with their products.
 
     Removed are those that the last command made of inputs that it no longer finds; of other commands' inputs only
@@ -114,6 +64,7 @@ def clean(output: str, *, yes: bool = False, all_inputs: bool = False, ask: Call
         yes: Removes without asking.
         all_inputs: Takes masks of other commands' inputs for gone, too.
         ask: Asks a person, after the list; None where there is nobody to ask.
+        format: `text`, or `json` for one document in the place of lines; for this nobody is asked.
 
     Returns:
         The command's exit code, 0.
@@ -123,17 +74,40 @@ def clean(output: str, *, yes: bool = False, all_inputs: bool = False, ask: Call
     """
     root = absolute(output).rstrip("/")
     check_layout(root)
-    if not yes and ask is None:
-        found = _list(_open(root, all_inputs), "GONE     ")
-        _say(f"Nothing was removed; maskbeam clean {shlex.quote(output)} --yes removes these." if found else "")
-        return ExitCode.DONE
+    if format == "json":
+        print(_document(root, all_inputs, yes=yes))  # noqa: T201
+    elif not yes and ask is None:
+        found = _list(_open(root, all_inputs))
+        say(f"Nothing was removed; maskbeam clean {shlex.quote(output)} --yes removes these." if found else "")
+    else:
+        _clean_held(root, all_inputs, ask=None if yes else ask)
+    return ExitCode.DONE
+
+
+def _clean_held(root: str, all_inputs: bool, ask: Callable[[], bool] | None) -> None:
+    """Removes, after a list and a yes; without `ask` at once."""
     with _holding(root) as hold:
         opened = _open(root, all_inputs, hold)
-        if yes or (_list(opened, "GONE     ") and ask is not None and ask()):
+        if ask is None or (_list(opened) and ask()):
             _remove(opened)
         else:
-            _say("Nothing was removed.")
-    return ExitCode.DONE
+            say("Nothing was removed.")
+
+
+def _document(root: str, all_inputs: bool, *, yes: bool) -> str:
+    gone = Gone(told=False)
+    with _holding(root) if yes else nullcontext() as hold:
+        opened = _open(root, all_inputs, hold)
+        _take(opened, gone) if yes else _look(opened, gone)
+    found = {
+        "output": root,
+        "removed": yes,
+        "masks": gone.masks,
+        "other_files": gone.others,
+        "paths": dict(sorted(gone.paths.items())),
+        "kept": {why: opened.kept[why] for why in KEPT},
+    }
+    return json.dumps(found, indent=1)
 
 
 def _open(root: str, all_inputs: bool, hold: Holder | None = None) -> Output:
@@ -170,28 +144,37 @@ def _images(tree: Tree, summary: dict[str, Any]) -> Images:
     return Images(names, names)
 
 
-def _list(output: Output, word: str) -> int:
-    found = products = 0
-    for orphan in output.orphans():
-        found, products = found + 1, products + len(_products(orphan))
-        _say(f"{word} {orphan.path}")
-    _say(f"{plural(found, 'mask')} of inputs that are gone, with {plural(products, 'other file')}.")
+def _list(output: Output) -> int:
+    gone = Gone(told=True)
+    _look(output, gone)
+    say(f"{plural(gone.masks, 'mask')} of inputs that are gone, with {plural(gone.others, 'other file')}.")
     _say_kept(output)
-    return found
+    return gone.masks
 
 
 def _remove(output: Output) -> None:
-    found = products = 0
+    gone = Gone(told=True)
+    _take(output, gone)
+    say(f"Removed {plural(gone.masks, 'mask')} of inputs that are gone, and {plural(gone.others, 'other file')}.")
+    _say_kept(output)
+
+
+def _look(output: Output, gone: Gone) -> None:
+    """Adds what would be removed."""
     for orphan in output.orphans():
-        products += sum(_delete(output.tree, path, orphan.record.claim) for path in _products(orphan))
+        gone.add_others(_products(orphan))
+        gone.add_mask(orphan.path, "GONE")
+
+
+def _take(output: Output, gone: Gone) -> None:
+    """Removes, and adds what was removed."""
+    for orphan in output.orphans():
+        gone.add_others([path for path in _products(orphan) if _delete(output.tree, path, orphan.record.claim)])
         # The record last: as long as it is there, the rest is found again.
         with suppress(Conflict):
             output.tree.storage.delete(orphan.listed.uri, version=orphan.listed.version)
             _remove_folders(output.tree, orphan.path)
-            found += 1
-            _say(f"REMOVED   {orphan.path}")
-    _say(f"Removed {plural(found, 'mask')} of inputs that are gone, and {plural(products, 'other file')}.")
-    _say_kept(output)
+            gone.add_mask(orphan.path, "REMOVED")
 
 
 def _products(orphan: Orphan) -> list[str]:
@@ -238,8 +221,9 @@ def _holding(root: str) -> Iterator[Holder]:
 
 
 def _say_kept(output: Output) -> None:
-    for why, number in sorted(output.kept.items()):
-        _say(f"{plural(number, 'file')} {why}: kept.")
+    for why, words in KEPT.items():
+        if number := output.kept[why]:
+            say(f"{plural(number, 'file')} {words}: kept.")
 
 
 def ask_at_terminal() -> Callable[[], bool] | None:
@@ -247,8 +231,3 @@ def ask_at_terminal() -> Callable[[], bool] | None:
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
         return None
     return lambda: input("Remove them? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _say(text: str) -> None:
-    if text:
-        print(printable(text))  # noqa: T201

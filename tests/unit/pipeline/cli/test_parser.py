@@ -147,7 +147,7 @@ def test_flags_files_that_cannot_be_read(tmp_path: Path) -> None:
         (("-output", "x"), "unknown flag -output; did you mean --output?"),
         (("-ox",), "unknown flag -ox"),
         (("-x",), "unknown flag -x"),
-        (("--format", "json"), "maskbeam run does not heed --format, a flag of maskbeam inspect and verify"),
+        (("--format", "json"), "maskbeam run does not heed --format, a flag of maskbeam inspect, verify and clean"),
         (("--runer=X",), "did you mean --runner?"),
         (("--zzzzzz",), "unknown flag --zzzzzz (see"),
         (("junk", "--limit", "1"), "'junk' belongs to no flag"),

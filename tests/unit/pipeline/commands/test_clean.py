@@ -86,6 +86,71 @@ def test_a_dry_run_only_lists_whatever_else_is_said(
     assert removed(out, lambda: main(["clean", str(out)])) == files(out, "gone", "deep/gone")
 
 
+KEPT = {"failed": 1, "other_inputs": 1, "without_record": 0}
+
+
+def document(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["clean", *words, "--format", "json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def told(out: Path, *names: str, removed: bool, **kept: int) -> dict[str, Any]:
+    """The document that tells of these images, made of the paths that `files` gives."""
+    paths: dict[str, list[str]] = {}
+    for path in sorted(files(out, *names)):
+        paths.setdefault(path.split("/")[0], []).append(path)
+    masks = len(paths.get("masks", ()))
+    others = sum(map(len, paths.values())) - masks
+    counts = {"masks": masks, "other_files": others}
+    return {"output": str(out), "removed": removed, **counts, "paths": paths, "kept": {**KEPT, **kept}}
+
+
+def in_order(document: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "paths": {kind: sorted(paths) for kind, paths in document["paths"].items()}}
+
+
+def test_a_document_lists_and_removes_the_same(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = ("gone", "deep/gone")
+    listed: list[dict[str, Any]] = []
+    assert removed(out, lambda: listed.append(document(capsys, str(out)))) == set()
+    assert removed(out, lambda: listed.append(document(capsys, str(out), "--yes", "--dry_run"))) == set()
+    assert [in_order(each) for each in listed] == [told(out, *gone, removed=False)] * 2
+    taken: list[dict[str, Any]] = []
+    assert removed(out, lambda: taken.append(document(capsys, str(out), "--yes"))) == files(out, *gone)
+    assert in_order(taken[0]) == told(out, *gone, removed=True)
+    assert document(capsys, str(out), "--yes") == told(out, removed=True)
+
+
+def test_a_document_of_all_inputs_and_of_what_is_not_ours(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (out / "masks/plain.png").write_bytes(b"mine")
+    # A file that is gone already is listed, and not told as removed.
+    (out / "color/gone.png").unlink()
+    taken = document(capsys, str(out), "--yes", "--all_inputs")
+    expected = told(out, "gone", "deep/gone", "old", removed=True, other_inputs=0, without_record=1)
+    expected["paths"]["color"].remove("color/gone.png")
+    assert in_order(taken) == {**expected, "other_files": expected["other_files"] - 1}
+
+
+def test_for_a_document_nobody_is_asked(
+    out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> bool:
+        raise AssertionError
+
+    monkeypatch.setattr("maskbeam.pipeline.commands.clean.ask_at_terminal", lambda: ask)
+    assert removed(out, lambda: document(capsys, str(out))) == set()
+
+
+def test_a_refusal_is_no_document(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edited(out / ".job.json", inputs=None)
+    assert main(["clean", str(out), "--format", "json"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "did a sample" in said.err
+
+
 def test_last_night_s_are_removed_when_that_is_said(out: Path) -> None:
     assert removed(out, lambda: clean(str(out), yes=True, all_inputs=True)) == files(out, "gone", "deep/gone", "old")
 
