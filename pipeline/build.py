@@ -14,11 +14,13 @@ from maskbeam.pipeline.guards.watched_reads import WatchedReads
 from maskbeam.pipeline.inputs.fetch import fetch_content, is_far
 from maskbeam.pipeline.inputs.read import List, Read
 from maskbeam.pipeline.inputs.scenes import Scenes, rules_of
+from maskbeam.pipeline.inputs.small_images import SmallImages
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.output.assemble import Gather, GatherScenes, RemoveBlocks, count_block, count_no_more
 from maskbeam.pipeline.output.blocks import Blocks, SavedBlock
 from maskbeam.pipeline.output.failures import RememberFailure
 from maskbeam.pipeline.output.geotiff.complete import CompleteScene
+from maskbeam.pipeline.output.geotiff.overlay import SceneOverlay
 from maskbeam.pipeline.output.geotiff.write_scene import WriteScene
 from maskbeam.pipeline.output.look_up import LookUp
 from maskbeam.pipeline.output.outcome import Outcome
@@ -149,7 +151,9 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
     )
     by_scene = parts | "By scene" >> GatherScenes()
 
-    remove, write = RemoveBlocks(blocks), WriteScene(job.tree, job.rendering, job.labeling, job.table, blocks)
+    overlay = SceneOverlay(SmallImages(scenes, safe_decoder(job), job.options.read), job.rendering)
+    remove = RemoveBlocks(blocks)
+    write = WriteScene(job.tree, job.rendering, job.labeling, job.table, blocks, overlay)
     written = whole["labels"] | "Write" >> _write_scenes(job, write)
     complete = (gathered.main, by_scene.main) | "Complete" >> beam.Flatten()
     assembled = complete | "Assemble" >> _write_scenes(job, write, remove, count_no_more)

@@ -10,7 +10,7 @@ from maskbeam.pipeline.job.without_effect import check_effects
 from maskbeam.pipeline.models.probing.probe import Probe
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.output import GEOTIFF
-from maskbeam.pipeline.output.geotiff.files import PRODUCTS, paths_of, record_path
+from maskbeam.pipeline.output.geotiff.files import paths_of, record_path
 from maskbeam.pipeline.output.holder import Holder
 from maskbeam.pipeline.output.parts import lock_of
 from maskbeam.pipeline.output.tree import Tree
@@ -87,8 +87,8 @@ class Job:
 
     @property
     def keeps_images(self) -> bool:
-        """True where something is drawn on the images themselves."""
-        return any(each.needs_image for each in products_of(self.rendering.products))
+        """True where something is drawn on the images themselves as they were fed; scenes are read again, small."""
+        return not self.is_geotiff and any(each.needs_image for each in products_of(self.rendering.products))
 
     @property
     def mask_folder(self) -> tuple[str, ...]:
@@ -160,8 +160,6 @@ def make_job(options: RunOptions, run: str, probe: Probe, table: ClassTable, aoi
         )
     ignore = table.check_ignore(options.label.ignore_label)
     products = possible_products(options.output.products, probe.head, options.label.multilabel)
-    if options.output.mask_format == GEOTIFF:
-        products = _as_geotiffs(products, is_all=options.output.products == frozenset(product_names()))
     options = replace(options, output=replace(options.output, products=products))
     label, seen = options.label, probe.seen_ids
     if probe.head.kind == "ids" and (note := assumed_note(table.ids, seen)) and note not in table.notes:
@@ -195,15 +193,6 @@ def _check_augmentation(views: str, probe: Probe) -> None:
         raise RunError(
             f"--tta d4 turns images by a quarter, but the model takes {spec.height} x {spec.width}: use flips"
         )
-
-
-def _as_geotiffs(products: frozenset[str], *, is_all: bool) -> frozenset[str]:
-    others = sorted(products - PRODUCTS)
-    if others and not is_all:
-        raise RunError(
-            f"{' and '.join(others)} cannot be a GeoTIFF yet: leave it out of --products, or say --mask_format png"
-        )
-    return products & PRODUCTS
 
 
 def possible_products(products: frozenset[str], head: Head, multilabel: str) -> frozenset[str]:

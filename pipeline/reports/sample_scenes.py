@@ -2,15 +2,12 @@
 
 import numpy as np
 
-from maskbeam.pipeline.inputs.readers.raster import Raster
 from maskbeam.pipeline.inputs.scenes import Scenes, raster_again, rules_of
+from maskbeam.pipeline.inputs.small_images import seen
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.output.geotiff.written_raster import opened
 from maskbeam.transforms.elements import Array, Source
 from maskbeam.transforms.products.registry import product
-
-# Of a picture of values that have no range: there is nothing that black and white could be.
-_GREY = 128
 
 
 def scene_thumbnail(job: Job, source: Source, longest: int) -> Array | None:
@@ -27,12 +24,7 @@ def scene_thumbnail(job: Job, source: Source, longest: int) -> Array | None:
         return None
     rules = rules_of(job.options)
     with Scenes(rules, job.probe.spec.channels, job.tiling, job.names).opened(origin) as raster:
-        return _grey(raster, longest) if rules.raw else raster.thumbnail(longest).values
-
-
-def _grey(raster: Raster, longest: int) -> Array:
-    valid = raster.thumbnail(longest).valid
-    return np.where(valid, np.uint8(_GREY), np.uint8(0))[..., None]
+        return seen(raster, longest, is_raw=rules.raw)
 
 
 def scene_labels(job: Job, name: str, size: tuple[int, int]) -> Array:

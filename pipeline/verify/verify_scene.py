@@ -7,8 +7,10 @@ from operator import add
 import numpy as np
 
 from maskbeam.pipeline.inputs.ids import encode_id
+from maskbeam.pipeline.inputs.readers.raster import small_size
 from maskbeam.pipeline.output.claim import TEXT_KEY, Record, claim_text, parse_claim, parse_record
 from maskbeam.pipeline.output.finished import FinishedOutput
+from maskbeam.pipeline.output.geotiff.overlay import LONGEST
 from maskbeam.pipeline.output.geotiff.written_raster import WrittenRaster, opened, regions
 from maskbeam.pipeline.output.grids import grid_of
 from maskbeam.pipeline.output.look_up import whole_text
@@ -106,8 +108,8 @@ def _of_other(output: FinishedOutput, record: Record, path: str, size: int, mask
         check_tiles(output.storage, uri)
         with opened(uri) as file:
             yield from _of_product(output, record, path, file, mask)
-    else:
-        decode_written(output.storage.read(uri))
+    elif decode_written(output.storage.read(uri)).shape[:2] != small_size(mask.size, LONGEST):
+        yield "has another size than an overlay of its mask"
 
 
 def _names(output: FinishedOutput, record: Record) -> bytes:

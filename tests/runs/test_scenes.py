@@ -18,7 +18,7 @@ from tests.support.numpy_engine import command, run_numpy
 from tests.support.rasters import planes, write_raster
 from tests.support.trees import differing, tree_of
 
-PRODUCTS = ("--products", "color,confidence,binary")
+PRODUCTS = ("--products", "color,confidence,binary,overlay")
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_rerun_does_nothing_and_what_is_gone_is_made_again(tmp_path: Path) -> 
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*.tif")}
     assert run_numpy(command(str(source), str(out), *PRODUCTS)) == 0
     assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*.tif")}
-    for gone in ("masks/a.tif.aux.xml", "color/a.tif", "masks/a.tif"):
+    for gone in ("masks/a.tif.aux.xml", "color/a.tif", "overlay/a.jpg", "masks/a.tif"):
         (out / gone).unlink()
         assert run_numpy(command(str(source), str(out), *PRODUCTS)) == 0
         assert differing(first, tree_of(out)) == []
@@ -166,7 +166,6 @@ def test_what_is_wrong_with_a_raster_is_said_and_costs_it_alone(tmp_path: Path) 
     [
         (("--upsample", "labels"), "--upsample labels gives masks another grid"),
         (("--resize", "stretch"), "--resize stretch gives masks another grid"),
-        (("--products", "overlay"), "overlay cannot be a GeoTIFF yet"),
         (("--mask_format", "png", "--bands", "1,2,3"), "--bands is for rasters"),
         (("--mask_format", "png", "--input_range", "raw"), "--input_range of each band, or raw, is for rasters"),
     ],

@@ -166,8 +166,12 @@ class Raster:
         marks = None if self._marks is None else self._marks.read(region)
         return self._taken(found, marks, region.size, self._rules.out_of_range, self._refusal(region), within)
 
-    def thumbnail(self, longest: int) -> RasterRead:
+    def thumbnail(self, longest: int, *, bands: int | None = None) -> RasterRead:
         """All of it with at most `longest` pixels a side, for a person: values beyond the range become its ends.
+
+        Args:
+            longest: Of its height and width.
+            bands: How many of the bands that are fed it has at most; where there is data all of them tell.
 
         Raises:
             ImageError: As `read`.
@@ -177,7 +181,7 @@ class Raster:
         found = [part.thumbnail(size) for part in self._parts]
         marks = None if self._marks is None else self._marks.thumbnail(size)
         refusal = self._refusal(Region.whole(self.size))
-        return self._taken([*map(_finite, found)], marks, size, "clip", refusal)
+        return self._taken([*map(_finite, found)], marks, size, "clip", refusal, bands=bands)
 
     def _taken(
         self,
@@ -187,6 +191,7 @@ class Raster:
         beyond: OutOfRange,
         refusal: Refusal,
         within: Array | None = None,
+        bands: int | None = None,
     ) -> RasterRead:
         """Values as they are fed, and where there is data, of what was read of all parts."""
         valid = np.ones(size, bool) if within is None else within.copy()
@@ -197,8 +202,8 @@ class Raster:
             valid &= np.logical_or.reduce(filled)
         if marks is not None and self._rules.invalid is not None:
             valid &= ~says_invalid(marks.planes[0], self._rules.invalid)
-        planes = [scaled(found[band.part].planes[band.plane], band.scale, band.offset) for band in self._fed]
-        return RasterRead(feed(planes, valid, self._ranges, beyond, refusal), valid)
+        planes = [scaled(found[band.part].planes[band.plane], band.scale, band.offset) for band in self._fed[:bands]]
+        return RasterRead(feed(planes, valid, self._ranges[:bands], beyond, refusal), valid)
 
     def check_unchanged(self) -> None:
         """Raises ImageError (SOURCE_CHANGED, SOURCE_MISSING) where a file is not the one that was opened."""

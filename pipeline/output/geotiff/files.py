@@ -7,13 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from maskbeam.pipeline.output.geotiff.layout import Layout, of_binary, of_color, of_confidence, of_mask
+from maskbeam.pipeline.output.geotiff.overlay import PATH as OVERLAY
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.codecs.aux_xml import AUX_EXTENSION
 from maskbeam.transforms.elements import Array, Labels, Origin, Source
 from maskbeam.transforms.products.rendering import Rendering
 
-#: The products that can be GeoTIFFs.
-PRODUCTS = frozenset({"binary", "color", "confidence"})
 _EIGHT_BITS = ((np.arange(1 << 16) + 128) // 257).astype(np.uint8)
 
 
@@ -35,7 +34,7 @@ class SceneFile(NamedTuple):
 
 def files_of(origin: Origin, rendering: Rendering, labeling: Labeling) -> list[SceneFile]:
     """All GeoTIFFs of an image, the one that carries its record last."""
-    kinds = sorted(rendering.products & PRODUCTS)
+    kinds = sorted(rendering.products & _MAKERS.keys())
     files = [file for kind in kinds for file in _MAKERS[kind](origin, rendering, labeling)]
     if not labeling.has_planes:
         files.append(_mask(origin, labeling))
@@ -46,7 +45,8 @@ def files_of(origin: Origin, rendering: Rendering, labeling: Labeling) -> list[S
 def paths_of(rendering: Rendering, labeling: Labeling) -> list[str]:
     """The paths of all files of an image, those that are no GeoTIFFs as well, `{}` standing for its encoded id."""
     paths = [file.path for file in files_of(Origin("", Source("", "")), rendering, labeling)]
-    return paths if labeling.has_planes else [*paths, f"{paths[-1]}{AUX_EXTENSION}"]
+    drawn = [OVERLAY] if "overlay" in rendering.products else []
+    return [*drawn, *paths] if labeling.has_planes else [*drawn, *paths, f"{paths[-1]}{AUX_EXTENSION}"]
 
 
 def record_path(rendering: Rendering, labeling: Labeling) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from maskbeam.pipeline.inputs.ids import encode_id
@@ -10,6 +11,8 @@ from maskbeam.pipeline.output.claim import Claim, Record, claim_text, record_met
 from maskbeam.pipeline.output.failures import forget_failure
 from maskbeam.pipeline.output.geotiff.cog import making_cog
 from maskbeam.pipeline.output.geotiff.files import SceneFile, files_of
+from maskbeam.pipeline.output.geotiff.overlay import PATH as OVERLAY
+from maskbeam.pipeline.output.geotiff.overlay import SceneOverlay
 from maskbeam.pipeline.output.grids import grid_record
 from maskbeam.pipeline.output.outcome import Outcome, worker_name
 from maskbeam.pipeline.output.tree import Tree
@@ -23,11 +26,13 @@ from maskbeam.transforms.measures.counted import Counted, count
 from maskbeam.transforms.products.rendering import Rendering
 
 _Blocks = Callable[[], Iterator[Labels]]
+# Of a file: its path, and what writes it and gives its size.
+_Writing = tuple[str, Callable[[], tuple[Placed, int]]]
 
 
 @dataclass(frozen=True)
 class WriteScene:
-    """Writes all files of an image as GeoTIFFs, its record last: of labels as a whole, or of saved blocks.
+    """Writes all files of an image, GeoTIFFs but for overlays, its record last: of whole labels, or of saved blocks.
 
     Raises:
         RunError: The storage refuses, or the disk for temporary files is full.
@@ -38,6 +43,7 @@ class WriteScene:
     labeling: Labeling
     table: ClassTable
     blocks: Blocks
+    overlay: SceneOverlay
 
     def __call__(self, element: Labels | SavedImage) -> Outcome:
         try:
@@ -55,9 +61,8 @@ class WriteScene:
         forget_failure(self.tree, origin.source)
         sizes: dict[str, int] = {}
         *products, mask = files_of(origin, self.rendering, self.labeling)
-        for file in products:
-            placed, size = self._put(origin, file, blocks, claim_text(claim), claim)
-            sizes[file.path] = size
+        for path, write in self._products(origin, products, blocks, claim):
+            placed, sizes[path] = write()
             if placed.kept_by is not None:
                 return lost(origin.image_id, origin.source, placed.kept_by, claim)
         if not self.labeling.has_planes:
@@ -71,6 +76,18 @@ class WriteScene:
         updated = placed.replaced is not None and is_older(placed.replaced, claim)
         name, grid = worker_name(), grid_record(origin.grid)
         return Outcome(origin.image_id, origin.source, *origin.size, counted, updated=updated, worker=name, grid=grid)
+
+    def _products(self, origin: Origin, files: list[SceneFile], blocks: _Blocks, claim: Claim) -> Iterator[_Writing]:
+        """The products of an image: the path of each, and what writes it."""
+        if "overlay" in self.rendering.products:
+            yield OVERLAY, partial(self._put_overlay, origin, blocks, claim)
+        for file in files:
+            yield file.path, partial(self._put, origin, file, blocks, claim_text(claim), claim)
+
+    def _put_overlay(self, origin: Origin, blocks: _Blocks, claim: Claim) -> tuple[Placed, int]:
+        parts = ((labels.region, labels.pixels) for labels in blocks())
+        data = self.overlay(origin, parts, claim_text(claim))
+        return put(self.tree, File(OVERLAY.format(encode_id(origin.image_id)), data), claim), len(data)
 
     def _blocks(self, element: Labels | SavedImage) -> _Blocks:
         if isinstance(element, Labels):

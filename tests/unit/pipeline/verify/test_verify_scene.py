@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import rasterio
 
+from maskbeam.pipeline.output.claim import TEXT_KEY
 from maskbeam.pipeline.verify.verify import verify
+from maskbeam.transforms.codecs.encode import encode_jpeg, read_text
 from tests.support.scene_runs import draw_scenes, labels_of, run_scenes
 
-PRODUCTS = "color,confidence,binary"
+PRODUCTS = "all"
 MASK = "masks/scene-1.tif"
 
 
@@ -101,7 +103,14 @@ def test_the_grid_of_a_product_is_held_against_the_record(out: Path, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    "name", [MASK, "color/scene-1.tif", "confidence/scene-1.tif", "binary/class_1/scene-1.tif", f"{MASK}.aux.xml"]
+    "name",
+    [
+        MASK,
+        "color/scene-1.tif",
+        "confidence/scene-1.tif",
+        "binary/class_1/scene-1.tif",
+        f"{MASK}.aux.xml",
+    ],
 )
 def test_one_flipped_bit_is_found(out: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     data = bytearray((out / name).read_bytes())
@@ -114,6 +123,22 @@ def test_a_file_that_was_cut_off_is_found(out: Path, capsys: pytest.CaptureFixtu
     path = out / "masks/scene-0.tif"
     path.write_bytes(path.read_bytes()[:-40])
     assert any("masks/scene-0.tif is damaged" in line for line in found(out, capsys))
+
+
+def test_an_overlay_of_another_size_or_image_is_found(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = out / "overlay/scene-1.jpg"
+    data = path.read_bytes()
+    text = read_text(data)
+    smaller = encode_jpeg(np.zeros((60, 90, 3), np.uint8), text=text)
+    # Behind its end, so that it has the bytes that the record says.
+    path.write_bytes(smaller + bytes(len(data) - len(smaller)))
+    assert any("overlay/scene-1.jpg " in line for line in found(out, capsys))
+    path.write_bytes(data[:-40])
+    assert any("overlay/scene-1.jpg has" in line for line in found(out, capsys))
+    path.write_bytes(
+        data.replace(text[TEXT_KEY].encode(), text[TEXT_KEY].replace("fingerprint", "fingerprinT").encode())
+    )
+    assert any("overlay/scene-1.jpg belongs to another image" in line for line in found(out, capsys))
 
 
 def test_names_of_classes_that_are_gone_are_found(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
