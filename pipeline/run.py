@@ -16,6 +16,7 @@ from maskbeam.pipeline.cli.places import absolute_options
 from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.listing import describe_inputs
 from maskbeam.pipeline.job.begin_output import begin_output, end_output
+from maskbeam.pipeline.job.check_options import check_options
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.job.mask_format import with_mask_format
 from maskbeam.pipeline.job.plan import FindProbe, Plan, check_command, make_plan, probe_file
@@ -74,7 +75,9 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
         RunError: The command is wrong; nothing was done.
     """
     # Of options that were made in Python, not parsed; to the others it does nothing.
-    options = with_mask_format(absolute_options(options))
+    options = absolute_options(options)
+    check_options(options)
+    options = with_mask_format(options)
     inputs = check_command(options)
     name = new_run()
     if options.dry_run:

@@ -42,7 +42,6 @@ def check_options(options: RunOptions) -> None:
         options.decode.fast_decode and model.resize in ("native", "tile"),
         f"--fast_decode decodes near the model's size, but --resize {model.resize} keeps the image's own",
     )
-    _check_windows(options)
     _refuse(
         is_gcs(output.path) and output.path.removeprefix("gs://").count("/") < 1,
         f"--output {output.path} is a whole bucket; name a folder in it",
@@ -66,7 +65,12 @@ def _check_precision(model: ModelOptions) -> None:
         raise RunError(f"--mixed_precision is TensorFlow's on GPUs, and {elsewhere}; leave out one")
 
 
-def _check_windows(options: RunOptions) -> None:
+def check_windows(options: RunOptions) -> None:
+    """Compares the options of windows with others, once it is decided how images reach the model.
+
+    Raises:
+        RunError: As `check_options` does.
+    """
     model, tile, usual = options.model, options.tile, TileOptions()
     if model.resize == "tile":
         _refuse(

@@ -10,7 +10,7 @@ from maskbeam.pipeline.inputs.anonymous import is_keyed
 from maskbeam.pipeline.inputs.survey import Survey, survey
 from maskbeam.pipeline.job.area_file import read_area
 from maskbeam.pipeline.job.check_channels import check_channels
-from maskbeam.pipeline.job.check_options import check_options
+from maskbeam.pipeline.job.check_options import check_options, check_windows
 from maskbeam.pipeline.job.check_rasters import check_rasters
 from maskbeam.pipeline.job.going_on import going_on
 from maskbeam.pipeline.job.job import Job, make_job
@@ -125,6 +125,7 @@ def check_command(options: RunOptions) -> RunInputs:
             or not what it should be; or the model does not say how it wants its input scaled.
     """
     check_options(options)
+    check_windows(options)
     check_runner(options)
     surveyed = survey(options.read)
     model = open_model(options.model)

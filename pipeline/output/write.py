@@ -177,7 +177,7 @@ class Write:
     ids: tuple[int, ...]
 
     def __call__(self, rendered: Rendered) -> Outcome:
-        labels = rendered.labels
+        labels = _without_place(rendered.labels)
         claim, counted, size = self.tree.claim(labels.source), count(labels, self.ids), labels.origin.size
         # What comes here has not failed, though it may lose its name.
         forget_failure(self.tree, labels.source)
@@ -212,6 +212,11 @@ class Write:
 def mattered(tree: Tree, origin: Origin, counted: Counted) -> dict[str, str]:
     """The options that matter to some images only, and that mattered to this one: by flag, as they are."""
     return {flag: value for flag, value in tree.of_images if _matters(flag, origin, counted)}
+
+
+def _without_place(labels: Labels) -> Labels:
+    """The labels as files without a place on the earth hold them: nothing is counted that they do not tell."""
+    return labels if labels.origin.grid is None else replace(labels, origin=replace(labels.origin, grid=None))
 
 
 def _matters(flag: str, origin: Origin, counted: Counted) -> bool:
