@@ -70,18 +70,21 @@ def segment(root: beam.Pipeline, *, job: Job, loader: Loader, writer: ReportWrit
     )
     missing = read.main | "Look up" >> LookUp(job.tree) | "Skip done" >> _skip_done(job)
     segmented = missing.main | "Segment images" >> SegmentImages(job, loader)
-    return {
+    run = {
         "outcomes": (segmented["outcomes"], missing.outcome | "Count skipped" >> beam.Map(count_outcome)),
         "failed": (read.failed, missing.failed, segmented["failed"])
         | "All failures" >> beam.Flatten()
         | "Remember failures" >> beam.Map(RememberFailure(job.tree))
         | "Count failures" >> beam.Map(count_failure, options.output.stop_after_failures),
         "counted": read.counted,
-    } | "Report" >> Report(write_shard=writer.write_shard, finish=writer.finish)
+    }
+    if "work" in segmented:
+        run["work"] = segmented["work"]
+    return run | "Report" >> Report(write_shard=writer.write_shard, finish=writer.finish)
 
 
 class SegmentImages(beam.PTransform[Any, Any]):
-    """Images that are to be done -> their `outcomes`, and what `failed`.
+    """Images that are to be done -> their `outcomes`, what `failed`, and the `work` on windows.
 
     All that needs much memory or a GPU is in here, so that resource hints for this one step reach all of it.
     """
@@ -123,6 +126,7 @@ def _in_windows(decoded: Any, job: Job, loader: Loader, cutter: Cutter, tiling: 
     return {
         "outcomes": (written.main, assembled.main, found_done) | "Outcomes" >> beam.Flatten(),
         "failed": (*others, failed) | "Failures" >> beam.Flatten(),
+        "work": computed["work"],
     }
 
 
@@ -164,6 +168,7 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
         "outcomes": (written.main, assembled.main) | "Outcomes" >> beam.Flatten(),
         "failed": (read.failed, whole["failed"], of_scenes["failed"], written.failed, gave_up)
         | "Failures" >> beam.Flatten(),
+        "work": (whole["work"], of_scenes["work"]) | "All work" >> beam.Flatten(),
     }
 
 
@@ -178,6 +183,7 @@ def _computed(tiled: Any, job: Job, loader: Loader, tiling: Tiling, blocks: Bloc
         "labels": blended.main,
         "blocks": (tiled.saved, saved.main) | f"Blocks{of}" >> beam.Flatten(),
         "failed": failed | f"Failed alone{of}" >> beam.Flatten(),
+        "work": (tiled.work, blended.work) | f"Work{of}" >> beam.Flatten(),
     }
 
 

@@ -168,7 +168,8 @@ def _work(loader: Loader, job: Job, lease: Lease) -> int:
     writer = ReportWriter(job, time.time())
     tally.reset()
     try:
-        with Ticker(sys.stderr, source=counts_of(job)) as ticker, counting_input(job.options.read, ticker):
+        ticker = Ticker(sys.stderr, source=counts_of(job), in_pixels=job.tiling is not None)
+        with ticker, counting_input(job.options.read, ticker):
             graph = partial(segment, job=job, loader=loader, writer=writer)
             executed = execute(job.options.beam, graph, hand_over=partial(_say_where, job))
     except ExecutionError as error:

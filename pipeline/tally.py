@@ -10,7 +10,8 @@ WHOLE = 1_000_000
 class Counts(NamedTuple):
     """The work of a process so far; `bytes` of input and `read` images are those that it has begun to work on.
 
-    `parts` is what is done of large images that are not done yet, in millionths of an image.
+    `parts` is what is done of large images that are not done yet, in millionths of an image; `pixels` those of images
+    that are done, and of blocks that are.
     """
 
     done: int = 0
@@ -19,6 +20,7 @@ class Counts(NamedTuple):
     bytes: int = 0
     read: int = 0
     parts: int = 0
+    pixels: int = 0
 
     @property
     def done_bytes(self) -> int:
@@ -42,10 +44,18 @@ class Tally:
         self._counts = Counts()
 
     def add(
-        self, *, done: int = 0, failed: int = 0, skipped: int = 0, bytes: int = 0, read: int = 0, parts: int = 0
+        self,
+        *,
+        done: int = 0,
+        failed: int = 0,
+        skipped: int = 0,
+        bytes: int = 0,
+        read: int = 0,
+        parts: int = 0,
+        pixels: int = 0,
     ) -> Counts:
         """Adds, and returns the sum so far; `skipped` are those of `done` that were found done."""
-        added = (done, failed, skipped, bytes, read, parts)
+        added = (done, failed, skipped, bytes, read, parts, pixels)
         with self._lock:
             self._counts = Counts(*map(sum, zip(self._counts, added, strict=True)))
             return self._counts

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -11,10 +12,11 @@ from maskbeam.pipeline.inputs.area import check_place
 from maskbeam.pipeline.inputs.scenes import Scene, Scenes, SceneSpan, is_raster, spans_of
 from maskbeam.pipeline.output.blocks import Blocks
 from maskbeam.pipeline.process.memory import asking_for_memory
-from maskbeam.transforms.elements import EncodedImage, FailedImage, ModelInput
+from maskbeam.transforms.elements import EncodedImage, FailedImage, Image, ModelInput, Region
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.tiling.layout import Tiling
-from maskbeam.transforms.tiling.tile import Cutter
+from maskbeam.transforms.tiling.tile import Cutter, Read
+from maskbeam.transforms.tiling.work import Work, emitted, stored_bytes
 
 #: Blocks of a span where a scene is spread over many workers.
 SPREAD_BLOCKS = 4
@@ -60,7 +62,10 @@ class CutScene(beam.DoFn):
 
 
 class TileScenes(beam.PTransform[Any, Any]):
-    """`SceneSpan` -> `ModelInput`, one for each window; blocks that are saved, and what fails, go to `saved`."""
+    """`SceneSpan` -> `ModelInput`, one for each window; blocks that are saved, and what fails, go to `saved`.
+
+    Of each bundle its `Work` goes to the tag `work`.
+    """
 
     def __init__(self, cutter: Cutter, scenes: Scenes, blocks: Blocks) -> None:
         super().__init__()
@@ -68,7 +73,7 @@ class TileScenes(beam.PTransform[Any, Any]):
 
     def expand(self, spans: Any) -> Any:
         run = beam.ParDo(_TileScenes(*self._parts)).with_output_types(ModelInput)
-        return spans | "Read windows" >> run.with_outputs("failed", "saved", main="main")
+        return spans | "Read windows" >> run.with_outputs("failed", "saved", "work", main="main")
 
 
 class _TileScenes(beam.DoFn):
@@ -77,6 +82,10 @@ class _TileScenes(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._turn = 0
+        self._work = Work()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield emitted(self._work)
 
     def process(self, element: SceneSpan) -> Iterator[Any]:
         self._turn += 1
@@ -88,8 +97,18 @@ class _TileScenes(beam.DoFn):
         yield from (TaggedOutput("saved", each) for each in saved.values())
         others = {block.number for block in layout.blocks} - set(mine)
         spans = list(layout.spans(others | set(saved)))
+        sizes: list[int] = []
         try:
             with self._scenes.reading(origin) as read:
-                yield from self._cutter.read(origin.size, spans, read, ahead=_AHEAD)
+                yield from self._cutter.read(origin.size, spans, partial(_noting, read, sizes), ahead=_AHEAD)
         except ImageError as error:
             yield TaggedOutput("saved", FailedImage(origin, error.code, error.reason))
+        finally:
+            self._work = self._work.plus(bytes=sum(sizes))
+
+
+def _noting(read: Read, sizes: list[int], region: Region) -> Image:
+    """Reads a region, from any thread, and notes how many bytes it was."""
+    image = read(region)
+    sizes.append(stored_bytes(image))
+    return image

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeVar
 
 import apache_beam as beam
@@ -47,7 +48,8 @@ class _Gather(beam.DoFn):
             return
         blocks = self._waiting.setdefault(turn, [])
         blocks.append(element)
-        tally.add(parts=_parts(len(blocks), element.of) - _parts(len(blocks) - 1, element.of))
+        more = _parts(len(blocks), element.of) - _parts(len(blocks) - 1, element.of)
+        tally.add(parts=more, pixels=prod(element.region.size))
         if len(blocks) == element.of:
             yield SavedImage(element.origin, tuple(self._waiting.pop(turn)))
 
@@ -62,15 +64,15 @@ def _parts(count: int, of: int) -> int:
 
 
 def count_block(element: OfImage) -> OfImage:
-    """Adds a block of a scene to `Counts.parts`."""
+    """Adds a block of a scene to `Counts.parts`, and its pixels."""
     if isinstance(element, SavedBlock):
-        tally.add(parts=WHOLE // element.of)
+        tally.add(parts=WHOLE // element.of, pixels=prod(element.region.size))
     return element
 
 
 def count_no_more(ended: Ended) -> Ended:
-    """Takes an image all of whose blocks were done out of `Counts.parts`, for it is counted as a whole."""
-    tally.add(parts=-WHOLE)
+    """Takes an image all of whose blocks were done out of parts and pixels, for it is counted as a whole."""
+    tally.add(parts=-WHOLE, pixels=-ended.height * ended.width if isinstance(ended, Outcome) else 0)
     return ended
 
 

@@ -14,6 +14,7 @@ from maskbeam.pipeline.reports.packed import Buckets, Gather, pack_resolved, unp
 from maskbeam.pipeline.reports.totals import BUCKETS, Resolved, SumTotals, Totals, bucket_of, resolve
 from maskbeam.transforms.elements import Failure, Found
 from maskbeam.transforms.garbage_collection import give_back
+from maskbeam.transforms.tiling.work import Work
 
 ROWS_PER_SHARD = 100_000
 
@@ -29,7 +30,7 @@ def shard_of(bucket: int, shards: int) -> int:
 
 
 WriteShard = Callable[[int, int, Iterable[Resolved]], None]
-Finish = Callable[[Totals, Found], None]
+Finish = Callable[[Totals, Found, Work | None], None]
 
 
 class Report(beam.PTransform[Any, Any]):
@@ -37,11 +38,13 @@ class Report(beam.PTransform[Any, Any]):
 
     Takes the PCollections `failed` (Failure) and `counted` (Found, of each chunk), and under `outcomes` a tuple of
     PCollections (Outcome). Each is gathered by itself, because the local runner keeps whatever comes to a `Flatten`.
+    Where images are cut into windows also `work` (Work, of each bundle).
 
     Args:
         write_shard: Writes the rows of one shard: its number, the number of shards, and its buckets in any order,
             which can be gone through several times.
-        finish: Called once, with the sums and with what was found, after all shards are written.
+        finish: Called once, with the sums, with what was found, and with the work where images are cut into windows,
+            after all shards are written.
     """
 
     def __init__(self, *, write_shard: WriteShard, finish: Finish) -> None:
@@ -65,12 +68,11 @@ class Report(beam.PTransform[Any, Any]):
             | "Write shard" >> beam.Map(_write_shard, self._write_shard)
         )
         found = run["counted"] | "Sum what was found" >> beam.CombineGlobally(Found.sum)
-        return totals | "Finish" >> beam.Map(
-            _call_finish,
-            self._finish,
-            found=beam.pvalue.AsSingleton(found),
-            written=beam.pvalue.AsList(written),
-        )
+        sides = {"found": beam.pvalue.AsSingleton(found), "written": beam.pvalue.AsList(written)}
+        if "work" in run:
+            work = run["work"] | "Sum work" >> beam.CombineGlobally(Work.sum)
+            sides["work"] = beam.pvalue.AsSingleton(work)
+        return totals | "Finish" >> beam.Map(_call_finish, self._finish, **sides)
 
 
 def _keyed_failure(failure: Failure) -> tuple[int, Failure]:
@@ -103,7 +105,9 @@ def _write_shard(group: tuple[tuple[int, int], Iterable[bytes]], write: WriteSha
     return shard
 
 
-def _call_finish(totals: Totals, finish: Finish, found: Found, written: list[int]) -> Totals:
+def _call_finish(
+    totals: Totals, finish: Finish, found: Found, written: list[int], work: Work | None = None
+) -> Totals:
     # `written` is only waited for: the reports of single images are complete before anything says that they are.
-    finish(totals, found)
+    finish(totals, found, work)
     return totals

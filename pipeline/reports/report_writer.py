@@ -25,6 +25,7 @@ from maskbeam.pipeline.storage import NotFound
 from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.transforms.elements import Found
 from maskbeam.transforms.errors import Code
+from maskbeam.transforms.tiling.work import Work
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class ReportWriter:
             parquet = images_parquet(_rows(buckets), table, names=names, on_earth=self.job.is_geotiff)
             overwrite(self.job.tree, f"reports/{shard_name('images.parquet', shard, shards)}", parquet)
 
-    def finish(self, totals: Totals, found: Found) -> None:
+    def finish(self, totals: Totals, found: Found, work: Work | None = None) -> None:
         """Writes what is said of the run as a whole; `_SUCCESS` last, if it is one.
 
         Raises:
@@ -68,7 +69,7 @@ class ReportWriter:
         tree.look()
         if not found.inputs:
             self.write_shard(0, 1, [])
-        ended = Ended.of(self.job, totals, found)
+        ended = Ended.of(self.job, totals, found, work)
         if self._part:
             check_output(self.job, totals.done)
             self._write_run(ended, [*ended.warnings, *ended.of_inputs])
@@ -111,6 +112,7 @@ class ReportWriter:
             "skipped": totals.skipped,
             "updated": totals.updated,
             "other_masks": others,
+            **_told(ended.work),
             "failures": totals.failed,
             "reasons": {code: min(counts) for code, counts in totals.reason_counts.items()},
             "reason_counts": totals.reason_counts,
@@ -146,6 +148,13 @@ def read_run(job: Job) -> dict[str, Any] | None:
         return dict(parse_stored(job.tree.storage.read(job.tree.uri(f"runs/{job.run}.json"))))
     except NotFound:
         return None
+
+
+def _told(work: Work | None) -> dict[str, int]:
+    """The work of a run whose images are cut into windows, by key."""
+    if work is None:
+        return {}
+    return {"windows": work.windows, "windows_without_data": work.empty, "bytes_read": work.bytes}
 
 
 def _rows(buckets: Iterable[Resolved]) -> Iterator[ImageRow]:

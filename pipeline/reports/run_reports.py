@@ -16,6 +16,7 @@ from maskbeam.transforms.elements import Found
 from maskbeam.transforms.head import BINARY
 from maskbeam.transforms.measures.registry import reported
 from maskbeam.transforms.measures.warnings import find_warnings
+from maskbeam.transforms.tiling.work import Work
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Ended:
         warnings: What looks wrong about the predictions.
         of_inputs: What is to be known of the inputs.
         verdict: Whether the run is a success.
+        work: The windows of images that are cut into such; None where none are.
     """
 
     job: Job
@@ -39,9 +41,10 @@ class Ended:
     warnings: tuple[str, ...]
     of_inputs: tuple[str, ...]
     verdict: RunVerdict
+    work: Work | None = None
 
     @classmethod
-    def of(cls, job: Job, totals: Totals, found: Found) -> "Ended":
+    def of(cls, job: Job, totals: Totals, found: Found, work: Work | None = None) -> "Ended":
         """Judges a run."""
         counts = InputCounts(found.inputs, totals.done, sum(totals.failed.values()), totals.duplicates)
         choices = 2 if job.probe.head.kind in BINARY else None
@@ -56,7 +59,7 @@ class Ended:
         of_images = input_warnings(totals.statistics, job.options.decode)
         of_rasters = raster_warnings(totals.statistics)
         of_inputs = (*job.probe.warnings, *left_out_warnings(found), *of_images, *of_rasters)
-        return cls(job, totals, found, counts, tuple(warnings), of_inputs, verdict)
+        return cls(job, totals, found, counts, tuple(warnings), of_inputs, verdict, work)
 
     @property
     def versions(self) -> dict[str, str]:

@@ -21,9 +21,15 @@ _SETTLED_SECONDS = 3.0
 
 
 def format_progress(
-    done: int, failed: int, total_bytes: int, done_bytes: int, seconds: float, skipped: int = 0
+    done: int,
+    failed: int,
+    total_bytes: int,
+    done_bytes: int,
+    seconds: float,
+    skipped: int = 0,
+    pixels: int | None = None,
 ) -> str:
-    """One line: images done, rate, share and time left by input bytes, and what failed.
+    """One line: images done, their megapixels, rate, share and time left by input bytes, and what failed.
 
     Args:
         done: Images that have a mask, those that were found done included.
@@ -32,8 +38,10 @@ def format_progress(
         done_bytes: Of the input that has come to its end so far; what is read ahead does not count.
         seconds: Since the first image could have been read.
         skipped: How many of `done` were found done.
+        pixels: Those of images and blocks that are done; None where images are no larger than a window.
     """
-    parts = [plural(done, "image"), rate(done + failed, seconds)]
+    large = [] if pixels is None else [f"{pixels / 1e6:,.1f} megapixels"]
+    parts = [plural(done, "image"), *large, rate(done + failed, seconds)]
     if total_bytes > 0:
         share = min(1.0, done_bytes / total_bytes)
         parts.append(percent(share))
@@ -53,6 +61,7 @@ class Ticker:
         stream: Usually standard error.
         total_bytes: Of all input; 0 when not known.
         source: What to show.
+        in_pixels: Whether megapixels are shown, too: where images are cut into windows.
         clock: Seconds, from any start.
     """
 
@@ -62,11 +71,13 @@ class Ticker:
         *,
         total_bytes: int = 0,
         source: CountSource = tally,
+        in_pixels: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
         self.total_bytes = total_bytes
         self._source = source
+        self._in_pixels = in_pixels
         self._clock = clock
         self._start = clock()
         self._terminal = stream.isatty()
@@ -90,7 +101,13 @@ class Ticker:
         counts = self._source.read()
         seconds = self._clock() - self._start
         line = format_progress(
-            counts.done, counts.failed, self.total_bytes, counts.done_bytes, seconds, skipped=counts.skipped
+            counts.done,
+            counts.failed,
+            self.total_bytes,
+            counts.done_bytes,
+            seconds,
+            skipped=counts.skipped,
+            pixels=counts.pixels if self._in_pixels else None,
         )
         with self._lock:
             if not self._stopped.is_set():

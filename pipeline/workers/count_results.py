@@ -11,7 +11,7 @@ FIRST_IMAGES = 1000
 
 def count_outcome(outcome: Outcome) -> Outcome:
     """Counts one image that is done."""
-    tally.add(done=1, skipped=int(outcome.skipped))
+    tally.add(done=1, skipped=int(outcome.skipped), pixels=outcome.height * outcome.width)
     return outcome
 
 

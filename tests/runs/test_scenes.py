@@ -1,5 +1,6 @@
 """Rasters in whole runs, from the command to the GeoTIFF, with a model that looks at single pixels."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rasterio.transform import Affine
 
 from maskbeam.pipeline.job import job as job_module
 from maskbeam.pipeline.output.blocks import Blocks, SavedBlock
+from maskbeam.pipeline.tally import tally
 from maskbeam.transforms.elements import Array, FailedImage, Labels
 from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.tiling.layout import Tiling
@@ -80,6 +82,35 @@ def test_scenes_of_many_blocks_are_the_same(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(job_module, "Tiling", Tiling)
     assert run_numpy(command(flags[0], str(tmp_path / "whole"), *flags[1:])) == 0
     assert differing(tree_of(tmp_path / "cut"), tree_of(tmp_path / "whole")) == []
+
+
+def run_file(out: Path) -> dict[str, Any]:
+    (path,) = (out / "runs").iterdir()
+    return dict(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("tiling", [Tiling, partial(Tiling, block_pixels=700, sums_bytes=4000)])
+def test_a_run_tells_its_windows_and_what_it_read(
+    tmp_path: Path, tiling: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_module, "Tiling", tiling)
+    valid = np.ones((131, 97), bool)
+    valid[:90] = False
+    source = write_raster(tmp_path / "in" / "a.tif", planes(3, 131, 97, "uint16"), mask=valid)
+    tally.reset()
+    assert run_numpy(command(str(source), str(tmp_path / "out"), "--input_range", "0,200")) == 0
+    found = run_file(tmp_path / "out")
+    layout = tiling((16, 16), 0.25, "hann", 3).layout((131, 97))
+    regions = [region for span in layout.spans() for region in layout.windows_of(span)]
+    empty = [region for region in regions if region.top + region.height <= 90]
+    assert found["windows_without_data"] == len(empty) > 0
+    assert found["windows"] == len(regions) - len(empty) > 0
+    read = 131 * 97 if layout.is_one_block else sum(region.height * region.width for region in regions)
+    assert found["bytes_read"] == read * 3 * 2
+    assert tally.read().pixels == 131 * 97
+    assert run_numpy(command(str(source), str(tmp_path / "out"), "--input_range", "0,200")) == 0
+    again = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").iterdir()]
+    assert sorted(each["windows"] for each in again) == [0, found["windows"]]
 
 
 # The blocks that were saved; of the module, because what is sent to workers is a copy.

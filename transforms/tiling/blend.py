@@ -25,6 +25,7 @@ from maskbeam.transforms.lookahead import InFlight, emit, pool
 from maskbeam.transforms.tiling.canvas import Canvas, Rows
 from maskbeam.transforms.tiling.decide import Decided, decided
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
+from maskbeam.transforms.tiling.work import Work, emitted
 
 # Rows of windows that are decided in the pool while further ones add up.
 _ROWS_AHEAD = 4
@@ -98,7 +99,7 @@ class Blend(beam.PTransform[Any, Any]):
 
     An image of which a window has failed is one `Failure`, at the tag `failed`; one of several blocks is a
     `FailedImage`, at the tag `block`, behind those of its blocks that were done before. All windows of an image come
-    in one bundle.
+    in one bundle, of which the `Work` goes to the tag `work`.
     """
 
     def __init__(self, tiling: Tiling, labeling: Labeling) -> None:
@@ -108,7 +109,7 @@ class Blend(beam.PTransform[Any, Any]):
 
     def expand(self, windows: Any) -> Any:
         run = beam.ParDo(_Blend(self._tiling, self._labeling)).with_output_types(Labels)
-        return windows | "Add up windows" >> run.with_outputs("failed", "block", main="main")
+        return windows | "Add up windows" >> run.with_outputs("failed", "block", "work", main="main")
 
 
 class _Blend(beam.DoFn):
@@ -118,6 +119,7 @@ class _Blend(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._in_flight = InFlight()
+        self._work = Work()
         # By the image's turn in the bundle.
         self._open: dict[tuple[int, Span], Mosaic] = {}
         self._failed: set[int] = set()
@@ -132,6 +134,8 @@ class _Blend(beam.DoFn):
         if isinstance(element, FailedWindow):
             yield from self._fail(element.origin, element.code, element.reason, place)
             return
+        is_empty = isinstance(element, EmptyWindow)
+        self._work = self._work.plus(windows=not is_empty, empty=is_empty)
         image = element if isinstance(element, EmptyWindow) else element.images[0]
         if image.origin.turn in self._failed or (window := image.window) is None:
             return
@@ -145,6 +149,7 @@ class _Blend(beam.DoFn):
         yield from self._results(leaving=0)
         if self._open:
             raise RuntimeError(f"{len(self._open)} images wait for windows that never came")
+        yield emitted(self._work)
 
     def _mosaic(self, image: ModelInput | EmptyWindow, window: Window) -> Mosaic:
         key = (image.origin.turn, Span(*window.span))

@@ -17,6 +17,7 @@ from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.lookahead import pool
 from maskbeam.transforms.resampling.prepare import InputSpec, drawable, part_of, prepare
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
+from maskbeam.transforms.tiling.work import Work, emitted, stored_bytes
 
 # Spans of images of several blocks that are at work in a process at once: each holds scores of up to 256 MB.
 _AT_ONCE = threading.BoundedSemaphore(2)
@@ -110,7 +111,7 @@ def _read_all(read: Read, regions: Sequence[Region], ahead: int) -> Iterator[Ima
 class Tile(beam.PTransform[Any, Any]):
     """`Image` -> `ModelInput`, one for each window; failures go to the tag `failed`, what is saved to `saved`.
 
-    Images of several blocks that fail go to `saved`, too, as `FailedImage`.
+    Images of several blocks that fail go to `saved`, too, as `FailedImage`. Of each bundle its `Work` goes to `work`.
 
     It is a generator that the model's step pulls at: no more windows are cut than fit into its batches.
     """
@@ -122,7 +123,7 @@ class Tile(beam.PTransform[Any, Any]):
 
     def expand(self, images: Any) -> Any:
         run = beam.ParDo(_Tile(self._cutter, self._saved)).with_output_types(ModelInput)
-        return images | "Cut windows" >> run.with_outputs("failed", "saved", main="main")
+        return images | "Cut windows" >> run.with_outputs("failed", "saved", "work", main="main")
 
 
 class _Tile(beam.DoFn):
@@ -132,9 +133,14 @@ class _Tile(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._turn = 0
+        self._work = Work()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield emitted(self._work)
 
     def process(self, image: Image) -> Iterator[Any]:
         self._turn += 1
+        self._work = self._work.plus(bytes=stored_bytes(image))
         yield from self._cut(replace(image, origin=replace(image.origin, turn=self._turn)))
 
     def _cut(self, image: Image) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from maskbeam.pipeline.reports.packed import pack, unpack
 from maskbeam.pipeline.reports.report import Report, shard_of
 from maskbeam.pipeline.reports.totals import BUCKETS, Resolved, Totals, bucket_of
 from maskbeam.transforms.elements import Found
+from maskbeam.transforms.tiling.work import Work
 from tests.support.graph import local_pipeline
 from tests.unit.pipeline.reports.test_totals import failure, outcome
 
@@ -18,6 +19,7 @@ _lock = threading.Lock()
 encode = OutcomeCoder().encode
 WRITTEN: dict[tuple[int, int], list[Resolved]] = {}
 FINISHED: list[tuple[Totals, int, int]] = []
+WORK: list[Work | None] = []
 
 
 def write_shard(shard: int, shards: int, buckets: Iterable[Resolved]) -> None:
@@ -27,7 +29,8 @@ def write_shard(shard: int, shards: int, buckets: Iterable[Resolved]) -> None:
         assert list(buckets) == WRITTEN[shard, shards], "buckets can be gone through again"
 
 
-def finish(totals: Totals, found: Found) -> None:
+def finish(totals: Totals, found: Found, work: Work | None) -> None:
+    WORK.append(work)
     FINISHED.append((totals, found.inputs, sum(len(r.done) for shard in WRITTEN.values() for r in shard)))
 
 
@@ -35,15 +38,18 @@ def done(image_id: str) -> Outcome:
     return outcome(image_id)
 
 
-def run(ids: list[str], failures: int) -> None:
+def run(ids: list[str], failures: int, work: list[Work] | None = None) -> None:
     WRITTEN.clear()
     FINISHED.clear()
     with local_pipeline() as root:
-        {
+        parts = {
             "outcomes": tuple(root | f"i{n}" >> beam.Create(ids[n::2]) | f"o{n}" >> beam.Map(done) for n in (0, 1)),
             "failed": root | "f" >> beam.Create([failure(n) for n in range(failures)]),
             "counted": root | "c" >> beam.Create([Found(len(ids)), Found(failures)]),
-        } | Report(write_shard=write_shard, finish=finish)
+        }
+        if work is not None:
+            parts["work"] = root | "w" >> beam.Create(work)
+        _ = parts | Report(write_shard=write_shard, finish=finish)
 
 
 def test_it_finishes_once_after_every_shard_is_written() -> None:
@@ -52,6 +58,15 @@ def test_it_finishes_once_after_every_shard_is_written() -> None:
     ((totals, inputs, written_before),) = FINISHED
     assert (totals.done, sum(totals.failed.values()), inputs, written_before) == (200, 7, 207, 200)
     assert totals.inputs == inputs
+
+
+def test_work_of_all_bundles_is_added_up() -> None:
+    run(["a"], 0, [Work(3, 1, 900), Work(), Work(4, 0, 50)])
+    assert WORK.pop() == Work(7, 1, 950)
+    run(["a"], 0, [])
+    assert WORK.pop() == Work()
+    run(["a"], 0)
+    assert WORK.pop() is None
 
 
 def test_reports_have_the_memory_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,16 @@ def test_images_found_done_are_told() -> None:
     assert format_progress(10, 0, 0, 0, 5.0, skipped=7) == "10 images, 2.00/s, 7 already done"
 
 
+def test_runs_with_windows_tell_megapixels() -> None:
+    assert format_progress(1, 0, 0, 0, 2.0, pixels=1_234_567_890) == "1 image, 1,234.6 megapixels, 0.50/s"
+    stream, tally, clock = io.StringIO(), Tally(), Clock()
+    ticker = Ticker(stream, source=tally, in_pixels=True, clock=clock)
+    tally.add(pixels=16_000_000)
+    clock.now += 2
+    ticker.tick()
+    assert stream.getvalue() == "0 images, 16.0 megapixels, 0.00/s\n"
+
+
 def test_tally_loses_nothing_between_threads() -> None:
     tally = Tally()
     with ThreadPoolExecutor(8) as pool:
