@@ -21,6 +21,7 @@ from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.job.mask_format import with_mask_format
 from maskbeam.pipeline.job.plan import FindProbe, Plan, check_command, make_plan, probe_file
 from maskbeam.pipeline.job.preview import fast_decode_agreement, output_size
+from maskbeam.pipeline.job.scene_rate import window_rate
 from maskbeam.pipeline.job.scene_sizes import scene_sizes
 from maskbeam.pipeline.models.engines.loader import EngineLoader
 from maskbeam.pipeline.models.engines.probe_cache import TOLD, recall_probe
@@ -140,8 +141,13 @@ def _describe(plan: Plan, make_loader: MakeLoader) -> int:
     if found.ids:
         say(f"Ids      {', '.join(map(plan.job.names.image_id, found.ids))}")
     if job.is_geotiff and job.tiling:
-        for line in scene_sizes(job, job.tiling).of(found, job):
+        sizes = scene_sizes(job, job.tiling)
+        for line in sizes.of(found, job):
             say(line)
+        # On a cluster other machines compute, and how many is not known here.
+        rate = window_rate(job, job.tiling, loader) if runner_of(job.options.beam).is_local else None
+        if rate:
+            say(sizes.time(found, job, rate))
     else:
         say(f"Size     {output_size(job, loader()).of(found, job.options.read.limit)}")
     say("Nothing was done: --dry_run.")

@@ -269,17 +269,20 @@ class _Predict(beam.DoFn):
     def _submit(self, bucket: list[_Waiting]) -> None:
         images = [waiting.image for waiting in bucket]
         places = [waiting.place for waiting in bucket]
-        self._in_flight.submit(model_threads(_callers(self._engine)), places, _run, self._loader, images, self._guard)
+        self._in_flight.submit(
+            model_threads(callers_of(self._engine)), places, _run, self._loader, images, self._guard
+        )
 
     def _results(self, *, leaving: int | None = None) -> Iterator[Any]:
         # One batch for each caller computes while the next is filled; another would only hold memory.
-        leaving = _callers(self._engine) if leaving is None else leaving
+        leaving = callers_of(self._engine) if leaving is None else leaving
         for places, outcome in self._in_flight.take(leaving=leaving):
             for place, result in zip(places, outcome, strict=True):
                 yield emit(result, *place)
 
 
-def _callers(engine: Engine) -> int:
+def callers_of(engine: Engine) -> int:
+    """The number of threads that may call an engine at once."""
     return getattr(engine, "callers", 1)
 
 

@@ -15,7 +15,7 @@ from maskbeam.pipeline.inputs.scenes import check_channels_of, files_of, is_rast
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.output.geotiff.files import files_of as outputs_of
 from maskbeam.pipeline.output.geotiff.room import needed_bytes
-from maskbeam.pipeline.text.wording import plural
+from maskbeam.pipeline.text.wording import duration, plural
 from maskbeam.transforms.elements import EncodedImage, Failure, Grid
 from maskbeam.transforms.errors import ImageError
 from maskbeam.transforms.geo.aoi import inside
@@ -37,6 +37,13 @@ class SceneSize(NamedTuple):
     temporary: int
 
 
+class Rate(NamedTuple):
+    """So many windows took so many seconds."""
+
+    windows: int
+    seconds: float
+
+
 @dataclass(frozen=True)
 class SceneSizes:
     """Amounts of sampled scenes, in bytes where they are of files.
@@ -56,8 +63,7 @@ class SceneSizes:
         )
         if not self.sampled:
             return [f"Scenes   not known: no sampled image could be opened as a raster{failed}"]
-        looked = len(self.sampled) + len(self.failed)
-        images = max(looked, min(found.files, job.options.read.limit or found.files))
+        looked, images = len(self.sampled) + len(self.failed), self._images(found, job)
         about = "" if images == len(self.sampled) else "about "
         rule = "" if images == looked else f" (sampled {plural(looked, 'scene')})"
         amounts = self._of_all(images)
@@ -67,6 +73,18 @@ class SceneSizes:
             f"Disk     at most {amounts.written / 1e6:,.1f} MB of output, before it is compressed, and "
             f"{amounts.temporary / 1e6:,.1f} MB of temporary files in $TMPDIR at once for the largest scene",
         ]
+
+    def time(self, found: InputSummary, job: Job, rate: Rate) -> str:
+        """The time that the windows of all of the input take at the rate of this machine, in a line."""
+        windows = self._of_all(self._images(found, job)).inside
+        return (
+            f"Time     about {duration(windows * rate.seconds / rate.windows)} for {plural(windows, 'window')}, at "
+            f"{rate.windows / rate.seconds:,.1f} a second, as {rate.windows:,} of a scene took on this machine"
+        )
+
+    def _images(self, found: InputSummary, job: Job) -> int:
+        looked = len(self.sampled) + len(self.failed)
+        return max(looked, min(found.files, job.options.read.limit or found.files))
 
     def _of_all(self, images: int) -> SceneSize:
         """The amounts of so many scenes, and the temporary files of the largest one."""
@@ -83,7 +101,7 @@ def _work(amounts: SceneSize, *, is_cut: bool) -> str:
 def scene_sizes(job: Job, tiling: Tiling) -> SceneSizes:
     """Opens a few scenes, and reads no pixel."""
     sizes, failed = [], []
-    for image in _sampled(job):
+    for image in sampled_scenes(job):
         try:
             with open_raster(files_of(image.origin), rules_of(job.options)) as raster:
                 check_channels_of(raster, job.probe.spec.channels)
@@ -93,7 +111,8 @@ def scene_sizes(job: Job, tiling: Tiling) -> SceneSizes:
     return SceneSizes(sizes, tuple(failed))
 
 
-def _sampled(job: Job) -> Iterator[EncodedImage]:
+def sampled_scenes(job: Job) -> Iterator[EncodedImage]:
+    """A few rasters of the input, the same ones each time."""
     options = replace(job.options.read, limit=min(SCENES, job.options.read.limit or SCENES))
     for found in (found for chunk in sample(options) for found in read_chunk(chunk, options)):
         if not isinstance(found, Failure) and is_raster(found):

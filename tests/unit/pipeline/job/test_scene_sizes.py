@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskbeam.pipeline import run as run_module
 from maskbeam.pipeline.job import job as job_module
 from maskbeam.transforms.tiling.layout import Tiling
 from tests.runs.test_area import RING, inside, segment, write_area
@@ -101,6 +102,8 @@ def test_a_mosaic_of_a_hundred_thousand_a_side_is_told_from_its_header(
     with rasterio.open(inputs / "mosaic.tif", "w", transform=transform, **profile, **sparse):
         pass
     monkeypatch.setattr(job_module, "Tiling", lambda _, *more: Tiling(*((512, 512), *more)))
+    # The engine takes windows of another size.
+    monkeypatch.setattr(run_module, "window_rate", lambda *_: None)
     said = told(inputs, tmp_path / "out", capsys)
     side = len(range(0, 100_000 - 512, 384)) + 1
     assert "1 scene, 10,000.0 megapixels in " in said["Scenes"]
