@@ -138,9 +138,7 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
     all that workers share.
     """
     blocks = Blocks(job.tree, job.labeling, tiling)
-    scenes = Scenes(
-        rules_of(job.options), job.probe.spec.channels, tiling, job.names, job.aoi, WatchedReads(job.tree)
-    )
+    scenes = _scenes(job, tiling)
     longest = None if runner_of(job.options.beam).is_local else SPREAD_BLOCKS
     read = images | "Read rasters" >> _read(job, scenes)
     whole = _computed(read.main | "Tile" >> Tile(cutter, blocks.saved), job, loader, tiling, blocks)
@@ -155,9 +153,7 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
     )
     by_scene = parts | "By scene" >> GatherScenes()
 
-    overlay = SceneOverlay(SmallImages(scenes, safe_decoder(job), job.options.read), job.rendering)
-    remove = RemoveBlocks(blocks)
-    write = WriteScene(job.tree, job.rendering, job.labeling, job.table, blocks, overlay)
+    remove, write = RemoveBlocks(blocks), _writer_of_scenes(job, tiling, scenes)
     written = whole["labels"] | "Write" >> _write_scenes(job, write)
     complete = (gathered.main, by_scene.main) | "Complete" >> beam.Flatten()
     assembled = complete | "Assemble" >> _write_scenes(job, write, remove, count_no_more)
@@ -170,6 +166,17 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
         | "Failures" >> beam.Flatten(),
         "work": (whole["work"], of_scenes["work"]) | "All work" >> beam.Flatten(),
     }
+
+
+def _scenes(job: Job, tiling: Tiling) -> Scenes:
+    rules, watch = rules_of(job.options), WatchedReads(job.tree)
+    return Scenes(rules, job.probe.spec.channels, tiling, job.names, job.aoi, watch)
+
+
+def _writer_of_scenes(job: Job, tiling: Tiling, scenes: Scenes) -> WriteScene:
+    overlay = SceneOverlay(SmallImages(scenes, safe_decoder(job), job.options.read), job.rendering)
+    blocks = Blocks(job.tree, job.labeling, tiling)
+    return WriteScene(job.tree, job.rendering, job.labeling, job.table, blocks, overlay)
 
 
 def _computed(tiled: Any, job: Job, loader: Loader, tiling: Tiling, blocks: Blocks, of: str = "") -> dict[str, Any]:
@@ -206,8 +213,10 @@ def _predict(job: Job, loader: Loader) -> Predict:
 def skip_done(job: Job) -> SkipDone:
     """The look-ahead that asks of each image what is known before anything of it is decoded."""
     complete: Completing = Redraw(job.tree, job.rendering, job.labeling.has_planes, safe_decoder(job))
-    if job.is_geotiff:
-        complete = CompleteScene(job.tree, job.rendering, job.labeling)
+    if job.is_geotiff and job.tiling:
+        scenes = _scenes(job, job.tiling)
+        write = _writer_of_scenes(job, job.tiling, scenes)
+        complete = CompleteScene(job.tree, job.rendering, job.labeling, scenes, write)
     return SkipDone(job.tree, job.options.output.retry_failed, complete)
 
 

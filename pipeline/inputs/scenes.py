@@ -116,6 +116,11 @@ class Scenes:
                 return TaggedOutput("scene", Scene(origin))
             return self._read(raster, origin, Region.whole(raster.size))
 
+    def described(self, origin: Origin) -> Origin:
+        """The same image with its content, size, grid and facts; raises as a call does."""
+        with self.opened(origin) as raster:
+            return self._described(origin, raster)
+
     @contextmanager
     def opened(self, origin: Origin) -> Iterator[Raster]:
         """The raster of an image, held against what was listed of its files when this context begins and ends."""

@@ -268,16 +268,20 @@ def put(tree: Tree, file: File, claim: Claim) -> Placed:
     return _placed(tree, uri, claim, write, found)
 
 
-def put_file(tree: Tree, path: str, made: Path, claim: Claim, *, metadata: Mapping[str, str] | None) -> Placed:
-    """The same of a file on this machine; one of the same work and size that is there, and whole, counts as equal."""
+def put_file(
+    tree: Tree, path: str, made: Path, claim: Claim, *, text: Mapping[str, str], metadata: Mapping[str, str] | None
+) -> Placed:
+    """The same of a file on this machine; one of the same text and size that is there, and whole, counts as equal."""
     uri = tree.uri(path)
 
     def found() -> Found:
         with reading_output():
-            text, listed = whole_text(tree.storage, uri), tree.storage.stat(uri)
+            held, listed = whole_text(tree.storage, uri).get(TEXT_KEY), tree.storage.stat(uri)
         if listed is None:
             raise NotFound(uri)
-        return Found(listed.version, parse_claim(text.get(TEXT_KEY)), listed.size == made.stat().st_size)
+        # Records of the same length may tell other files.
+        is_same = held == text.get(TEXT_KEY) and listed.size == made.stat().st_size
+        return Found(listed.version, parse_claim(held), is_same)
 
     write = partial(tree.storage.write_file, uri, str(made), metadata=metadata)
     return _placed(tree, uri, claim, write, found)

@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image as PILImage
+from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 
 from maskbeam.pipeline.job import job as job_module
+from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.output.blocks import Blocks, SavedBlock
 from maskbeam.pipeline.tally import tally
+from maskbeam.pipeline.verify.verify import verify
 from maskbeam.transforms.elements import Array, FailedImage, Labels
 from maskbeam.transforms.errors import RunError
+from maskbeam.transforms.predict import Loader
 from maskbeam.transforms.tiling.layout import Tiling
 from tests.support.numpy_engine import command, run_numpy
 from tests.support.rasters import planes, write_raster
@@ -159,6 +164,32 @@ def test_a_rerun_does_nothing_and_what_is_gone_is_made_again(tmp_path: Path) -> 
         (out / gone).unlink()
         assert run_numpy(command(str(source), str(out), *PRODUCTS)) == 0
         assert differing(first, tree_of(out)) == []
+
+
+def no_model(job: Job) -> tuple[Loader, Job]:
+    def loader() -> Any:
+        raise AssertionError("the model is not needed")
+
+    return loader, job
+
+
+@pytest.mark.parametrize("gcps", [False, True])
+def test_overlays_are_drawn_later_without_the_model(tmp_path: Path, gcps: bool) -> None:
+    corners = [(row, column) for row in (0, 60) for column in (0, 80)]
+    points = [GroundControlPoint(row, column, 10 + column / 99, 50 - row / 99) for row, column in corners]
+    said: dict[str, Any] = {"crs": "EPSG:4326", "transform": None, "gcps": points} if gcps else {}
+    write_raster(tmp_path / "in" / "a.tif", planes(3, 61, 83), **said)
+    PILImage.fromarray(np.moveaxis(planes(3, 20, 30), 0, 2)).save(tmp_path / "in/plain.png")
+    flags = (str(tmp_path / "in"), str(tmp_path / "out"), "--mask_format", "geotiff")
+    overlay = ("--products", "color,overlay")
+    assert run_numpy(command(flags[0], str(tmp_path / "whole"), *flags[2:], *overlay)) == 0
+    assert run_numpy(command(*flags, "--products", "color")) == 0
+    assert run_numpy(command(*flags, *overlay), make_loader=no_model) == 0
+    assert differing(tree_of(tmp_path / "whole"), tree_of(tmp_path / "out")) == []
+    first = (tmp_path / "out/overlay/a.jpg").read_bytes()
+    assert run_numpy(command(*flags, *overlay, "--overlay_opacity", "1"), make_loader=no_model) == 0
+    assert (tmp_path / "out/overlay/a.jpg").read_bytes() != first
+    assert verify(str(tmp_path / "out")) == 0
 
 
 def test_bands_in_files_of_their_own_are_one_image(tmp_path: Path) -> None:

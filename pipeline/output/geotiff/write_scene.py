@@ -1,7 +1,7 @@
 """Writes a scene's files: its products, the names of its classes, and last its mask, which carries the record."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -77,6 +77,25 @@ class WriteScene:
         name, grid = worker_name(), grid_record(origin.grid)
         return Outcome(origin.image_id, origin.source, *origin.size, counted, updated=updated, worker=name, grid=grid)
 
+    def redraw_overlay(self, origin: Origin, record: Record, blocks: _Blocks) -> Claim | None:
+        """Draws the overlay of an image that has all else, and writes its mask again, for that carries the record.
+
+        Args:
+            origin: The image.
+            record: As its mask has it.
+            blocks: Gives the labels of that mask, piece by piece.
+
+        Returns:
+            The claim of another source that has taken the image's name meanwhile; None when all is well.
+        """
+        placed, size = self._put_overlay(origin, blocks, record.claim)
+        if placed.kept_by is not None:
+            return placed.kept_by
+        drawn = {kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products}
+        text = record_text(replace(record, products={OVERLAY: size, **_without_overlay(record)}, drawn=drawn))
+        mask = files_of(origin, self.rendering, self.labeling)[-1]
+        return self._put(origin, mask, blocks, text, record.claim, record_metadata(text))[0].kept_by
+
     def _products(self, origin: Origin, files: list[SceneFile], blocks: _Blocks, claim: Claim) -> Iterator[_Writing]:
         """The products of an image: the path of each, and what writes it."""
         if "overlay" in self.rendering.products:
@@ -115,7 +134,7 @@ class WriteScene:
                 cog.write(file.pixels(labels), labels.region, valid=valid)
             made: Path = cog.finish(text)
             path = file.path.format(encode_id(origin.image_id))
-            return put_file(self.tree, path, made, claim, metadata=metadata), made.stat().st_size
+            return put_file(self.tree, path, made, claim, text=text, metadata=metadata), made.stat().st_size
 
     def _names(self, claim: Claim) -> bytes:
         return encode_aux((Shown(c.id, c.name, c.color) for c in self.table.classes), text=claim_text(claim))
@@ -124,3 +143,7 @@ class WriteScene:
         how = {kind: digest for kind, digest in self.tree.drawing if kind in self.rendering.products}
         options, grid = mattered(self.tree, origin, counted), grid_record(origin.grid)
         return Record(claim, *origin.size, counted.to_json(), sizes, options=options, drawn=how, grid=grid)
+
+
+def _without_overlay(record: Record) -> dict[str, int]:
+    return {path: size for path, size in record.products.items() if path != OVERLAY}
