@@ -131,13 +131,14 @@ class StorageContract:
         second = place.storage.write_file(uri, str(path), expected=first)
         assert place.storage.read(uri, version=second) == data
         # Other bytes: of the same ones an attempt whose answer was lost may have been the first to write them.
-        path.write_bytes(data[::-1])
+        other = tmp_path / "other.tif"
+        other.write_bytes(data[::-1])
         with pytest.raises(Conflict):
-            place.storage.write_file(uri, str(path), expected=first)
+            place.storage.write_file(uri, str(other), expected=first)
         assert place.storage.read(uri, version=second) == data
         place.storage.delete(uri)
         with pytest.raises(Conflict):
-            place.storage.write_file(uri, str(path), expected=second)
+            place.storage.write_file(uri, str(other), expected=second)
         assert place.storage.stat(uri) is None
 
     def test_one_of_many_files_wins(self, place: Place, tmp_path: Path) -> None:
