@@ -55,8 +55,10 @@ def _way(source: str, target: str) -> Any:
 
 def transformed(points: Array, source: str, target: str) -> Array:
     """Points `[N, 2]` of x and y, float64, in another system; infinite where that has none for them."""
-    x, y = _way(source, target).transform(points[:, 0], points[:, 1])
-    return np.stack([x, y], axis=1)
+    # One point alone, as an array of one, is more than pyproj before 3.7.2 can take.
+    several = np.concatenate([points, points[-1:]])
+    x, y = _way(source, target).transform(several[:, 0], several[:, 1])
+    return np.stack([x, y], axis=1)[: len(points)]
 
 
 def on_ground(points: Array, transform: tuple[float, ...]) -> Array:
