@@ -93,7 +93,7 @@ class _TileScenes(beam.DoFn):
         layout = self._cutter.tiling.layout(origin.size)
         mine = range(element.span.first, element.span.last + 1)
         # An earlier attempt at this bundle may have done some.
-        saved = {number: block for number, block in self._blocks.saved(origin, layout).items() if number in mine}
+        saved = self._blocks.saved(origin, layout, mine)
         yield from (TaggedOutput("saved", each) for each in saved.values())
         others = {block.number for block in layout.blocks} - set(mine)
         spans = list(layout.spans(others | set(saved)))

@@ -23,7 +23,9 @@ def going_on(job: Job, stored: dict[str, Any]) -> tuple[Job, tuple[str, ...]]:
         job = make_job(replace(job.options, output=output), job.run, job.probe, job.table, job.aoi)
     before = drawn_before(stored)
     job = replace(job, fingerprint=stored_fingerprint(stored), drawn_before=tuple(before.items()))
-    return job, (*_notes(asked, kept), *_notes_of_images(job, held))
+    # The products of scenes are made with their masks, but for overlays.
+    by_model = frozenset({"confidence"} if not job.is_geotiff else job.rendering.products - {"overlay"})
+    return job, (*_notes(asked, kept, by_model), *_notes_of_images(job, held))
 
 
 def _names_now(held: dict[str, Any], table: ClassTable) -> tuple[str, ...]:
@@ -39,11 +41,11 @@ def _binary_classes(output: OutputOptions, kept: frozenset[str], held: tuple[str
     return tuple(dict.fromkeys([*held, *output.binary_classes])) if held and output.binary_classes else ()
 
 
-def _notes(asked: frozenset[str], kept: frozenset[str]) -> tuple[str, ...]:
-    new, more = sorted(asked - kept - {"confidence"}), sorted(kept - asked)
+def _notes(asked: frozenset[str], kept: frozenset[str], by_model: frozenset[str]) -> tuple[str, ...]:
+    new, more, again = sorted(asked - kept - by_model), sorted(kept - asked), sorted((asked - kept) & by_model)
     notes = [f"{', '.join(new)}: drawn from the masks that are there, without the model"] if new else []
-    if "confidence" in asked - kept:
-        notes.append("confidence: not in the masks that are there, so the model does these images again")
+    if again:
+        notes.append(f"{', '.join(again)}: not in the masks that are there, so the model does these images again")
     if more:
         notes.append(f"{', '.join(more)}: asked for before; stays, and is kept up")
     return tuple(notes)

@@ -6,7 +6,7 @@ image's id and its source's place, until the image's mask stands.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,13 +88,22 @@ class Blocks:
         of = len(self.tiling.layout(block.origin.size).blocks)
         return SavedBlock(block.origin, block.region, of, block.image)
 
-    def saved(self, origin: Origin, layout: Layout) -> Mapping[int, SavedBlock]:
-        """The blocks of an image, by number, that an earlier run or attempt has done as this one would."""
+    def saved(
+        self, origin: Origin, layout: Layout, numbers: Container[int] | None = None
+    ) -> Mapping[int, SavedBlock]:
+        """The blocks of an image, by number, that an earlier run or attempt has done as this one would.
+
+        Args:
+            origin: The image.
+            layout: Its division.
+            numbers: Those that are asked for, and no others are read; None: all.
+        """
         folder = self.tree.uri(f"{BLOCKS}/{folder_of_blocks(origin.image_id, origin.source.place)}") + "/"
         if next(iter(self.tree.storage.list(folder)), None) is None:
             return {}
-        blocks = [SavedBlock(origin, block.region, len(layout.blocks)) for block in layout.blocks]
-        return {number: block for number, block in enumerate(blocks) if self._read(block) is not None}
+        asked = (block for block in layout.blocks if numbers is None or block.number in numbers)
+        blocks = {block.number: SavedBlock(origin, block.region, len(layout.blocks)) for block in asked}
+        return {number: block for number, block in blocks.items() if self._read(block) is not None}
 
     def together(self, image: SavedImage) -> Any:
         """Puts the `Labels` of an image together, from the files of all its blocks.

@@ -166,6 +166,16 @@ def test_a_rerun_does_nothing_and_what_is_gone_is_made_again(tmp_path: Path) -> 
         assert differing(first, tree_of(out)) == []
 
 
+def test_what_later_products_cost_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = write_raster(tmp_path / "in" / "a.tif", planes()), tmp_path / "out"
+    assert run_numpy(command(str(source), str(out))) == 0
+    capsys.readouterr()
+    assert run_numpy(command(str(source), str(out), "--products", "color,overlay")) == 0
+    said = capsys.readouterr().err
+    assert "color: not in the masks that are there, so the model does these images again" in said
+    assert "overlay: drawn from the masks that are there, without the model" in said
+
+
 def no_model(job: Job) -> tuple[Loader, Job]:
     def loader() -> Any:
         raise AssertionError("the model is not needed")
