@@ -52,4 +52,9 @@ def seen(raster: Raster, longest: int, *, is_raw: bool) -> Array:
     With `raw` values have no range: all that has data is grey. Errors as of `Raster.read`.
     """
     small = raster.thumbnail(longest, bands=1 if is_raw else _BANDS)
-    return np.where(small.valid, np.uint8(_GREY), np.uint8(0))[..., None] if is_raw else small.values
+    return grey(small.valid) if is_raw else small.values
+
+
+def grey(valid: Array) -> Array:
+    """A picture `[h, w, 1]`, uint8, of values that have no range: grey where there is data."""
+    return np.where(valid, np.uint8(_GREY), np.uint8(0))[..., None]

@@ -29,7 +29,7 @@ def check_rasters(options: RunOptions, channels: int | None) -> None:
         RunError: Its bands, their number or their type do not go with the options or the model; or values that stay
             in the file's units are to be scaled as those of 0..255 are.
     """
-    _check_scaling(options)
+    check_scaling(options)
     entry = _first_raster(options)
     if entry is None:
         return
@@ -53,7 +53,8 @@ def _first_raster(options: RunOptions) -> Entry | None:
     return next((entry for entry in entries if is_raster_name(entry.first_file)), None)
 
 
-def _check_scaling(options: RunOptions) -> None:
+def check_scaling(options: RunOptions) -> None:
+    """Raises RunError where values stay in the file's units and are to be scaled as those of 0..255 are."""
     scaling = options.model.normalize
     if options.decode.input_range == "raw" and scaling in NAMED and scaling != "none":
         raise RunError(

@@ -28,7 +28,15 @@ def with_mask_format(options: RunOptions) -> RunOptions:
     Raises:
         RunError: Flags do not go with the format, or the packages are missing that GeoTIFFs need.
     """
-    decided = options.output.mask_format or _stored(options) or _found(options)
+    return _decided(options, options.output.mask_format or _stored(options) or _found(options))
+
+
+def with_found_format(options: RunOptions) -> RunOptions:
+    """The same for an output that is not begun, wherever that will be."""
+    return _decided(options, options.output.mask_format or _found(options))
+
+
+def _decided(options: RunOptions, decided: str) -> RunOptions:
     if decided != GEOTIFF:
         _check_pictures(options)
         read = replace(options.read, rasters=False)

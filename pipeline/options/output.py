@@ -41,6 +41,7 @@ class OutputOptions:
         "format of masks and products [geotiff if any of the first 16 files has a place on the earth, else png]",
         choices=("png", GEOTIFF),
         group="geo",
+        also=("inspect",),
     )
     binary_classes: tuple[str, ...] = option(
         (),

@@ -46,6 +46,16 @@ def system_name(crs: str) -> str:
 
 
 @lru_cache(_KEPT)
+def unit_name(crs: str) -> str:
+    """The unit of a coordinate system's axes, `metre`, `degree` or `US survey foot`; `""` where there is none."""
+    try:
+        axes = horizontal(crs).axis_info
+    except ValueError:
+        return ""
+    return str(axes[0].unit_name) if axes else ""
+
+
+@lru_cache(_KEPT)
 def _way(source: str, target: str) -> Any:
     from pyproj import Transformer
 

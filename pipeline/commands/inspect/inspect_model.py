@@ -2,28 +2,20 @@
 
 import json
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from maskbeam.pipeline.classes.class_files import load_class_table, read_class_table, read_file
 from maskbeam.pipeline.cli.command_text import run_command
 from maskbeam.pipeline.commands.inspect.contact_sheet import draw_contact_sheet, largest
-from maskbeam.pipeline.commands.inspect.variants import (
-    Finding,
-    Variant,
-    Variants,
-    compare_variants,
-    decode_as_trained,
-    worth_drawing,
-)
+from maskbeam.pipeline.commands.inspect.samples import Sample, samples
+from maskbeam.pipeline.commands.inspect.told import Say, Told, say_at_terminal
+from maskbeam.pipeline.commands.inspect.variants import Finding, Variant, Variants, compare_variants, worth_drawing
 from maskbeam.pipeline.exit_codes import ExitCode
-from maskbeam.pipeline.inputs.check_manifests import check_manifests
-from maskbeam.pipeline.inputs.fetch import fetch
-from maskbeam.pipeline.inputs.read import read_chunk
-from maskbeam.pipeline.inputs.sampling import sample
+from maskbeam.pipeline.job.check_rasters import check_scaling
+from maskbeam.pipeline.job.mask_format import with_found_format
 from maskbeam.pipeline.models.engines.loader import loaded_model
 from maskbeam.pipeline.models.files.model_file import ModelFile
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel, open_model
@@ -31,47 +23,19 @@ from maskbeam.pipeline.models.probing.find_input import scales_itself
 from maskbeam.pipeline.models.probing.probe import Probe, probe_model
 from maskbeam.pipeline.options import ModelOptions, RunOptions
 from maskbeam.pipeline.storage import is_gcs
-from maskbeam.pipeline.text.wording import percent, plural, printable
+from maskbeam.pipeline.text.wording import percent, plural
 from maskbeam.transforms.argmax import Labeling
 from maskbeam.transforms.classes.class_table import ClassTable, generated_table
-from maskbeam.transforms.elements import Array, EncodedImage, Failure
+from maskbeam.transforms.elements import Array
 from maskbeam.transforms.emitted import emits_ids
-from maskbeam.transforms.errors import Code, ImageError, RunError
+from maskbeam.transforms.errors import RunError
 from maskbeam.transforms.head import BINARY
-from maskbeam.transforms.resampling.prepare import drawable, middle_window, prepare
+from maskbeam.transforms.normalize import NAMED
 
-IMAGES = 4
 # Ids that a model without a class table may give; a table is made for all of them.
 ASSUMED_IDS = 256
 SHEET = "inspect.png"
 MOST_SHOWN = 20
-
-# What to do about images that cannot be used, where a flag helps.
-_HELPS: dict[str, str] = {
-    Code.BAD_SHAPE: "add --resize stretch or --resize letterbox",
-    Code.BAD_VALUE_RANGE: "add --input_range",
-    Code.TOO_LARGE: "raise --max_pixels",
-    Code.MISSING_KEY: "name the key with --image_key",
-}
-
-Say = Callable[[str], None]
-
-
-def say_at_terminal(text: str) -> None:
-    """Tells the person at the terminal."""
-    print(printable(text), flush=True)  # noqa: T201 - what the command is for
-
-
-@dataclass
-class Told:
-    """All that is told: lines as they come, and the same as facts, for `--format json`."""
-
-    say: Say
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def __call__(self, text: str) -> None:
-        """Says a line."""
-        self.say(text)
 
 
 def inspect(options: RunOptions, *, format: str = "text", say: Say = say_at_terminal) -> int:
@@ -97,7 +61,8 @@ def inspect(options: RunOptions, *, format: str = "text", say: Say = say_at_term
     return ExitCode.DONE
 
 
-def _inspect(options: RunOptions, say: Told) -> None:
+def _inspect(given: RunOptions, say: Told) -> None:
+    options = _as_read(given)
     file = open_model(options.model)
     say(_describe(file))
     say.facts["model"] = {
@@ -108,18 +73,36 @@ def _inspect(options: RunOptions, say: Told) -> None:
         "sha256": file.digest,
     }
     loaded = loaded_model(options.model, file.digest)
-    open_scaling = options.model.normalize is None and not scales_itself(loaded)
-    assumed = replace(options.model, normalize="0..1") if open_scaling else options.model
+    scalings = _open_scalings(options, loaded)
+    assumed = replace(options.model, normalize=scalings[0]) if scalings else options.model
     probe = probe_model(loaded, assumed, digest=file.digest)
-    say.facts["evidence"] = list(_evidence(probe, loaded, open_scaling=open_scaling))
+    say.facts["evidence"] = list(_evidence(probe, loaded, open_scaling=bool(scalings)))
     for line in say.facts["evidence"]:
         say(f"  {line}")
     table = _class_table(options, probe)
     say.facts["classes"] = [{"channel": info.channel, "id": info.id, "name": info.name} for info in table.classes]
     if not options.read.patterns:
-        _say_without_images(options, probe, table, open_scaling=open_scaling, say=say)
+        _say_without_images(given, probe, table, open_scaling=bool(scalings), say=say)
         return
-    _compare(options, loaded, probe, table, _images(options, probe, say), say, open_scaling=open_scaling)
+    best = _compare(options, loaded, probe, table, samples(options, probe, say), say, scalings=scalings)
+    _say_how_to_go_on(given, probe, best, open_scaling=bool(scalings), say=say)
+
+
+def _as_read(options: RunOptions) -> RunOptions:
+    """The options as a run would read images with: whether rasters are read as such is told by the first of them."""
+    if not options.read.patterns:
+        return options
+    options = with_found_format(options)
+    check_scaling(options)
+    return options
+
+
+def _open_scalings(options: RunOptions, loaded: LoadedModel) -> tuple[str, ...]:
+    """The scalings that the model may want; none where it, or the user, says which."""
+    if options.model.normalize is not None or scales_itself(loaded):
+        return ()
+    # Values in the file's units are on no scale that has a name.
+    return ("none",) if options.decode.input_range == "raw" else tuple(NAMED)
 
 
 def _describe(file: ModelFile) -> str:
@@ -151,50 +134,17 @@ def _say_without_images(
         _say_command(options, probe, options.model, say)
 
 
-def _images(options: RunOptions, probe: Probe, say: Told) -> list[EncodedImage]:
-    """A few images that can be used; says why others cannot.
-
-    Raises:
-        RunError: None can be used; says what helps where a flag does. A manifest lists what are no files.
-    """
-    check_manifests(options.read.patterns)
-    limited = replace(options.read, limit=options.read.limit or IMAGES)
-    usable, codes = [], Counter[str]()
-    for found in (found for chunk in sample(limited) for found in read_chunk(chunk, limited)):
-        try:
-            usable.append(_usable(found, options, probe))
-        except ImageError as error:
-            codes[error.code] += 1
-            say(f"  left out: {error}")
-            say.facts.setdefault("left_out", []).append(str(error))
-    if not usable:
-        helps = ", ".join(_HELPS[code] for code in codes if code in _HELPS) or "name other images with --input"
-        raise RunError(
-            f"none of the {plural(codes.total(), 'image')} that were tried can be used, for the reasons above; "
-            f"{helps}, and inspect again"
-        )
-    return usable
-
-
-def _usable(found: EncodedImage | Failure, options: RunOptions, probe: Probe) -> EncodedImage:
-    if isinstance(found, Failure):
-        raise ImageError(Code[found.code], found.reason)
-    image = fetch(found)
-    decoded = decode_as_trained(image, options.decode, probe.spec.resize_filter)
-    prepare(middle_window(decoded, probe.spec), probe.spec)
-    return image
-
-
 def _compare(
     options: RunOptions,
     loaded: LoadedModel,
     probe: Probe,
     table: ClassTable,
-    images: Sequence[EncodedImage],
+    images: Sequence[Sample],
     say: Told,
     *,
-    open_scaling: bool,
-) -> None:
+    scalings: Sequence[str],
+) -> Finding | None:
+    """Says what each way to feed the images gives; the best of them, or None where nothing tells which that is."""
     labeling = Labeling(
         probe.head.kind,
         table.ids,
@@ -204,28 +154,27 @@ def _compare(
         nonfinite="ignore",
         emits_ids=emits_ids(table.ids, probe.seen_ids),
     )
-    variants = Variants(loaded, probe, labeling=labeling, images=images, decode_options=options.decode)
+    variants = Variants(loaded, probe, labeling=labeling, images=images)
     base = Variant(
-        options.model.normalize or ("0..1" if open_scaling else "none"),
+        options.model.normalize or (scalings[0] if scalings else "none"),
         options.model.channel_order,
         options.model.resize_filter,
     )
-    findings, best = compare_variants(
-        variants, base=base, open_scaling=open_scaling, colored=probe.spec.channels == 3
-    )
-    told = not open_scaling or best.mismatch is not None
-    pictures = [drawable(image) for image in variants.images(base.resize_filter)]
+    findings, best = compare_variants(variants, base=base, scalings=scalings, colored=probe.spec.channels == 3)
+    told = best if not scalings or best.mismatch is not None else None
+    windows = variants.images(base.resize_filter)
+    pictures = [image.picture(window) for image, window in zip(images, windows, strict=True)]
     say(f"{plural(len(images), 'image')}, fed in {plural(len(findings), 'way')}:")
-    for line in _table_lines(findings, best if told else None, table):
+    for line in _table_lines(findings, told, table):
         say(f"  {line}")
-    say.facts |= _facts(images, findings, best if told else None, table)
+    say.facts |= _facts(images, findings, told, table)
     _say_channels(best, table, say)
-    _write_sheet(options, pictures, worth_drawing(findings, best), best if told else None, table, say)
-    _say_how_to_go_on(options, probe, best if told else None, open_scaling=open_scaling, say=say)
+    _write_sheet(options, pictures, worth_drawing(findings, best), told, table, say)
+    return told
 
 
 def _facts(
-    images: Sequence[EncodedImage], findings: Sequence[Finding], best: Finding | None, table: ClassTable
+    images: Sequence[Sample], findings: Sequence[Finding], best: Finding | None, table: ClassTable
 ) -> dict[str, Any]:
     ways = [
         {

@@ -8,21 +8,19 @@ from itertools import product
 import numpy as np
 
 from maskbeam.pipeline.commands.inspect.batch_statistics import BatchStatistics
+from maskbeam.pipeline.commands.inspect.samples import Sample
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel
-from maskbeam.pipeline.models.loading.tf_jpeg import decode_jpeg, decode_jpeg_as_pillow
 from maskbeam.pipeline.models.probing.fed_model import FedModel
 from maskbeam.pipeline.models.probing.find_head import choose_output
 from maskbeam.pipeline.models.probing.find_input import find_input
 from maskbeam.pipeline.models.probing.probe import Probe
-from maskbeam.pipeline.options import RESIZE_FILTERS, DecodeOptions
+from maskbeam.pipeline.options import RESIZE_FILTERS
 from maskbeam.transforms.argmax import Labeling, label_map
-from maskbeam.transforms.codecs.decode import decode
 from maskbeam.transforms.confidence import UNIT, confidence
-from maskbeam.transforms.elements import Array, EncodedImage, Image, LogitsBatch, ModelInput
+from maskbeam.transforms.elements import Array, Image, LogitsBatch, ModelInput
 from maskbeam.transforms.head import canonical
 from maskbeam.transforms.normalize import NAMED, parse_normalization
-from maskbeam.transforms.resampling.prepare import middle_window, prepare
-from maskbeam.transforms.resampling.resize import is_of_tensorflow
+from maskbeam.transforms.resampling.prepare import prepare
 
 ORDERS = ("rgb", "bgr")
 _FILTERS_DRAWN = 4
@@ -71,19 +69,17 @@ class Variants:
         probe: Probe,
         *,
         labeling: Labeling,
-        images: Sequence[EncodedImage],
-        decode_options: DecodeOptions,
+        images: Sequence[Sample],
     ) -> None:
         self._loaded, self._probe, self._labeling = loaded, probe, labeling
-        self._encoded, self._decode_options = images, decode_options
+        self._samples = images
         self._statistics = BatchStatistics(loaded.model)
         self._facts, _ = find_input(loaded)
         self.images = cache(self._images)
         self.inputs = cache(self._inputs)
 
     def _images(self, resize_filter: str) -> list[Image]:
-        decoded = (decode_as_trained(image, self._decode_options, resize_filter) for image in self._encoded)
-        return [middle_window(image, self._probe.spec) for image in decoded]
+        return [sample.image(resize_filter) for sample in self._samples]
 
     def _inputs(self, resize_filter: str) -> list[ModelInput]:
         spec = replace(self._probe.spec, resize_filter=resize_filter)
@@ -146,40 +142,28 @@ class Variants:
         return float(np.mean(means))
 
 
-def decode_as_trained(image: EncodedImage, options: DecodeOptions, resize_filter: str) -> Image:
-    """Decodes an image as a training that resized with this filter read it."""
-    return decode(
-        image,
-        input_range=options.one_range,
-        background=options.background,
-        upright=options.orientation == "upright",
-        max_pixels=options.max_pixels,
-        jpeg_decoder=decode_jpeg if is_of_tensorflow(resize_filter) else decode_jpeg_as_pillow,
-    )
-
-
 def compare_variants(
-    variants: Variants, *, base: Variant, open_scaling: bool, colored: bool
+    variants: Variants, *, base: Variant, scalings: Sequence[str], colored: bool
 ) -> tuple[list[Finding], Finding]:
-    """Runs every scaling, where that is open, with every order of colours; on top of the best of them every filter.
+    """Runs every scaling that is open with every order of colours; on top of the best of them every filter.
 
     Where nothing tells which scaling is right, filters wait until a person has chosen one.
 
     Args:
         variants: The model and the images.
         base: The variant that the user's flags and the model say.
-        open_scaling: True where neither of them says how pixels are scaled.
+        scalings: Those that are open; none where the user or the model says how pixels are scaled.
         colored: True where there are three channels to bring into order.
 
     Returns:
         What each gave, `base` first, and the best as in `best_of`.
     """
-    names = [name for name, how in NAMED.items() if colored or not (how.bgr or len(how.mean) > 1)]
-    scalings = names if open_scaling else [base.normalize]
-    ways = [Variant(*way, base.resize_filter) for way in product(scalings, ORDERS if colored else ORDERS[:1])]
+    names = [name for name in scalings if colored or not (NAMED[name].bgr or len(NAMED[name].mean) > 1)]
+    orders = ORDERS if colored else ORDERS[:1]
+    ways = [Variant(*way, base.resize_filter) for way in product(names or [base.normalize], orders)]
     findings = [variants.run(base), *(variants.run(way) for way in ways if way != base)]
     best = best_of(findings)
-    if best.mismatch is not None or not open_scaling:
+    if best.mismatch is not None or not scalings:
         others = variants.other_filters(base.resize_filter)
         findings += [variants.run(replace(best.variant, resize_filter=name)) for name in others]
     return findings, best

@@ -109,11 +109,11 @@ def _marks(handles: Sequence[Handles], layouts: Sequence[Layout], mark: Band, fi
 def _fed(chosen: Sequence[Band], order: Sequence[int], layouts: Sequence[Layout], rules: RasterRules) -> list[Fed]:
     first = layouts[chosen[0].file]
     if first.palette is not None and len(layouts) == 1 and not rules.bands:
-        return [Fed(f"band {colour}", "uint8", 0, plane) for plane, colour in enumerate(_COLOURS)]
+        return [Fed(f"band {colour}", "uint8", 0, plane, 1) for plane, colour in enumerate(_COLOURS)]
     found: list[Fed] = []
     for band in chosen:
         part, layout = order.index(band.file), layouts[band.file]
         plane = sum(fed.part == part for fed in found)
         units = (layout.scales[band.index - 1], layout.offsets[band.index - 1]) if rules.apply_scale else (1.0, 0.0)
-        found.append(Fed(band.label, band.dtype, part, plane, *units))
+        found.append(Fed(band.label, band.dtype, part, plane, band.number, *units))
     return found

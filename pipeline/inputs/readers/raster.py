@@ -49,6 +49,7 @@ class Fed(NamedTuple):
         dtype: The type of its stored values.
         part: The number of the part that it is read with.
         plane: The number of its plane there.
+        number: Its number among the bands of all files, from 1.
         scale: Its factor to the units of the range.
         offset: What is added then.
     """
@@ -57,6 +58,7 @@ class Fed(NamedTuple):
     dtype: str
     part: int
     plane: int
+    number: int
     scale: float = 1.0
     offset: float = 0.0
 
@@ -84,6 +86,8 @@ class Raster:
         size: Height and width in pixels.
         grid: Where its pixels lie on the earth: by a transform, or by ground control points; None: nowhere.
         bands: Names, or else numbers, of the bands that are fed.
+        numbers: Their numbers among the bands of all files, from 1.
+        ranges: The values of each that become 0 and 255; None: they are fed as they are.
         dtype: The type of the values that `read` gives: uint8 or float32.
         stored: Types of the values as they are stored, band by band.
         block: Height and width of the tiles or strips of the first file.
@@ -102,12 +106,13 @@ class Raster:
     ) -> None:
         first, labels = parts[0].layout, tuple(band.label for band in fed)
         self._files, self._parts, self._fed, self._marks, self._rules = files, parts, fed, marks, rules
-        self._ranges = rules.ranges_of(tuple(band.unit_dtype for band in fed), labels)
+        self.ranges = rules.ranges_of(tuple(band.unit_dtype for band in fed), labels)
         self.size, self.block, self.is_tiled = first.ground.size, first.block, first.is_tiled
         self.grid = _grid(first.ground)
         self.bands = tuple(label.removeprefix("band ") for label in labels)
+        self.numbers = tuple(band.number for band in fed)
         self.stored = tuple(band.dtype for band in fed)
-        plain = {band.unit_dtype for band in fed} == {"uint8"} and not any(self._ranges)
+        plain = {band.unit_dtype for band in fed} == {"uint8"} and not any(self.ranges)
         self.dtype = np.dtype(np.uint8 if plain else np.float32)
         self.cache_bytes = sum(_cache_bytes(part, window) for part in (*parts, *([marks] if marks else [])))
         cache.want(self, self.cache_bytes)
@@ -142,7 +147,7 @@ class Raster:
     @property
     def begins_at_zero(self) -> bool:
         """True where the range of a band begins at 0, in the numbers that the file stores."""
-        return not self._rules.apply_scale and any(scale is not None and scale[0] == 0 for scale in self._ranges)
+        return not self._rules.apply_scale and any(scale is not None and scale[0] == 0 for scale in self.ranges)
 
     def look_at_alphas(self) -> None:
         """Reads a few places of transparency, if it has any, for `warnings`; errors as of `read`."""
@@ -203,7 +208,7 @@ class Raster:
         if marks is not None and self._rules.invalid is not None:
             valid &= ~says_invalid(marks.planes[0], self._rules.invalid)
         planes = [scaled(found[band.part].planes[band.plane], band.scale, band.offset) for band in self._fed[:bands]]
-        return RasterRead(feed(planes, valid, self._ranges[:bands], beyond, refusal), valid)
+        return RasterRead(feed(planes, valid, self.ranges[:bands], beyond, refusal), valid)
 
     def check_unchanged(self) -> None:
         """Raises ImageError (SOURCE_CHANGED, SOURCE_MISSING) where a file is not the one that was opened."""
@@ -235,7 +240,7 @@ class Raster:
 
     def _refusal(self, region: Region) -> Refusal:
         def refusal(band: int, value: float, row: int, column: int) -> ImageError:
-            scale = self._ranges[band]
+            scale = self.ranges[band]
             what = f"{value:.15g} at row {region.top + row}, column {region.left + column} of {self._fed[band].label}"
             if scale is None:
                 return ImageError(

@@ -7,7 +7,8 @@ from typing import cast
 
 import pytest
 
-from maskbeam.pipeline.commands.inspect.inspect_model import Told, _images
+from maskbeam.pipeline.commands.inspect.samples import samples
+from maskbeam.pipeline.commands.inspect.told import Told
 from maskbeam.pipeline.inputs.check_manifests import check_manifests
 from maskbeam.pipeline.inputs.survey import survey
 from maskbeam.pipeline.models.probing.probe import Probe
@@ -112,7 +113,7 @@ def test_manifests_are_looked_at_before_work_wherever_input_is_given(tmp_path: P
     # Nothing of the model is asked before: there is none.
     options = RunOptions(read=read, model=ModelOptions(path=""), output=OutputOptions(path=""))
     with pytest.raises(RunError, match="line 1 holds more"):
-        _images(options, cast("Probe", None), Told(lambda _: None))
+        samples(options, cast("Probe", None), Told(lambda _: None))
 
 
 def test_a_survey_counts_what_is_listed_in_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

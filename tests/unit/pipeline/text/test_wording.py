@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from maskbeam.pipeline.commands.inspect.inspect_model import say_at_terminal as say_inspected
+from maskbeam.pipeline.commands.inspect.told import say_at_terminal as say_inspected
 from maskbeam.pipeline.main import main
 from maskbeam.pipeline.reports.closing_summary import Ending, closing_summary
 from maskbeam.pipeline.reports.summary_file import InputCounts
