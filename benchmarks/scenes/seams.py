@@ -62,7 +62,8 @@ def blended(field: Array, layout: Layout) -> Array:
         for rows in canvas.add(number, batch):
             sums = np.asarray(rows.scores)[..., 0]
             scores = sums if rows.weights is None else sums / rows.weights
-            whole[rows.region.top : rows.region.top + rows.region.height] = scores
+            part = rows.region
+            whole[part.top : part.top + part.height, part.left : part.left + part.width] = scores
     return whole
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 from apache_beam.pvalue import TaggedOutput
 
 from maskbeam.transforms.argmax import Labeling
@@ -24,10 +23,11 @@ from maskbeam.transforms.errors import Code, ImageError
 from maskbeam.transforms.lookahead import InFlight, emit, pool
 from maskbeam.transforms.tiling.canvas import Canvas, Rows
 from maskbeam.transforms.tiling.decide import Decided, decided
+from maskbeam.transforms.tiling.join import Joined
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
 from maskbeam.transforms.tiling.work import Work, emitted
 
-# Rows of windows that are decided in the pool while further ones add up.
+# Parts that are decided in the pool while further windows add up.
 _ROWS_AHEAD = 4
 
 
@@ -38,8 +38,10 @@ class Mosaic:
         self._canvas = Canvas(layout, span)
         self._origin = origin
         self._labeling = labeling
-        self._blocks = [block.region for block in layout.blocks[span.first : span.last + 1]][::-1]
-        self._parts: list[Decided] = []
+        self._regions = [block.region for block in layout.blocks[span.first : span.last + 1]][::-1]
+        self._block = Joined(origin, self._regions[-1])
+        # The first one of each of the rows that have any.
+        self._nonfinite: list[tuple[int, int]] = []
         self._image: Array | None = None
 
     def add(self, window: Window, element: LogitsBatch | EmptyWindow) -> Iterator[Rows]:
@@ -54,44 +56,30 @@ class Mosaic:
         Raises:
             ImageError: `NONFINITE`, where NaN among scores is a failure.
         """
-        self._parts.append(part)
-        block = self._blocks[-1]
-        if part.region.top + part.region.height < block.top + block.height:
+        if part.first_nonfinite:
+            self._nonfinite.append(part.first_nonfinite)
+        self._block.add(part)
+        if not self._block.is_whole:
             return None
-        parts, self._parts = self._parts, []
-        self._blocks.pop()
-        _check_finite(parts, block, self._labeling)
-        return Labels(
-            self._origin,
-            block,
-            np.concatenate([part.labels for part in parts], axis=-2),
-            _joined(parts),
-            confidence_sum=sum(part.confidence_sum for part in parts),
-            confidence_pixels=sum(part.confidence_pixels for part in parts),
-            nonfinite=sum(part.nonfinite for part in parts),
-            image=None if self._blocks else self._image,
-        )
+        self._check_finite(self._block.nonfinite, self._regions.pop())
+        done = self._block
+        if self._regions:
+            self._block = Joined(self._origin, self._regions[-1])
+        return done.labels(None if self._regions else self._image)
 
     @property
     def is_done(self) -> bool:
         """True once all of its blocks came out."""
-        return not self._blocks
+        return not self._regions
 
-
-def _joined(parts: list[Decided]) -> Array | None:
-    held = [part.confidence for part in parts if part.confidence is not None]
-    return np.concatenate(held, axis=-2) if held else None
-
-
-def _check_finite(parts: list[Decided], block: Region, labeling: Labeling) -> None:
-    count = sum(part.nonfinite for part in parts)
-    if count and labeling.nonfinite == "fail":
-        row, column = next(part.first_nonfinite for part in parts if part.first_nonfinite)
-        raise ImageError(
-            Code.NONFINITE,
-            f"{count} of {block.height * block.width} pixels have a NaN among their scores, the first one at row "
-            f"{row}, column {column}",
-        )
+    def _check_finite(self, count: int, block: Region) -> None:
+        if count and self._labeling.nonfinite == "fail":
+            row, column = min(self._nonfinite)
+            raise ImageError(
+                Code.NONFINITE,
+                f"{count} of {block.height * block.width} pixels have a NaN among their scores, the first one at row "
+                f"{row}, column {column}",
+            )
 
 
 class Blend(beam.PTransform[Any, Any]):

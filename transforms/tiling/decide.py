@@ -17,7 +17,7 @@ class Decided:
 
     Attributes:
         region: Where they lie.
-        labels: Label map `[R, W]`, or planes `[C, R, W]`.
+        pixels: Label map `[R, W]`, or planes `[C, R, W]`.
         confidence: Uint16 of the same shape, in units of 1/65535; None where it is no product.
         confidence_sum: Sum of the winning probability over these pixels, each rounded to 1/65535: integers, so that
             it is the same for any division of an image. Of independent classes the mean over classes counts.
@@ -27,7 +27,7 @@ class Decided:
     """
 
     region: Region
-    labels: Array
+    pixels: Array
     confidence: Array | None = None
     confidence_sum: int = 0
     confidence_pixels: int = 0

@@ -5,7 +5,7 @@ alike. Windows never depend on blocks: a window sees the same pixels in every di
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,9 +14,12 @@ from maskbeam.transforms.elements import Region
 from maskbeam.transforms.tiling.weights import NEAREST
 from maskbeam.transforms.tiling.windows import borders, starts, stride_of
 
-# Scores that add up over the width of a column, and pixels of a block.
+# Scores of a window's height over the width of a column, of which those that two rows of windows share are held; and
+# pixels of a block.
 SUMS_BYTES = 256 << 20
 BLOCK_PIXELS = 16 << 20
+# Scores add up in so many pieces of the width of the widest column, one after the other.
+_PIECES = 32
 # A column is at least as wide as so many strides: its edges' windows are computed for both of its sides.
 _LEAST_STRIDES = 4
 
@@ -125,6 +128,20 @@ class Layout:
         rows = self._needed(0, region.top, region.top + region.height)
         columns = self._needed(1, region.left, region.left + region.width)
         return [self._window(self.rows[row], self.columns[column]) for row in rows for column in columns]
+
+    def pieces(self, span: Span) -> list[Region]:
+        """The parts of a span's width, complete one after the other; each begins where a window's say does."""
+        region = self.region(span)
+        width = max(1, _column_width(self.tiling) // _PIECES)
+        cuts = [region.left]
+        for number in self._needed(1, region.left, region.left + region.width):
+            left = self._reached(1, number)[0]
+            if left - cuts[-1] >= width:
+                cuts.append(left)
+        return [
+            replace(region, left=left, width=right - left)
+            for left, right in pairwise((*cuts, region.left + region.width))
+        ]
 
     def reach(self, window: Region) -> Region:
         """The pixels that a window has a say in: all of its own, or those to which no other window is nearer."""

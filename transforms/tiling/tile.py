@@ -19,7 +19,8 @@ from maskbeam.transforms.resampling.prepare import InputSpec, drawable, part_of,
 from maskbeam.transforms.tiling.layout import Layout, Span, Tiling
 from maskbeam.transforms.tiling.work import Work, emitted, stored_bytes
 
-# Spans of images of several blocks that are at work in a process at once: each holds scores of up to 256 MB.
+# Spans of images of several blocks that are at work in a process at once: each holds up to 256 MB of scores, a third
+# of that where windows overlap as they usually do.
 _AT_ONCE = threading.BoundedSemaphore(2)
 
 # The blocks of an image that are saved already: by number, what stands for each in the work that follows.

@@ -145,3 +145,27 @@ def test_every_batch_is_full() -> None:
     engine = PlaceEngine(3, batch_size=4)
     labels_of(picture(30, 31), Tiling((8, 8), 0.25, "hann", 3), engine)
     assert set(engine.sizes) == {4}
+
+
+@settings(max_examples=60)
+@given(
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.sampled_from((0.0, 0.25, 0.6)),
+    st.sampled_from(BLENDS),
+    st.sampled_from((150, 10**6)),
+    st.integers(0, 2**31),
+)
+def test_where_there_is_no_data_there_is_no_class_and_elsewhere_nothing_changes(
+    size: tuple[int, int], overlap: float, blend: str, sums_bytes: int, seed: int
+) -> None:
+    tiling = Tiling((8, 8), overlap, blend, 3, block_pixels=200, sums_bytes=sums_bytes)
+    # Where there is data lies in a rectangle: other windows are empty, or partly so.
+    (top, bottom), (left, right) = (
+        sorted(np.random.default_rng(seed).integers(0, side + 1, (2, 2))[axis]) for axis, side in enumerate(size)
+    )
+    valid = np.zeros(size, np.bool_)
+    valid[top:bottom, left:right] = True
+    labels = labels_of(replace(picture(*size), valid=valid), tiling)
+    plain = plain_labels(picture(*size).pixels, PlaceEngine(3), 8, tiling.stride[0], blend)
+    assert np.array_equal(labels.pixels, np.where(valid, plain, 255))
+    assert labels.confidence_pixels == np.count_nonzero(valid)
