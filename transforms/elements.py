@@ -79,7 +79,7 @@ class Chunk:
 
     Either images of up to about 1,000 files (`files`), each one or several, or a part of one shard: its byte range
     `[start, end)`, or all of it (`end` is None) when it is compressed. `offsets` narrows a shard to the records that
-    start there.
+    start there; `ids` are the ids of some of these, by offset, where they are not their own.
     The last piece of a list holds nothing and says with `listed` how much was listed.
     """
 
@@ -88,6 +88,7 @@ class Chunk:
     start: int = 0
     end: int | None = None
     offsets: frozenset[int] | None = None
+    ids: Mapping[int, str] = field(default_factory=dict)
     listed: Found | None = None
 
 

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from maskbeam.pipeline.cli.flags import ALL, FLAGS
 from maskbeam.pipeline.options.flag import Flag
+from maskbeam.pipeline.options.values import count
 
 EXAMPLE = """example:
   maskbeam run --input 'scenes/*.tfrecord' --model unet.keras --classes labels.csv \\
@@ -23,6 +24,13 @@ FORMAT = Flag(
     default="text",
 )
 YES = Flag("remove them, and ask nothing", name="yes", default=False)
+REVIEW = (
+    Flag("what comes first", metavar="WORD", choices=("confidence", "rare"), name="by"),
+    Flag("how many images are chosen", metavar="N", parse=count, name="top", default=500),
+    Flag("at most so many of one folder, or of one group", metavar="N", parse=count, name="per_group"),
+    Flag("a group is all ids that begin with the same so many parts", metavar="N", parse=count, name="group_by"),
+    Flag("so many images of each class, in the place of --top", metavar="N", parse=count, name="per_class"),
+)
 ALL_INPUTS = Flag("also masks that other commands' --input made", name="all_inputs", default=False)
 
 
@@ -134,6 +142,16 @@ COMMANDS = {
             f"{_HERE}.commands.clean:clean_here",
             out=True,
             words=(FORMAT, YES, ALL_INPUTS),
+        ),
+        Command(
+            "review",
+            "list the images that a person should look at first",
+            "List the images of an output that a person should look at first, as a manifest:\n"
+            "maskbeam run --input OUT/review/confidence.csv does just these.",
+            f"{_HERE}.commands.review.review:review",
+            out=True,
+            words=REVIEW,
+            needs=("by",),
         ),
         Command(
             "demo",

@@ -10,6 +10,7 @@ from itertools import islice
 
 from maskbeam.pipeline.inputs.braces import expanded
 from maskbeam.pipeline.inputs.containers.kinds import MANIFEST_EXTENSIONS, extension_of
+from maskbeam.pipeline.inputs.find_inputs import record_named
 from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
 from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, find_file, folder_of, open_storage
 from maskbeam.pipeline.text.wording import plural
@@ -46,7 +47,7 @@ def check_manifests(patterns: Iterable[str]) -> None:
 def _check(storage: Storage, manifest: Listed) -> None:
     lines = _first_lines(storage, manifest)
     with ThreadPoolExecutor(_LINES) as pool:
-        if not lines or any(pool.map(lambda line: find_file(line.uri), lines)):
+        if not lines or any(pool.map(_is_there, lines)):
             return
     first = lines[0]
     which = (
@@ -57,6 +58,11 @@ def _check(storage: Storage, manifest: Listed) -> None:
     raise RunError(
         f"--input {manifest.uri}: {which} that is there; line {first.number} {_explained(first.uri, manifest.uri)}"
     )
+
+
+def _is_there(line: Line) -> bool:
+    record = record_named(line.uri)
+    return find_file(record[0] if record else line.uri) is not None
 
 
 def _first_lines(storage: Storage, manifest: Listed) -> list[Line]:

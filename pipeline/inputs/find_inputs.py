@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
-from maskbeam.pipeline.inputs.bands import entry_of, id_of, list_groups
+from maskbeam.pipeline.inputs.bands import Group, entry_of, id_of, list_groups
 from maskbeam.pipeline.inputs.braces import Braces, braces_of_files, parse_braces
 from maskbeam.pipeline.inputs.containers.kinds import (
     MANIFEST_EXTENSIONS,
@@ -25,8 +25,19 @@ from maskbeam.pipeline.inputs.containers.kinds import (
 )
 from maskbeam.pipeline.inputs.ids import image_id_of, path_below
 from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
+from maskbeam.pipeline.inputs.records import place_of
 from maskbeam.pipeline.options import ReadOptions
-from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, absolute, find_file, folder_of, open_input
+from maskbeam.pipeline.storage import (
+    LOST,
+    Listed,
+    SourceChanged,
+    Storage,
+    absolute,
+    find_file,
+    folder_of,
+    is_gcs,
+    open_input,
+)
 from maskbeam.pipeline.text.wording import by_kind
 from maskbeam.transforms.codecs.registry import image_extension, is_raster_name
 from maskbeam.transforms.elements import Entry, Found
@@ -43,14 +54,22 @@ _Told = tuple[Kind, str]
 
 
 class Input(NamedTuple):
-    """One image, a file or several, or one shard.
+    """One image, a file or several, or one shard; or one record of a shard, by its `offset`.
 
     The entry's `image_id` is a shard's path without extension for records that have no name. The entry of a
-    manifest's image has no `version` yet: asking for a million of them is the readers' work, not the listing's.
+    manifest's image has no `version` yet: asking for a million of them is the readers' work, not the listing's. Of a
+    record `record_id` is the manifest's id, if it gives one.
     """
 
     kind: Kind
     entry: Entry
+    offset: int | None = None
+    record_id: str = ""
+
+    @property
+    def counts_as(self) -> Kind:
+        """`kind`; of a record that of an image."""
+        return self.kind if self.offset is None else Kind.IMAGE
 
 
 class Listing:
@@ -120,8 +139,7 @@ def root_of(pattern: str, uri: str) -> str:
 
 def _found(pattern: str, options: ReadOptions, skipped: Counter[str]) -> Iterator[Input]:
     # Of what it lists messages name the pattern's own part, and of what it reads nothing.
-    storage = open_input(pattern)
-    braces = parse_braces(pattern, lambda path: next(iter(storage.list(path)), None) is not None)
+    storage, braces = open_input(pattern), _braces_of(pattern)
     if braces:
         yield from _of_braces(storage, braces, pattern, options, skipped)
         return
@@ -134,6 +152,11 @@ def _found(pattern: str, options: ReadOptions, skipped: Counter[str]) -> Iterato
             yield from _of_manifest(storage, listed, options)
         else:
             yield from _files(storage, [listed], pattern, options, skipped)
+
+
+def _braces_of(pattern: str) -> Braces | None:
+    storage = open_input(pattern)
+    return parse_braces(pattern, lambda path: next(iter(storage.list(path)), None) is not None)
 
 
 def _of_braces(
@@ -229,6 +252,10 @@ def _of_line(manifest: Listed, line: Line, options: ReadOptions) -> Input:
         image_id = line.image_id or _id_of(Kind.IMAGE, _below_manifest(manifest, line, options), options)
         files = tuple(band.where for band in line.bands)
         return Input(Kind.IMAGE, Entry(braces_of_files(files), 0, "", image_id, line.bands))
+    if record := record_named(line.uri):
+        return _of_record(manifest, line, *record, options)
+    if braces := _braces_of(line.uri):
+        return _of_bands(manifest, line, braces, options)
     storage, listed = open_input(line.uri), Listed(line.uri, 0, "")
     kind = _kind_by_extension(line.uri, options, named=True)
     if kind is None:
@@ -236,6 +263,27 @@ def _of_line(manifest: Listed, line: Line, options: ReadOptions) -> Input:
         kind, _ = _look(storage, listed, named=True)
     image_id = line.image_id or _id_of(kind, _below_manifest(manifest, line, options), options)
     return _input(kind, listed, image_id, manifest.uri)
+
+
+def record_named(uri: str) -> tuple[str, int] | None:
+    """Shard and offset of a record as reports name it, `shard-uri#offset`; None where a file is called so."""
+    place = place_of(uri)
+    return None if place is None or find_file(uri) else place
+
+
+def _of_record(manifest: Listed, line: Line, shard: str, offset: int, options: ReadOptions) -> Input:
+    named = line._replace(uri=shard, image_id="")
+    kind, entry, *_ = _of_line(manifest, named, options)
+    return Input(Kind.SHARD if kind is Kind.IMAGE else kind, entry, offset, line.image_id)
+
+
+def _of_bands(manifest: Listed, line: Line, braces: Braces, options: ReadOptions) -> Input:
+    """An image of several files, as reports name it: by a pattern that means its files alone."""
+    group = next(list_groups(open_input(line.uri), braces), Group(braces.before, braces.after, []))
+    folder, top = folder_of(manifest.uri) + "/", "gs://" if is_gcs(line.uri) else "/"
+    root = options.id_root or (folder if group.before.startswith(folder) else top)
+    image_id = line.image_id or id_of(group, braces, root, keep_extension=options.keep_extension)
+    return Input(Kind.IMAGE, replace(entry_of(group, braces), image_id=image_id))
 
 
 def _below_manifest(manifest: Listed, line: Line, options: ReadOptions) -> str:

@@ -81,8 +81,16 @@ def list_chunks(pattern: str, options: ReadOptions) -> Iterator[Chunk]:
 def chunks_of(inputs: Iterable[Input]) -> Iterator[Chunk]:
     """Inputs in pieces for workers."""
     files: list[Entry] = []
+    records: list[Input] = []
     count = held = size = 0
-    for kind, entry in inputs:
+    for found in inputs:
+        kind, entry = found.kind, found.entry
+        if found.offset is not None:
+            records.append(found)
+            if len(records) == _MAX_FILES:
+                yield from _by_shard(records)
+                records = []
+            continue
         if kind is not Kind.IMAGE:
             yield from _ranges(kind, entry)
             continue
@@ -95,6 +103,22 @@ def chunks_of(inputs: Iterable[Input]) -> Iterator[Chunk]:
             files, held, size = [], 0, 0
     if files:
         yield Chunk(files=tuple(files))
+    yield from _by_shard(records)
+
+
+def _by_shard(records: Iterable[Input]) -> Iterator[Chunk]:
+    """Records that a manifest lists, those of a shard together; one that is listed twice comes twice."""
+    shards: dict[tuple[str, int], list[Input]] = {}
+    times: Counter[tuple[str, int | None]] = Counter()
+    for record in records:
+        place = record.entry.uri, record.offset
+        shards.setdefault((record.entry.uri, times[place]), []).append(record)
+        times[place] += 1
+    for found in shards.values():
+        ids = {each.offset: each.record_id for each in found if each.offset is not None}
+        end = None if found[0].kind is Kind.GZIP_SHARD else max(ids) + 1
+        named = {offset: image_id for offset, image_id in ids.items() if image_id}
+        yield Chunk(shard=found[0].entry, end=end, offsets=frozenset(ids), ids=named)
 
 
 def describe_inputs(options: ReadOptions) -> InputSummary:
@@ -106,10 +130,11 @@ def describe_inputs(options: ReadOptions) -> InputSummary:
     roots = []
     for pattern in options.patterns:
         root = options.id_root
-        for kind, entry in find_inputs(pattern, options, left_out=left_out):
-            kinds[kind] += 1
-            size += entry.size
-            of_shards += 0 if kind is Kind.IMAGE else entry.size
+        for found in find_inputs(pattern, options, left_out=left_out):
+            entry = found.entry
+            kinds[found.counts_as] += 1
+            size += 0 if found.offset is not None else entry.size
+            of_shards += 0 if found.counts_as is Kind.IMAGE else entry.size
             joined += bool(entry.bands)
             ids += [entry.image_id] if entry.bands and len(ids) < _IDS else []
             root = root or root_of(absolute(pattern), entry.first_file)

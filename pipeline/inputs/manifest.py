@@ -5,8 +5,11 @@
 - JSON lines (`.jsonl`, `.json-lines`, `.jsonlines`, `.ndjson`): objects with `uri` and, if wanted, `id`. A list of
   URIs is one image whose bands are files of their own; `bands` is then, if wanted, the list of their names.
 
-Blank lines are skipped. A URI that is relative starts at the manifest's folder. Every URI names one file,
-as it is: it is no pattern.
+Reports of a run are manifests as they are: `source` (CSV) and `where` (JSON lines) stand for `uri`, and what was done
+to texts for the sake of spreadsheets is undone.
+
+Blank lines are skipped. A URI that is relative starts at the manifest's folder. Every URI names one file as it is,
+and is no pattern; or else one image as reports name it: `shard-uri#offset`, or several files by braces.
 """
 
 import csv
@@ -18,6 +21,7 @@ from typing import Any, NamedTuple
 
 from maskbeam.pipeline.inputs.containers.kinds import extension_of
 from maskbeam.pipeline.storage import folder_of, is_gcs
+from maskbeam.pipeline.text.csv_text import cell_text
 from maskbeam.transforms.elements import Companion
 from maskbeam.transforms.errors import RunError
 
@@ -25,6 +29,9 @@ from maskbeam.transforms.errors import RunError
 _COMMENT = re.compile(r"#\s|#\Z")
 # The number of a line, and its `uri`, `id` and `bands` as they stand there.
 _Fields = tuple[int, Any, Any, Any]
+# What the place of an image may be called, and columns that reports alone have.
+_PLACES = ("uri", "source", "where")
+_OF_REPORTS = frozenset({"source", "rank"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -98,13 +105,15 @@ def _csv(lines: list[str], uri: str) -> Iterator[_Fields]:
     rows = csv.reader((line + "\n" for line in lines), strict=True)
     try:
         header = [name.strip().lower() for name in next(filter(_holds_something, rows), [])]
-        if header.count("uri") != 1 or header.count("id") > 1:
+        place = next((name for name in _PLACES if name in header), "uri")
+        if header.count(place) != 1 or header.count("id") > 1:
             raise _error(uri, rows.line_num, "the header must have one column named uri and at most one named id")
+        read = cell_text if _OF_REPORTS.intersection(header) else str
         for row in filter(_holds_something, rows):
             if len(row) != len(header):
                 raise _error(uri, rows.line_num, f"{len(row)} fields where the header has {len(header)}")
-            fields = dict(zip(header, row, strict=True))
-            yield rows.line_num, fields["uri"], fields.get("id"), None
+            fields = dict(zip(header, map(read, row), strict=True))
+            yield rows.line_num, fields[place], fields.get("id"), None
     except csv.Error as error:
         raise _error(uri, rows.line_num, str(error)) from None
 
@@ -123,7 +132,8 @@ def _json_lines(lines: list[str], uri: str) -> Iterator[_Fields]:
             raise _error(uri, number, "is no JSON") from None
         if not isinstance(entry, dict):
             raise _error(uri, number, 'is no object like {"uri": "a.jpg"}')
-        yield number, entry.get("uri"), entry.get("id"), entry.get("bands")
+        place = next((name for name in _PLACES if name in entry), "uri")
+        yield number, entry.get(place), entry.get("id"), entry.get("bands")
 
 
 def _resolve(manifest: str, number: int, target: str) -> str:

@@ -181,14 +181,18 @@ def _file(entry: Entry, options: ReadOptions) -> EncodedImage | Failure:
 
 
 def _records(chunk: Chunk, shard: Entry, options: ReadOptions) -> Iterator[EncodedImage | Failure]:
-    position = chunk.start
+    position, missing = chunk.start, set(chunk.offsets or ())
     try:
         for item in read_chunk_records(chunk):
+            missing.discard(item.offset)
             if isinstance(item, Damage):
                 yield _lost(shard, item.offset, Code.DAMAGED_RECORD, item.reason)
             else:
-                yield image_of(item, shard, options)
+                image = image_of(item, shard, options)
+                yield image.of(chunk.ids[item.offset], image.source) if item.offset in chunk.ids else image
                 position = item.end
+        for offset in sorted(missing):
+            yield _lost(shard, offset, Code.SOURCE_MISSING, "no record of the shard begins there")
     except LOST:
         yield _lost(shard, position, Code.SHARD_UNREAD, "the shard cannot be read on: it is gone or unreadable")
     except SourceChanged:

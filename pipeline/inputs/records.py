@@ -13,7 +13,7 @@ from maskbeam.transforms.codecs.registry import image_extension, is_image
 from maskbeam.transforms.elements import EncodedImage, Entry, Failure, Origin, Source
 from maskbeam.transforms.errors import Code, ImageError
 
-_PLACE = re.compile(r"(.*)#(\d+)", re.DOTALL)
+_PLACE = re.compile(r"(.+)#([0-9]{1,19})", re.DOTALL)
 _VERSION = re.compile(rf"[0-9a-f]{{8}}(:({'|'.join(RAW_TYPES)}))?")
 # What raw tensors of one, two and four bytes a value were taken for when nobody could say.
 _ASSUMED_ONCE = ("uint8", "uint16", "float32")
@@ -26,10 +26,15 @@ def source_of(shard: Entry, record: ShardRecord) -> Source:
     return Source(f"{shard.uri}#{record.offset}", f"{record.crc:08x}")
 
 
+def place_of(where: str) -> tuple[str, int] | None:
+    """Shard and offset that `shard-uri#offset` names; None for other texts. A file may be called so, too."""
+    place = _PLACE.fullmatch(where)
+    return (place[1], int(place[2])) if place else None
+
+
 def record_of(source: Source) -> tuple[str, int] | None:
     """Shard and offset of a record; None for a file."""
-    place = _PLACE.fullmatch(source.where)
-    return (place[1], int(place[2])) if place and _VERSION.fullmatch(source.version) else None
+    return place_of(source.where) if _VERSION.fullmatch(source.version) else None
 
 
 def image_of(record: ShardRecord, shard: Entry, options: ReadOptions) -> EncodedImage | Failure:

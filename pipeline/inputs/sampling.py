@@ -49,7 +49,7 @@ def sample(options: ReadOptions) -> Iterator[Chunk]:
         if draw.offset >= 0:
             offsets[draw.uri].append(draw)
     for chosen in offsets.values():
-        kind, shard = chosen[0].found
+        kind, shard = chosen[0].found[:2]
         end = None if kind is Kind.GZIP_SHARD else shard.size
         yield Chunk(shard=shard, end=end, offsets=frozenset(draw.offset for draw in chosen))
     yield Chunk(listed=listing.listed)
@@ -58,8 +58,9 @@ def sample(options: ReadOptions) -> Iterator[Chunk]:
 def _draw_files(listing: Listing, seed: int, shards: list[Input]) -> Iterator[_Draw]:
     for found in listing:
         entry = found.entry
-        if found.kind is Kind.IMAGE:
-            yield _Draw(_number(seed, entry.image_id), entry.uri, -1, found)
+        if found.counts_as is Kind.IMAGE:
+            own = entry.image_id if found.offset is None else found.record_id or f"{entry.image_id}/{found.offset}"
+            yield _Draw(_number(seed, own), entry.uri, -1, found)
         else:
             shards.append(found)
 

@@ -56,7 +56,7 @@ def survey(options: ReadOptions) -> Survey:
         listing = Listing([pattern], options)
         inputs = list(islice(listing, _MOST + 1))
         roots.append(options.id_root or (root_of(pattern, inputs[0].entry.first_file) if inputs else pattern))
-        kinds.update(found.kind for found in inputs[:_MOST])
+        kinds.update(found.counts_as for found in inputs[:_MOST])
         ids.update((found.entry.uri, found.entry.image_id) for found in inputs if found.kind is Kind.IMAGE)
         joined += sum(bool(found.entry.bands) for found in inputs[:_MOST])
         left_out.update(listing.listed.left_out)

@@ -9,11 +9,10 @@ from typing import NamedTuple
 from maskbeam.pipeline.output.ours import report_files
 from maskbeam.pipeline.output.stored_json import parse_stored
 from maskbeam.pipeline.storage import Storage
-from maskbeam.pipeline.text.csv_text import unguard
+from maskbeam.pipeline.text.csv_text import cell_text
 from maskbeam.transforms.elements import Source
 from maskbeam.transforms.errors import RunError
 
-_HALF = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
 _PLACE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -63,7 +62,7 @@ def _rows(text: io.TextIOWrapper) -> Iterator[FinishedImage]:
     lines = csv.reader(text)
     columns = next(lines, [])
     for cells in lines:
-        image_id, where = (_halves(unguard(cells[i])) for i in (0, 3))
+        image_id, where = (cell_text(cells[i]) for i in (0, 3))
         if len(cells) != len(columns):
             raise IndexError("a line of another number of cells than the header")
         yield FinishedImage(image_id, Source(where, ""), dict(zip(columns, cells, strict=True)))
@@ -76,8 +75,3 @@ def _place(where: str) -> str:
 def damaged(uri: str) -> RunError:
     """The error of a file of an output that cannot be understood."""
     return RunError(f"{uri} is damaged; run the same command again")
-
-
-def _halves(text: str) -> str:
-    # Halves of surrogate pairs stand in the CSV file as backslash escapes.
-    return _HALF.sub(lambda match: chr(int(match[1], 16)), text)

@@ -36,6 +36,7 @@ NAMES = {
     "parts": r"\d+-of-\d+(\.lock)?\.json",
     "failed": r"[0-9a-f]{16,64}\.json",
     "runs": rf"{_RUN}\.json",
+    "review": r"[a-z_]+\.(csv|jpg)",
     "reports": r"summary\.json|classes\.csv|(images\.(csv|parquet)|failures\.jsonl)|samples/.+\.jpg"
     r"|scenes(-\d{5}-of-\d{5})?\.geojson|images-\d{5}-of-\d{5}\.(csv|parquet)|failures-\d{5}-of-\d{5}\.jsonl",
 }

@@ -8,6 +8,8 @@ _FORMULA = r"(?:[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 _DANGEROUS = re.compile(rf"'*{_FORMULA}")
 _GUARDED = re.compile(rf"'+{_FORMULA}")
 # The semicolon, because it separates cells where the comma is the decimal point.
+# Halves of surrogate pairs stand in the file as backslash escapes.
+_HALF = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
 _QUOTED = re.compile(r'[",;\t\r\n]|^\s|\s\Z')
 
 
@@ -22,6 +24,11 @@ def guard(text: str) -> str:
 def unguard(text: str) -> str:
     """Restores what `guard` was given."""
     return text[1:] if _GUARDED.match(text) else text
+
+
+def cell_text(cell: str) -> str:
+    """The text that `csv_line` was given, of its cell as a CSV reader gives it."""
+    return _HALF.sub(lambda match: chr(int(match[1], 16)), unguard(cell))
 
 
 def csv_line(cells: Iterable[str | int | float | None]) -> str:

@@ -18,7 +18,7 @@ from maskbeam.pipeline.inputs.read import read_chunk
 from maskbeam.pipeline.inputs.sampling import sample
 from maskbeam.pipeline.options import ReadOptions
 from maskbeam.pipeline.storage.local_storage import LocalStorage
-from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Found
+from maskbeam.transforms.elements import Chunk, EncodedImage, Entry, Failure, Found
 from maskbeam.transforms.errors import RunError
 from tests.support.shard_files import examples, png, write_shard, write_tree
 
@@ -154,7 +154,7 @@ def test_manifests_list_images_and_shards(tmp_path: Path) -> None:
     (tmp_path / "in" / "list.txt").write_text("\n".join(lines))
     found = list(find_inputs(str(tmp_path / "in" / "*.txt"), OPTIONS))
     far = str(tmp_path / "far" / "b").lstrip("/")
-    assert [(kind, entry.image_id) for kind, entry in found] == [
+    assert [(each.kind, each.entry.image_id) for each in found] == [
         (Kind.IMAGE, "a"),
         (Kind.IMAGE, far),
         (Kind.IMAGE, "c"),
@@ -169,6 +169,72 @@ def test_a_manifests_own_ids_win(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("uri,id\na.jpg,night/1.x\n/far/b.jpg,\n")
     options = ReadOptions(id_root="/far")
     assert ids(tmp_path / "list.csv", options) == ["night/1.x", "b"]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_manifest_lists_records_as_reports_name_them(tmp_path: Path, compress: bool) -> None:
+    shards = [write_shard(tmp_path / name, examples(6, first=i), compress=compress) for i, name in enumerate("st")]
+    whole = {
+        image.source.where: image
+        for shard in shards
+        for chunk in list_chunks(str(shard), OPTIONS)
+        for image in read_chunk(chunk, OPTIONS)
+    }
+    s, t = ([where for where in whole if where.startswith(str(shard))] for shard in shards)
+    lines = [f"{s[4]},", f"{t[1]},mine/1", f"{s[0]},", f"{s[0][:-1]}9999999,"]
+    (tmp_path / "list.csv").write_text("uri,id\n" + "\n".join(lines))
+    chunks = list(list_chunks(str(tmp_path / "list.csv"), OPTIONS))
+    assert [chunk.shard.uri for chunk in chunks if chunk.shard] == list(map(str, shards))
+    found = {each.source.where: each for chunk in chunks for each in read_chunk(chunk, OPTIONS)}
+    assert found.keys() == {s[4], t[1], s[0], f"{s[0][:-1]}9999999"}
+    missing = found.pop(f"{s[0][:-1]}9999999")
+    assert isinstance(missing, Failure)
+    assert missing.code == "SOURCE_MISSING"
+    for where, each in found.items():
+        own = whole[where]
+        assert isinstance(each, EncodedImage)
+        assert isinstance(own, EncodedImage)
+        assert (each.data, each.source) == (own.data, own.source)
+        assert each.image_id == ("mine/1" if where == t[1] else own.image_id)
+    summary = describe_inputs(replace(OPTIONS, patterns=(str(tmp_path / "list.csv"),)))
+    assert (summary.files, summary.shards) == (4, 0)
+
+
+def test_a_record_that_is_listed_twice_comes_twice(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "s", examples(3))
+    (tmp_path / "list.csv").write_text(f"uri,id\n{shard}#0,a\n{shard}#0,b\n")
+    chunks = list_chunks(str(tmp_path / "list.csv"), OPTIONS)
+    assert [image.image_id for chunk in chunks for image in read_chunk(chunk, OPTIONS)] == ["a", "b"]
+
+
+def test_a_file_that_is_called_as_a_record_is_a_file(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["a#12"])
+    (tmp_path / "list.txt").write_text("a#12\n")
+    found = list(find_inputs(str(tmp_path / "list.txt"), OPTIONS))
+    assert [(each.kind, each.offset) for each in found] == [(Kind.IMAGE, None)]
+
+
+def test_a_sample_of_records_that_a_manifest_lists(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "s", examples(20))
+    chunks = list_chunks(str(shard), OPTIONS)
+    places = [image.source.where for chunk in chunks for image in read_chunk(chunk, OPTIONS)]
+    (tmp_path / "list.txt").write_text("\n".join(places[5:15]))
+    options = ReadOptions(patterns=(str(tmp_path / "list.txt"),), limit=4)
+    found = [image.source.where for chunk in sample(options) for image in read_chunk(chunk, options)]
+    assert len(found) == 4
+    assert set(found) <= set(places[5:15])
+
+
+def test_images_of_several_files_are_listed_as_reports_name_them(tmp_path: Path) -> None:
+    write_tree(tmp_path, [f"in/{image}_{band}.tif" for image in "xy" for band in ("r", "g")])
+    (first, second) = find_inputs(str(tmp_path / "in" / "*_{r,g}.tif"), OPTIONS)
+    assert first.entry.bands
+    (tmp_path / "list.csv").write_text(f'id,source\nsecond,"{second.entry.uri}"\n,"{first.entry.uri}"\n')
+    listed = list(find_inputs(str(tmp_path / "list.csv"), OPTIONS))
+    assert listed == [
+        second._replace(entry=replace(second.entry, image_id="second")),
+        first._replace(entry=replace(first.entry, image_id="in/x")),
+    ]
 
 
 def test_few_files_still_make_several_chunks() -> None:

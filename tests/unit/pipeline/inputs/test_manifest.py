@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskbeam.pipeline.inputs.manifest import Line, parse_manifest
+from maskbeam.pipeline.text.csv_text import csv_line
 from maskbeam.transforms.elements import Companion
 from maskbeam.transforms.errors import RunError
 
@@ -36,6 +37,20 @@ def test_comments_of_a_text_and_blank_lines_of_all_are_no_inputs() -> None:
 def test_csv_by_its_header() -> None:
     data = b'id,URI ,split\n1,a.jpg,train\n,"b, ""c"".jpg",val\n\n'
     assert list(parse_manifest("/d/list.CSV", data)) == [Line(2, "/d/a.jpg", "1"), Line(3, '/d/b, "c".jpg', "")]
+
+
+def test_reports_are_manifests_as_they_are() -> None:
+    report = csv_line(["id", "width", "source"]) + csv_line(["=1+1", 7, "/in/\udcff.png"])
+    assert list(parse_manifest("/out/reports/images.csv", report.encode())) == [Line(2, "/in/\udcff.png", "=1+1")]
+    queue = csv_line(["rank", "id", "uri", "why"]) + csv_line([1, "-x", "/in/s#12", "low"])
+    assert list(parse_manifest("/out/review/rare.csv", queue.encode())) == [Line(2, "/in/s#12", "-x")]
+    failures = b'{"id": "", "where": "/in/a.png", "code": "UNREADABLE"}'
+    assert list(parse_manifest("/out/reports/failures.jsonl", failures)) == [Line(1, "/in/a.png", "")]
+
+
+def test_apostrophes_of_a_persons_own_list_stay() -> None:
+    data = b"uri,id\na.jpg,'=1\n"
+    assert list(parse_manifest("/d/list.csv", data)) == [Line(2, "/d/a.jpg", "'=1")]
 
 
 @pytest.mark.parametrize("extension", ["jsonl", "json-lines", "ndjson"])

@@ -1,0 +1,1 @@
+"""The images that a person should look at first."""
