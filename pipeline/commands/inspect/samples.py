@@ -52,7 +52,7 @@ class Sample:
     is_raw: bool = False
 
     def picture(self, image: Image) -> Array:
-        """What `image` gave for a person, uint8 `[H, W, C]`."""
+        """The picture that `image` gave for a person, uint8 `[H, W, C]`."""
         if not self.is_raw:
             return drawable(image)
         return grey(np.ones(image.region.size, bool) if image.valid is None else image.valid)
@@ -94,7 +94,7 @@ def _drawn(options: RunOptions) -> Iterator[EncodedImage | Failure]:
 
 
 def _scenes(options: RunOptions, probe: Probe) -> Scenes | None:
-    """What reads rasters; None where they are pictures like others."""
+    """The reader of rasters; None where they are pictures like others."""
     spec = probe.spec
     if not options.read.rasters or spec.height is None or spec.width is None:
         return None

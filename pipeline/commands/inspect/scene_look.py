@@ -60,7 +60,7 @@ class Place:
 
 @dataclass(frozen=True)
 class SceneLook:
-    """What there is to say of a scene.
+    """All there is to say of a scene.
 
     Attributes:
         image_id: Its id.

@@ -1,4 +1,4 @@
-"""What a command tells: lines as they come, and the same as facts."""
+"""The findings that a command tells: lines as they come, and the same as facts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
