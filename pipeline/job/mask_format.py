@@ -79,7 +79,8 @@ def _has_place(entry: Entry) -> bool:
             return stream.read()
 
     try:
-        return geotiff_tags.has_place(fetch) or jp2_boxes.has_place(fetch)
+        # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
+        return any(geotiff_tags.has_place(fetch) or jp2_boxes.has_place(fetch) for _ in range(2))
     except LOST:
         return False
 

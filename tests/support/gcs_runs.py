@@ -58,7 +58,7 @@ def check_a_run_through_faults(url: str, folder: Path, monkeypatch: pytest.Monke
     with FaultyProxy(url, faults=Faults(rate=RATE, kinds=KINDS, seed=2)) as proxy, served_by(proxy.url):
         assert run_numpy(_command("faulty")) == 0
     with served_by(url) as storage:
-        assert differing(_objects(storage, "plain"), _objects(storage, "faulty")) == []
+        assert differing(objects(storage, "plain"), objects(storage, "faulty")) == []
     kinds = {*TRANSIENT, "altered up", "altered down"} - {"altered"}
     assert [kind for kind in kinds if not proxy.happened[kind]] == []
 
@@ -67,7 +67,8 @@ def _command(output: str) -> list[str]:
     return command(["gs://data/in/images/", "gs://data/in/shards/*"], f"gs://data/{output}", *FLAGS)
 
 
-def _objects(storage: GcsStorage, output: str) -> dict[str, bytes]:
+def objects(storage: GcsStorage, output: str) -> dict[str, bytes]:
+    """All objects of a finished output in the bucket `data`, without what belongs to single runs."""
     root = f"gs://data/{output}/"
     below = [listed.uri.removeprefix(root) for listed in storage.list(root)]
     found = {path: storage.read(root + path) for path in [*below, ".job.json"] if not path.startswith("runs/")}

@@ -14,7 +14,9 @@ from maskbeam.pipeline.cli.parser import run_options
 from maskbeam.pipeline.job.check_rasters import check_rasters
 from maskbeam.pipeline.job.mask_format import with_mask_format
 from maskbeam.pipeline.run import run
+from maskbeam.pipeline.storage.gcs_client import forget_client
 from maskbeam.transforms.errors import RunError
+from tests.support.fake_gcs import FakeGcs
 from tests.support.numpy_engine import MODEL, command, numpy_loader, numpy_probe
 from tests.support.rasters import planes, write_raster
 from tests.support.trees import save
@@ -168,3 +170,16 @@ def test_a_model_file_tells_its_channels() -> None:
         ((None, 64), None, None),
     ):
         assert known_channels(ModelFacts((TensorSpec("x", shape, "float32"),), data_format=order)) == channels
+
+
+def test_a_head_that_came_altered_is_looked_at_again(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeGcs() as fake:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
+        fake.service.buckets["b"] = {}
+        fake.service.store("b", "a.tif", scene.read_bytes())
+        # Its listing passes, the first part of it does not.
+        fake.faults.plan("altered", only="/download/storage/v1/b/b/o/a.tif")
+        options = run_options(command("gs://b/a.tif", "out"))
+        assert with_mask_format(options).output.mask_format == "geotiff"
+        assert fake.happened == {"altered down": 1}
+    forget_client()

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,12 @@ from tests.runs.test_faulty_proxy import KINDS
 from tests.support.fake_faults import TRANSIENT, Faults
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.gcs_runs import IMPATIENT, check_a_run_through_faults, served_by
+from tests.support.gcs_scenes import (
+    check_a_killed_run_goes_on,
+    check_an_object_that_changes,
+    check_scenes_through_faults,
+    check_the_same_as_at_hand,
+)
 from tests.support.storage_contract import Place, StorageContract
 
 WITHOUT_DAMAGE = tuple(kind for kind in KINDS if kind not in ("altered", "lost", "truncated"))
@@ -115,6 +121,20 @@ def test_each_fault_is_survived_while_a_file_is_sent(server: str, kind: str, tmp
             proxy.faults.plan(*[""] * place, kind)
             version = storage.write_file(f"{uri}/{place}", str(path), expected=None)
             assert storage.read(f"{uri}/{place}", version=version) == data
+
+
+SCENE_CHECKS = (
+    check_the_same_as_at_hand,
+    check_a_killed_run_goes_on,
+    check_an_object_that_changes,
+    check_scenes_through_faults,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", SCENE_CHECKS)
+def test_runs_over_scenes(server: str, tmp_path: Path, check: Callable[[str, Path], None]) -> None:
+    check(server, tmp_path)
 
 
 @pytest.mark.slow
