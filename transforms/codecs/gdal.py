@@ -1,22 +1,19 @@
-"""GDAL's settings in this process: one place, because its cache of blocks is one for all threads."""
+"""GDAL's settings in this process, and the size of its cache: one place, because that is one for all threads."""
 
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What GDAL keeps where nobody asks for more: enough for small files, and far from its own 5% of all memory.
-_LEAST_BYTES = 16 << 20
-_lock = threading.Lock()
-_asked: list[int] = []
+_SMALLEST_CACHE, _LARGEST_CACHE = 64 << 20, 512 << 20
 
 
 @contextmanager
-def gdal(cache: int, **options: str) -> Iterator[None]:
+def gdal(cache_bytes: int, **options: str) -> Iterator[None]:
     """Within this context the calling thread works with GDAL.
 
     Args:
-        cache: Bytes of GDAL's cache that this work needs; it is made as large as all works at the time need together.
+        cache_bytes: Bytes of GDAL's cache that this work needs.
         options: GDAL's own, for this thread alone. Files beside those that are read or written are never made.
     """
     import rasterio
@@ -24,17 +21,52 @@ def gdal(cache: int, **options: str) -> Iterator[None]:
 
     # A picture without a place on the earth is nothing to warn of.
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-    with rasterio.Env(**{"GDAL_PAM_ENABLED": "NO", **options}):
-        _resize(cache, add=True)
+    with rasterio.Env(**{"GDAL_PAM_ENABLED": "NO", **options}), cache.held(cache_bytes):
+        yield
+
+
+class Cache:
+    """GDAL's cache of decoded tiles: as large as all that is open and at work needs together, within bounds.
+
+    It is sized here and nowhere else, and never by an option of `rasterio.Env`: an Env that ends sets it back to what
+    it was when that Env began, whatever other threads need by then.
+    """
+
+    def __init__(self) -> None:
+        self._needs: dict[object, int] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        return min(max(sum(self._needs.values()), _SMALLEST_CACHE), _LARGEST_CACHE)
+
+    @contextmanager
+    def held(self, count: int) -> Iterator[None]:
+        """Within this context it is larger by so many bytes."""
+        work = object()
+        self.need(work, count)
         try:
             yield
         finally:
-            _resize(cache, add=False)
+            self.let_go(work)
+
+    def need(self, who: object, count: int) -> None:
+        """Makes it larger by so many bytes, until `who` is let go."""
+        with self._lock:
+            self._needs[who] = count
+            self._resize()
+
+    def let_go(self, who: object) -> None:
+        """Takes back what `who` needed."""
+        with self._lock:
+            self._needs.pop(who, None)
+            self._resize()
+
+    def _resize(self) -> None:
+        from rasterio._env import set_gdal_config
+
+        set_gdal_config("GDAL_CACHEMAX", self.bytes)
 
 
-def _resize(cache: int, *, add: bool) -> None:
-    from rasterio.env import setenv
-
-    with _lock:
-        (_asked.append if add else _asked.remove)(cache)
-        setenv(GDAL_CACHEMAX=max(_LEAST_BYTES, sum(_asked)))
+cache = Cache()

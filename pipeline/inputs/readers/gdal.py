@@ -1,7 +1,6 @@
-"""GDAL, through rasterio, as far as it is let in: its settings, its drivers, its cache, its messages.
+"""GDAL, through rasterio, as far as it is let in: its settings, its drivers, its messages.
 
-GDAL has over a hundred drivers, of which many name other files or fetch from the network; two are used here. It keeps
-decoded tiles in one cache for the whole process, which `Cache` sizes by what is open.
+GDAL has over a hundred drivers, of which many name other files or fetch from the network; two are used here.
 """
 
 import importlib.util
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from maskbeam.pipeline.storage import is_gcs
+from maskbeam.transforms.codecs.gdal import cache
 from maskbeam.transforms.errors import RunError
 
 GEOTIFF, JPEG2000 = "GTiff", "JP2OpenJPEG"  # a COG is a GeoTIFF
 _JPEG2000_ENDINGS = (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc")
-_SMALLEST_CACHE, _LARGEST_CACHE = 64 << 20, 512 << 20
 
 _SETTINGS = {
     # The other cores have windows of their own to compute.
@@ -46,12 +45,13 @@ def gdal_settings(uri: str) -> Iterator[None]:
     from rasterio import Env
     from rasterio.session import DummySession
 
-    settings: dict[str, Any] = {**_SETTINGS, "GDAL_CACHEMAX": cache.bytes}
+    settings: dict[str, Any] = dict(_SETTINGS)
     if is_gcs(uri):
         from maskbeam.pipeline.inputs.readers.gdal_gcs import gcs_settings
 
         settings.update(gcs_settings())
-    with Env(DummySession(), **settings):
+    # Open rasters hold what they need of the cache; without one it is bounded all the same.
+    with Env(DummySession(), **settings), cache.held(0):
         yield
 
 
@@ -86,33 +86,6 @@ def gdal_failures() -> tuple[type[Exception], ...]:
     from rasterio.errors import RasterioError
 
     return RasterioError, CPLE_BaseError, OSError, ValueError, LookupError, ArithmeticError
-
-
-class Cache:
-    """The bytes of GDAL's cache: what all open rasters together ask for, within bounds."""
-
-    def __init__(self) -> None:
-        self._wanted: dict[object, int] = {}
-        self._lock = threading.Lock()
-
-    @property
-    def bytes(self) -> int:
-        """How large it is."""
-        with self._lock:
-            return min(max(sum(self._wanted.values()), _SMALLEST_CACHE), _LARGEST_CACHE)
-
-    def want(self, who: object, count: int) -> None:
-        """Lets it be larger by so many bytes, until `who` is let go."""
-        with self._lock:
-            self._wanted[who] = count
-
-    def let_go(self, who: object) -> None:
-        """Takes back what was asked for."""
-        with self._lock:
-            self._wanted.pop(who, None)
-
-
-cache = Cache()
 
 
 class _Complaints(threading.local):

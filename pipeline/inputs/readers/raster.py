@@ -8,13 +8,13 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from maskbeam.pipeline.inputs.readers.gdal import cache
 from maskbeam.pipeline.inputs.readers.ground import Ground
 from maskbeam.pipeline.inputs.readers.handles import Handles, Size
 from maskbeam.pipeline.inputs.readers.part import Part, PartRead
 from maskbeam.pipeline.inputs.readers.pixel_values import Refusal, feed, says_invalid, scaled
 from maskbeam.pipeline.inputs.readers.rules import OutOfRange, RasterRules
 from maskbeam.transforms.budget import admit
+from maskbeam.transforms.codecs.gdal import cache
 from maskbeam.transforms.elements import Array, Grid, GroundPoints, Region
 from maskbeam.transforms.errors import Code, ImageError
 
@@ -115,7 +115,7 @@ class Raster:
         plain = {band.unit_dtype for band in fed} == {"uint8"} and not any(self.ranges)
         self.dtype = np.dtype(np.uint8 if plain else np.float32)
         self.cache_bytes = sum(_cache_bytes(part, window) for part in (*parts, *([marks] if marks else [])))
-        cache.want(self, self.cache_bytes)
+        cache.need(self, self.cache_bytes)
         self._pool = ThreadPoolExecutor(sum(part.handles.at_once for part in parts), "raster")
 
     def __enter__(self) -> Self:

@@ -10,12 +10,14 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio._env import get_gdal_config
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
 
-from maskbeam.pipeline.inputs.readers.gdal import cache
+from maskbeam.pipeline.inputs.readers.gdal import gdal_settings
 from maskbeam.pipeline.options.raster_values import InvalidPixels
+from maskbeam.transforms.codecs.gdal import cache, gdal
 from maskbeam.transforms.elements import Array, Grid, GroundPoints, Region
 from maskbeam.transforms.errors import ImageError
 from tests.support.rasters import UTM, in_windows, opened, planes, whole, write_raster
@@ -385,6 +387,11 @@ def test_the_cache_holds_two_rows_of_tiles_while_a_raster_is_open(tmp_path: Path
         assert 2 * 64 * 40000 * 3 * 8 < raster.cache_bytes < 2.1 * 64 * 40000 * 3 * 8
         assert cache.bytes == max(before, raster.cache_bytes)
     assert cache.bytes == before
+
+
+def test_reading_leaves_the_cache_that_others_need(tmp_path: Path) -> None:
+    with gdal(300 << 20), gdal_settings(str(tmp_path / "a.tif")):
+        assert get_gdal_config("GDAL_CACHEMAX") == 300 << 20
 
 
 def test_nothing_is_written_beside(tmp_path: Path) -> None:
