@@ -1,0 +1,1 @@
+"""Label maps held against references: how well they agree, and what is confused with what."""
