@@ -9,7 +9,7 @@ import apache_beam as beam
 from maskbeam import __version__
 from maskbeam.pipeline.guards.decoder import safe_decoder
 from maskbeam.pipeline.guards.model_guard import ModelGuard
-from maskbeam.pipeline.guards.read_scenes import SPREAD_BLOCKS, CutScene, ReadRasters, TileScenes
+from maskbeam.pipeline.guards.read_scenes import CutScene, ReadRasters, TileScenes
 from maskbeam.pipeline.guards.watched_reads import WatchedReads
 from maskbeam.pipeline.inputs.fetch import fetch_content, is_far
 from maskbeam.pipeline.inputs.read import List, Read
@@ -139,12 +139,12 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
     """
     blocks = Blocks(job.tree, job.labeling, tiling)
     scenes = _scenes(job, tiling)
-    longest = None if runner_of(job.options.beam).is_local else SPREAD_BLOCKS
+    cutting = CutScene(blocks, tiling, spread=not runner_of(job.options.beam).is_local)
     read = images | "Read rasters" >> _read(job, scenes)
     whole = _computed(read.main | "Tile" >> Tile(cutter, blocks.saved), job, loader, tiling, blocks)
     gathered = whole["blocks"] | "Gather" >> Gather()
 
-    cut = read.scene | "Cut" >> beam.ParDo(CutScene(blocks, tiling, longest)).with_outputs("saved", main="main")
+    cut = read.scene | "Cut" >> beam.ParDo(cutting).with_outputs("saved", main="main")
     spread = cut.main | "Spread spans" >> beam.Reshuffle()
     tiled = spread | "Tile scenes" >> TileScenes(cutter, scenes, blocks)
     of_scenes = _computed(tiled, job, loader, tiling, blocks, of=" of scenes")

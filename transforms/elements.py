@@ -256,13 +256,15 @@ class EncodedImage(OfImage):
     """An image before decoding; `data` is None while it still lies in the file `source.where`.
 
     `raw_shape` and `raw_dtype` are set for records that hold a raw tensor `[H, W, C]` instead of a file's bytes.
-    `file_size` is the file's in bytes, as it was listed, or the sum of several files'; 0 with `data`.
+    `file_size` is the file's in bytes, as it was listed, or the sum of several files'; 0 with `data`. The first ones
+    of a listing, which lie alone in their chunks, are `is_first`.
     """
 
     data: bytes | None = None
     raw_shape: tuple[int, int, int] | None = None
     raw_dtype: str = "uint8"
     file_size: int = 0
+    is_first: bool = False
 
     def of(self, image_id: str, source: Source) -> Self:
         """The same under another id, or with what more is known of its source."""

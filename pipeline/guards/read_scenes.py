@@ -18,8 +18,6 @@ from maskbeam.transforms.tiling.layout import Tiling
 from maskbeam.transforms.tiling.tile import Cutter, Read
 from maskbeam.transforms.tiling.work import Work, emitted, stored_bytes
 
-#: Blocks of a span where a scene is spread over many workers.
-SPREAD_BLOCKS = 4
 # Windows that are read before their turn, by the pool's threads.
 _AHEAD = 32
 
@@ -48,17 +46,21 @@ class ReadRasters:
 
 
 class CutScene(beam.DoFn):
-    """`Scene` -> its `SceneSpan`s that are to be done; itself, and blocks that are done, go to the tag `saved`."""
+    """`Scene` -> its `SceneSpan`s that are to be done; itself, and blocks that are done, go to the tag `saved`.
 
-    def __init__(self, blocks: Blocks, tiling: Tiling, longest: int | None) -> None:
-        self._blocks, self._tiling, self._longest = blocks, tiling, longest
+    `spread` as of `spans_of`.
+    """
+
+    def __init__(self, blocks: Blocks, tiling: Tiling, *, spread: bool) -> None:
+        self._blocks, self._tiling, self._spread = blocks, tiling, spread
 
     def process(self, scene: Scene) -> Iterator[Any]:
         layout = self._tiling.layout(scene.origin.size)
         saved = self._blocks.saved(scene.origin, layout)
         yield TaggedOutput("saved", scene)
         yield from (TaggedOutput("saved", each) for each in saved.values())
-        yield from (SceneSpan(scene.origin, span) for span in spans_of(layout, frozenset(saved), self._longest))
+        spans = spans_of(scene, layout, frozenset(saved), spread=self._spread)
+        yield from (SceneSpan(scene.origin, span) for span in spans)
 
 
 class TileScenes(beam.PTransform[Any, Any]):

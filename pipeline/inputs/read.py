@@ -50,8 +50,9 @@ def read_chunk(chunk: Chunk, options: ReadOptions) -> Iterator[EncodedImage | Fa
     Failures are `SOURCE_MISSING`, `SHARD_UNREAD`, `TOO_LARGE`, `BAD_ID`, `DAMAGED_RECORD`, `BAD_EXAMPLE`,
     `MISSING_KEY` and, for raw tensors whose sizes do not fit, `UNREADABLE`.
     """
+    is_first = len(chunk.files) == 1
     for entry in _with_versions(chunk.files):
-        yield _file(entry, options)
+        yield _file(entry, options, is_first)
     if chunk.shard is not None:
         yield from _records(chunk, chunk.shard, options)
 
@@ -164,7 +165,7 @@ def _looked_up(band: Companion) -> Companion:
     return replace(band, size=listed.size, version=listed.version) if listed else band
 
 
-def _file(entry: Entry, options: ReadOptions) -> EncodedImage | Failure:
+def _file(entry: Entry, options: ReadOptions, is_first: bool) -> EncodedImage | Failure:
     source = Source(entry.uri, entry.version)
     try:
         check_bands(entry.bands)
@@ -175,7 +176,7 @@ def _file(entry: Entry, options: ReadOptions) -> EncodedImage | Failure:
                 check_size(size)
             _check_companion(uri)
         origin = Origin(check_id(entry.image_id), source, companions=entry.bands)
-        return EncodedImage(origin, file_size=entry.size)
+        return EncodedImage(origin, file_size=entry.size, is_first=is_first)
     except ImageError as error:
         return Failure(entry.image_id, source, error.code, error.reason)
 

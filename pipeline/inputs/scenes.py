@@ -31,13 +31,17 @@ from maskbeam.transforms.tiling.tile import Read
 
 # Of a file's content, what tells copies from other images: a scene is not read whole for that.
 _ENDS = 1 << 20
+# A scene of more blocks is large: work for many. Of such scenes, and of the first ones, so many blocks make a span.
+_MANY_BLOCKS, _SPREAD_BLOCKS = 64, 4
 # Of products of Sentinel-2: `_N0510_` in their names.
 _BASELINE, _OFFSET_SINCE = re.compile(r"_N(\d{4})(?=[_./])"), 400
 
 
 @dataclass(frozen=True, eq=False)
 class Scene(OfImage):
-    """A raster of several blocks, by reference: small enough to be sent to any worker."""
+    """A raster of several blocks, by reference: small enough to be sent to any worker; `is_first` as of images."""
+
+    is_first: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +117,7 @@ class Scenes:
         with self.opened(image.origin) as raster:
             origin = self._described(image.origin, raster)
             if not self.tiling.layout(raster.size).is_one_block:
-                return TaggedOutput("scene", Scene(origin))
+                return TaggedOutput("scene", Scene(origin, image.is_first))
             return self._read(raster, origin, Region.whole(raster.size))
 
     def described(self, origin: Origin) -> Origin:
@@ -201,12 +205,13 @@ def _ends_of(origin: Origin) -> bytes:
     return digest.digest()
 
 
-def spans_of(layout: Layout, done: frozenset[int], longest: int | None) -> list[Span]:
-    """The work left on a scene: spans of at most `longest` blocks that are not done; None: as long as can be."""
-    if longest is None:
-        return list(layout.spans(done))
-    found = []
+def spans_of(scene: Scene, layout: Layout, done: frozenset[int], *, spread: bool) -> Iterator[Span]:
+    """The work left on a scene: its columns, without blocks that are done.
+
+    With `spread`, for many workers, columns of few scenes and of large ones are cut, so that there is work for all.
+    """
+    is_cut = spread and (scene.is_first or len(layout.blocks) > _MANY_BLOCKS)
     for span in layout.spans(done):
-        for first in range(span.first, span.last + 1, longest):
-            found.append(Span(first, min(first + longest - 1, span.last)))
-    return found
+        blocks = _SPREAD_BLOCKS if is_cut else len(layout.blocks)
+        for first in range(span.first, span.last + 1, blocks):
+            yield Span(first, min(first + blocks - 1, span.last))
