@@ -18,6 +18,7 @@ from typing import NamedTuple, NoReturn
 
 from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.process.streams import open_streams
+from maskbeam.pipeline.process.temporary import remove_folders
 from maskbeam.pipeline.text.wording import printable_lines
 
 # What an early end may take: the terminal and the storage that it speaks to may hang, too.
@@ -107,6 +108,7 @@ def _tidy(text: str, clean_up: bool) -> None:
     for stop in reversed(_stops if clean_up else []):
         with suppress(Exception):
             stop.clean_up()
+    remove_folders()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
 

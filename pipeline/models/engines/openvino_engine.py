@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache, partial
@@ -22,6 +21,7 @@ from maskbeam.pipeline.models.engines.sealed import is_whole, seal
 from maskbeam.pipeline.models.loading.cores import available_cores, share_cores
 from maskbeam.pipeline.models.loading.loaded_model import LoadedModel
 from maskbeam.pipeline.models.probing.probe import Probe
+from maskbeam.pipeline.process.temporary import temporary_folder
 from maskbeam.transforms.elements import Array
 
 _log = logging.getLogger(__name__)
@@ -145,15 +145,13 @@ def _say_once(text: str) -> None:
 
 def _keep(model: Any, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
-    try:
-        openvino.save_model(model, made / "model.xml", compress_to_fp16=False)
-        seal(made)
-        _put(made, place)
-    except RuntimeError as error:
-        raise OSError(f"{place} cannot be written") from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with temporary_folder(prefix=".making-", within=place.parent) as made:
+        try:
+            openvino.save_model(model, made / "model.xml", compress_to_fp16=False)
+            seal(made)
+            _put(made, place)
+        except RuntimeError as error:
+            raise OSError(f"{place} cannot be written") from error
 
 
 def _put(made: Path, place: Path) -> None:

@@ -1,13 +1,11 @@
 """Copies a remote model into a folder of this process, once for each of its versions."""
 
-import atexit
 import hashlib
-import shutil
-import tempfile
 import threading
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from maskbeam.pipeline.process.temporary import make_folder
 from maskbeam.transforms.errors import RunError
 
 _one_at_a_time = threading.Lock()
@@ -15,9 +13,7 @@ _one_at_a_time = threading.Lock()
 
 @cache
 def _cache_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="maskbeam-model-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return make_folder(prefix="maskbeam-model-")
 
 
 def fetch_model(uri: str) -> Path:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from maskbeam.pipeline.models.files.model_file import ModelFile
 from maskbeam.pipeline.models.loading.custom_objects import import_custom_objects, known_objects
 from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 from maskbeam.pipeline.options import ModelOptions
+from maskbeam.pipeline.process.temporary import temporary_folder
 from maskbeam.transforms.errors import RunError
 
 Call = Callable[[Any], tuple[Any, ...]]
@@ -129,8 +129,8 @@ def _named_for_keras(file: ModelFile) -> Iterator[Path]:
     if file.path.name.endswith(extension):
         yield file.path
         return
-    with tempfile.TemporaryDirectory(prefix="maskbeam-") as folder:
-        link = Path(folder) / f"model{extension}"
+    with temporary_folder() as folder:
+        link = folder / f"model{extension}"
         link.symlink_to(file.path.absolute())
         yield link
 

@@ -12,7 +12,7 @@ that GDAL takes (`GDAL_NUM_THREADS`) and the folder; with another version of GDA
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 
 from maskbeam.pipeline.output.geotiff.layout import Layout, Place
 from maskbeam.pipeline.output.geotiff.room import check_room
+from maskbeam.pipeline.process.temporary import temporary_folder
 from maskbeam.transforms.codecs.gdal import gdal
 from maskbeam.transforms.codecs.geotiff import COG_OPTIONS, TILED_OPTIONS
 from maskbeam.transforms.elements import Array, GroundPoints, Region
@@ -117,13 +118,13 @@ def making_cog(layout: Layout, *, compressed: int | None = None, folder: str | N
     """
     place = folder or tempfile.gettempdir()
     check_room(place, layout, compressed)
-    with _temporary(Path(place)):
-        made = tempfile.TemporaryDirectory(prefix="maskbeam-", dir=place)
-    with made as temporary, gdal(_CACHE_BYTES, GDAL_TIFF_INTERNAL_MASK="YES"):
+    with ExitStack() as stack:
         with _temporary(Path(place)):
-            tiled = _open_tiled(Path(temporary, "blocks.tif"), layout)
+            temporary = stack.enter_context(temporary_folder(within=place))
+            stack.enter_context(gdal(_CACHE_BYTES, GDAL_TIFF_INTERNAL_MASK="YES"))
+            tiled = _open_tiled(temporary / "blocks.tif", layout)
         try:
-            yield Cog(layout, Path(temporary), tiled)
+            yield Cog(layout, temporary, tiled)
         finally:
             with _temporary(Path(place)):
                 tiled.close()
