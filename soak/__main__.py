@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from soak.faults import fail_calls
-from soak.kills import kill_gcs, kill_local
+from soak.kills import kill_gcs, kill_local, kill_scenes
 from soak.mutations import mutate_images, mutate_shards
 
 # What is done, how often, and what the number means that comes back.
 PARTS: dict[str, tuple[Callable[[int, int, Path], int], int, str]] = {
     "kills_local": (kill_local, 200, "died half way"),
     "kills_gcs": (kill_gcs, 200, "died half way"),
+    "kills_scenes": (kill_scenes, 40, "died half way"),
     "images": (mutate_images, 8000, "still decoded"),
     "shards": (mutate_shards, 2000, "records kept"),
     "faults": (fail_calls, 20, "runs that gave up and were repeated"),

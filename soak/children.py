@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -14,15 +14,19 @@ from tests.support.numpy_engine import main
 # Longer than any run here takes on a busy machine; a run that is still there has hung.
 PATIENCE = 300.0
 
+Main = Callable[[Sequence[str]], int]
+
 
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.support.numpy_engine"])
+    context.set_forkserver_preload(["tests.support.numpy_engine", "tests.support.small_block_scenes"])
     return context
 
 
-def run_child(argv: Sequence[str], *, log: Path, kill_after: float | None = None, host: str = "") -> int | None:
+def run_child(
+    argv: Sequence[str], *, log: Path, kill_after: float | None = None, host: str = "", command: Main = main
+) -> int | None:
     """`maskbeam run` with the numpy engine in a process of its own.
 
     Args:
@@ -30,6 +34,7 @@ def run_child(argv: Sequence[str], *, log: Path, kill_after: float | None = None
         log: Gets what the run says.
         kill_after: Seconds until it is killed by SIGKILL.
         host: The storage service that gs:// means.
+        command: The command itself, a function of a module.
 
     Returns:
         Its exit code; None when it was killed.
@@ -37,7 +42,7 @@ def run_child(argv: Sequence[str], *, log: Path, kill_after: float | None = None
     Raises:
         TimeoutError: It has hung.
     """
-    child = _context().Process(target=_run, args=(list(argv), str(log), host))
+    child = _context().Process(target=_run, args=(command, list(argv), str(log), host))
     child.start()
     child.join(PATIENCE if kill_after is None else kill_after)
     if child.is_alive():
@@ -49,16 +54,16 @@ def run_child(argv: Sequence[str], *, log: Path, kill_after: float | None = None
     return child.exitcode
 
 
-def timed_child(argv: Sequence[str], *, log: Path, host: str = "") -> tuple[int | None, float]:
+def timed_child(argv: Sequence[str], *, log: Path, host: str = "", command: Main = main) -> tuple[int | None, float]:
     """As `run_child`, with the seconds that it took."""
     start = time.monotonic()
-    return run_child(argv, log=log, host=host), time.monotonic() - start
+    return run_child(argv, log=log, host=host, command=command), time.monotonic() - start
 
 
-def _run(argv: list[str], log: str, host: str) -> None:
+def _run(command: Main, argv: list[str], log: str, host: str) -> None:
     if host:
         os.environ["STORAGE_EMULATOR_HOST"] = host
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    sys.exit(main(argv))
+    sys.exit(command(argv))
