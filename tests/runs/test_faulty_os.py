@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from maskbeam.pipeline.job import job as job_module
 from maskbeam.pipeline.storage import Conflict, Unavailable, local_errors, local_listing, local_storage
 from maskbeam.pipeline.storage.local_storage import LocalStorage
 from maskbeam.transforms.errors import RunError
@@ -14,6 +15,7 @@ from soak.inputs import shard
 from tests.support.fake_faults import Faults
 from tests.support.faulty_os import CALLS, KINDS, FaultyOs
 from tests.support.numpy_engine import command, run_numpy
+from tests.support.small_block_scenes import SmallBlocks, command_of, draw_scenes
 from tests.support.trees import differing, draw, tree_of
 
 TRIES = 1 + len(local_errors.PAUSES)
@@ -196,3 +198,20 @@ def test_runs_repeated_until_one_is_done_leave_the_tree_of_one_that_met_no_fault
     assert [path for path in different if not path.startswith("reports/samples/")] == []
     assert not [path for path in different if (tmp_path / "out" / path).exists()]
     assert faults.injected.total() > (100 if tries > 1 else 0), codes
+
+
+def test_a_scene_of_which_a_fifth_of_all_calls_fail_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = draw_scenes(tmp_path / "in", 1, (40, 60))
+    monkeypatch.setattr(job_module, "Tiling", SmallBlocks)
+    assert attempt(command_of(inputs, str(tmp_path / "whole")), capsys)[0] == 0
+    faults = break_calls(monkeypatch, Faults(rate=0.2, kinds=KINDS, seed=5), TRIES, str(tmp_path))
+    codes: list[int] = []
+    while 0 not in codes:
+        assert len(codes) < 20, codes
+        codes.append(attempt(command_of(inputs, str(tmp_path / "out")), capsys)[0])
+    different = differing(tree_of(tmp_path / "whole"), tree_of(tmp_path / "out"))
+    assert [path for path in different if not path.startswith("reports/samples/")] == []
+    assert not (tmp_path / "out/.blocks").exists()
+    assert faults.injected.total() > 30, codes
