@@ -16,7 +16,14 @@ from maskbeam.pipeline.inputs.read import List, Read
 from maskbeam.pipeline.inputs.scenes import Scenes, rules_of
 from maskbeam.pipeline.inputs.small_images import SmallImages
 from maskbeam.pipeline.job.job import Job
-from maskbeam.pipeline.output.assemble import Gather, GatherScenes, RemoveBlocks, count_block, count_no_more
+from maskbeam.pipeline.output.assemble import (
+    AssembleAtOnce,
+    Gather,
+    GatherScenes,
+    RemoveBlocks,
+    count_block,
+    count_no_more,
+)
 from maskbeam.pipeline.output.blocks import Blocks, SavedBlock
 from maskbeam.pipeline.output.failures import RememberFailure
 from maskbeam.pipeline.output.geotiff.complete import CompleteScene
@@ -114,7 +121,8 @@ def _in_windows(decoded: Any, job: Job, loader: Loader, cutter: Cutter, tiling: 
     """
     blocks = Blocks(job.tree, job.labeling, tiling)
     computed = _computed(decoded.main | "Tile" >> Tile(cutter, blocks.saved), job, loader, tiling, blocks)
-    gathered = computed["blocks"] | "Gather" >> Gather()
+    blocks_of_all = (computed["found"], computed["saved"]) | "Blocks" >> beam.Flatten()
+    gathered = blocks_of_all | "Gather" >> Gather()
     remove = RemoveBlocks(blocks)
     put_together = LookAhead(blocks.together, output_type=Labels, tags=("outcome",))
     written = computed["labels"] | "Write" >> _write(job)
@@ -142,18 +150,18 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
     cutting = CutScene(blocks, tiling, spread=not runner_of(job.options.beam).is_local)
     read = images | "Read rasters" >> _read(job, scenes)
     whole = _computed(read.main | "Tile" >> Tile(cutter, blocks.saved), job, loader, tiling, blocks)
-    gathered = whole["blocks"] | "Gather" >> Gather()
+    blocks_of_all = (whole["found"], whole["saved"]) | "Blocks" >> beam.Flatten()
+    gathered = blocks_of_all | "Gather" >> Gather()
+    remove, write = RemoveBlocks(blocks), _writer_of_scenes(job, tiling, scenes)
 
     cut = read.scene | "Cut" >> beam.ParDo(cutting).with_outputs("saved", main="main")
     spread = cut.main | "Spread spans" >> beam.Reshuffle()
     tiled = spread | "Tile scenes" >> TileScenes(cutter, scenes, blocks)
-    of_scenes = _computed(tiled, job, loader, tiling, blocks, of=" of scenes")
-    parts = (
-        (cut.saved, of_scenes["blocks"]) | "All blocks" >> beam.Flatten() | "Count blocks" >> beam.Map(count_block)
-    )
-    by_scene = parts | "By scene" >> GatherScenes()
+    at_once = AssembleAtOnce(blocks, _within_memory((write, remove, count_no_more, count_outcome)))
+    of_scenes = _computed(tiled, job, loader, tiling, blocks, count_block, at_once, of=" of scenes")
+    found = (cut.saved, of_scenes["found"]) | "All found" >> beam.Flatten() | "Count blocks" >> beam.Map(count_block)
+    by_scene = (found, of_scenes["saved"]) | "All blocks" >> beam.Flatten() | "By scene" >> GatherScenes()
 
-    remove, write = RemoveBlocks(blocks), _writer_of_scenes(job, tiling, scenes)
     written = whole["labels"] | "Write" >> _write_scenes(job, write)
     complete = (gathered.main, by_scene.main) | "Complete" >> beam.Flatten()
     assembled = complete | "Assemble" >> _write_scenes(job, write, remove, count_no_more)
@@ -161,7 +169,7 @@ def _in_scenes(images: Any, job: Job, loader: Loader, cutter: Cutter, tiling: Ti
     given_up = (gathered.failed, by_scene.failed, not_assembled) | "Given up" >> beam.Flatten()
     gave_up = given_up | "Remove blocks" >> beam.Map(remove)
     return {
-        "outcomes": (written.main, assembled.main) | "Outcomes" >> beam.Flatten(),
+        "outcomes": (written.main, assembled.main, by_scene.outcome) | "Outcomes" >> beam.Flatten(),
         "failed": (read.failed, whole["failed"], of_scenes["failed"], written.failed, gave_up)
         | "Failures" >> beam.Flatten(),
         "work": (whole["work"], of_scenes["work"]) | "All work" >> beam.Flatten(),
@@ -179,16 +187,22 @@ def _writer_of_scenes(job: Job, tiling: Tiling, scenes: Scenes) -> WriteScene:
     return WriteScene(job.tree, job.rendering, job.labeling, job.table, blocks, overlay)
 
 
-def _computed(tiled: Any, job: Job, loader: Loader, tiling: Tiling, blocks: Blocks, of: str = "") -> dict[str, Any]:
-    """Windows -> `labels` of images that are one block, `failed` ones; `blocks` of others, or that they failed."""
+def _computed(
+    tiled: Any, job: Job, loader: Loader, tiling: Tiling, blocks: Blocks, *after: Step, of: str = ""
+) -> dict[str, Any]:
+    """Windows -> `labels` of images that are one block, `failed` ones; of others `found` and `saved` blocks.
+
+    Among these is that an image has failed; `after` is done with each block once it is saved.
+    """
     predicted = tiled.main | f"Predict{of}" >> _predict(job, loader)
     blended = predicted.main | f"Blend{of}" >> Blend(tiling, job.labeling)
-    save = LookAhead(blocks.save, output_type=SavedBlock, waits=job.writes_far)
+    save = LookAhead(blocks.save, *after, output_type=SavedBlock, waits=job.writes_far)
     saved = blended.block | f"Save blocks{of}" >> save
     failed = (tiled.failed, predicted.failed, blended.failed, saved.failed)
     return {
         "labels": blended.main,
-        "blocks": (tiled.saved, saved.main) | f"Blocks{of}" >> beam.Flatten(),
+        "found": tiled.saved,
+        "saved": saved.main,
         "failed": failed | f"Failed alone{of}" >> beam.Flatten(),
         "work": (tiled.work, blended.work) | f"Work{of}" >> beam.Flatten(),
     }
@@ -202,7 +216,11 @@ def _read(job: Job, scenes: Scenes) -> LookAhead:
 
 def _write_scenes(job: Job, write: WriteScene, *after: Step) -> LookAhead:
     steps = LookAhead(write, *after, count_outcome, output_type=Outcome, waits=job.writes_far)
-    return steps.within(partial(WrittenWithinMemory, each=1))
+    return steps.within(_within_memory)
+
+
+def _within_memory(steps: tuple[Step, ...]) -> Step:
+    return WrittenWithinMemory(steps, each=1)
 
 
 def _predict(job: Job, loader: Loader) -> Predict:

@@ -1,6 +1,11 @@
-"""Saved blocks become their image: gathered in the bundle that made them, put together, and their files removed."""
+"""Saved blocks become their image: gathered in the bundle that made them, put together, and their files removed.
 
-from collections.abc import Iterable, Iterator
+A scene's blocks may come from many workers. Who saves the last one puts the scene together at once; the grouping of
+all its blocks makes sure that it was done, and gives the scene's one end.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeVar
@@ -8,11 +13,12 @@ from typing import Any, TypeVar
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from maskbeam.pipeline.output.blocks import Blocks, SavedBlock, SavedImage
+from maskbeam.pipeline.output.blocks import Blocks, SavedBlock, SavedImage, folder_of_blocks
 from maskbeam.pipeline.output.failures import known_code
 from maskbeam.pipeline.output.outcome import Outcome
 from maskbeam.pipeline.tally import WHOLE, tally
 from maskbeam.transforms.elements import FailedImage, Failure, OfImage
+from maskbeam.transforms.errors import ImageError
 
 Ended = TypeVar("Ended", Outcome, Failure)
 
@@ -89,12 +95,60 @@ class RemoveBlocks:
         return ended
 
 
+@dataclass(frozen=True, eq=False)
+class LastBlock(SavedBlock):
+    """The block with which a scene was whole, and the end of that scene."""
+
+    outcome: Outcome | None = None
+
+
+# Scenes that a thread of this process puts together, or could not put together: their ends come by the grouping.
+_begun: set[str] = set()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class AssembleAtOnce:
+    """Puts a scene together when all its blocks are saved, so that it appears while others are at work.
+
+    What fails here is tried once more after the grouping, and fails there.
+
+    Attributes:
+        blocks: Where blocks are saved.
+        write: Writes the scene, and does all else that its end asks for.
+    """
+
+    blocks: Blocks
+    write: Callable[[SavedImage], Outcome]
+
+    def __call__(self, element: SavedBlock | FailedImage) -> SavedBlock | FailedImage:
+        """A `LastBlock` for the block that made its scene whole; all else as it came."""
+        image = self.blocks.all_saved(element.origin) if isinstance(element, SavedBlock) else None
+        if image is None or isinstance(element, FailedImage):
+            return element
+        name = folder_of_blocks(image.image_id, image.source.place)
+        with _lock:
+            if name in _begun:
+                return element
+            _begun.add(name)
+        try:
+            outcome = self.write(image)
+        except ImageError:
+            return element
+        with _lock:
+            _begun.discard(name)
+        return LastBlock(element.origin, element.region, element.of, outcome=outcome)
+
+
 class GatherScenes(beam.PTransform[Any, Any]):
-    """The same of blocks from all workers, by scene; each scene itself is among them, as often as it came."""
+    """The same of blocks from all workers, by scene; each scene itself is among them, as often as it came.
+
+    The `Outcome` of a scene that was put together already goes to the tag `outcome`.
+    """
 
     def expand(self, blocks: Any) -> Any:
         keyed = blocks | "By source" >> beam.Map(_keyed) | "Group" >> beam.GroupByKey()
-        return keyed | "Gather" >> beam.ParDo(_gather).with_outputs("failed", main="main")
+        return keyed | "Gather" >> beam.ParDo(_gather).with_outputs("failed", "outcome", main="main")
 
 
 def _keyed(element: OfImage) -> tuple[tuple[str, str], OfImage]:
@@ -110,6 +164,12 @@ def _gather(group: tuple[Any, Iterable[OfImage]]) -> Iterator[Any]:
     if failures:
         first = min(failures, key=lambda each: (each.code, each.reason))
         yield from (TaggedOutput("failed", first.failure) for _ in range(times))
+        return
+    ends = [each.outcome for each in held if isinstance(each, LastBlock) and each.outcome]
+    if ends:
+        # Whoever did it again found it done, and knows no more what its mask replaced.
+        outcome = max(ends, key=lambda end: end.updated)
+        yield from (TaggedOutput("outcome", outcome) for _ in range(times))
         return
     ordered = sorted(blocks.values(), key=lambda each: (each.region.left, each.region.top))
     if len(ordered) != ordered[0].of:

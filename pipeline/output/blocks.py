@@ -98,12 +98,19 @@ class Blocks:
             layout: Its division.
             numbers: Those that are asked for, and no others are read; None: all.
         """
-        folder = self.tree.uri(f"{BLOCKS}/{folder_of_blocks(origin.image_id, origin.source.place)}") + "/"
-        if next(iter(self.tree.storage.list(folder)), None) is None:
+        if next(iter(self.tree.storage.list(self._folder(origin))), None) is None:
             return {}
         asked = (block for block in layout.blocks if numbers is None or block.number in numbers)
         blocks = {block.number: SavedBlock(origin, block.region, len(layout.blocks)) for block in asked}
         return {number: block for number, block in blocks.items() if self._read(block) is not None}
+
+    def all_saved(self, origin: Origin) -> SavedImage | None:
+        """An image if files of all its blocks are there, by their names alone; else None."""
+        layout = self.tiling.layout(origin.size)
+        held = {listed.uri for listed in self.tree.storage.list(self._folder(origin))}
+        blocks = tuple(SavedBlock(origin, block.region, len(layout.blocks)) for block in layout.blocks)
+        is_whole = all(self.tree.uri(_path(origin, block.region)) in held for block in blocks)
+        return SavedImage(origin, blocks) if is_whole else None
 
     def together(self, image: SavedImage) -> Any:
         """Puts the `Labels` of an image together, from the files of all its blocks.
@@ -129,12 +136,15 @@ class Blocks:
         """The labels of a block that was saved; raises as `together`."""
         found = self._read(block)
         if found is None:
-            raise ImageError(
-                Code.OUTPUT_BLOCKED,
-                "a block of it that was saved in the output was removed or altered while the run went on; the same "
-                "command makes it again",
-            )
+            raise _altered()
         return found
+
+    def counted(self, block: SavedBlock) -> Counted:
+        """All that was counted of a block that was saved, by its record; raises as `together`."""
+        held = self._held(block)
+        if held is None:
+            raise _altered()
+        return Counted.from_json(held[1].statistics)
 
     def remove(self, image_id: str, source: Source) -> None:
         """Removes the blocks of an image, once they are of no use."""
@@ -152,17 +162,29 @@ class Blocks:
         same = all(now.get(flag) == was for flag, was in record.options.items()) and record.drawn == self._measured
         return same and record.claim.same_work(self.tree.claim(source))
 
+    def _folder(self, origin: Origin) -> str:
+        return self.tree.uri(f"{BLOCKS}/{folder_of_blocks(origin.image_id, origin.source.place)}") + "/"
+
     def _read(self, block: SavedBlock) -> Labels | None:
         """A block as it was saved; None where it is not there, not whole, or of other work."""
+        held = self._held(block)
+        if held is None:
+            return None
+        data, record = held
+        try:
+            return self._labels(block, PNG.decode(data), Counted.from_json(record.statistics))
+        except ValueError:
+            return None
+
+    def _held(self, block: SavedBlock) -> tuple[bytes, Record] | None:
+        """The file of a block and its record; None as of `_read`."""
         try:
             with reading_output():
                 data = self.tree.storage.read(self.tree.uri(_path(block.origin, block.region)))
             record = parse_record(PNG.read_text(data).get(TEXT_KEY)) if is_whole(data) else None
-            if record is None or not self._is_as_now(record, block.source):
-                return None
-            return self._labels(block, PNG.decode(data), Counted.from_json(record.statistics))
         except (NotFound, ValueError):
             return None
+        return (data, record) if record and self._is_as_now(record, block.source) else None
 
     def _labels(self, block: SavedBlock, packed: Array, counted: Counted) -> Labels:
         """Labels of what `_packed` gave; ValueError where it is of another shape."""
@@ -179,6 +201,14 @@ class Blocks:
             *counted[NONFINITE],
             image=block.image,
         )
+
+
+def _altered() -> ImageError:
+    return ImageError(
+        Code.OUTPUT_BLOCKED,
+        "a block of it that was saved in the output was removed or altered while the run went on; the same command "
+        "makes it again",
+    )
 
 
 def folder_of_blocks(image_id: str, place: str) -> str:

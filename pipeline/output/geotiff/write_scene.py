@@ -55,8 +55,7 @@ class WriteScene:
             raise
 
     def _write(self, element: Labels | SavedImage) -> Outcome:
-        blocks = self._blocks(element)
-        counted = self._counted(blocks)
+        blocks, counted = self._blocks(element), self._counted(element)
         origin, claim = element.origin, self.tree.claim(element.source)
         forget_failure(self.tree, origin.source)
         sizes: dict[str, int] = {}
@@ -113,9 +112,11 @@ class WriteScene:
             return lambda: iter([element])
         return lambda: map(self.blocks.labels, element.blocks)
 
-    def _counted(self, blocks: _Blocks) -> Counted:
-        ids = self.table.ids
-        counts = [count(labels, ids) for labels in blocks()]
+    def _counted(self, element: Labels | SavedImage) -> Counted:
+        if isinstance(element, Labels):
+            return count(element, self.table.ids)
+        # Of blocks their records tell it: none is decoded for this.
+        counts = [self.blocks.counted(block) for block in element.blocks]
         return sum(counts[1:], counts[0])
 
     def _put(
