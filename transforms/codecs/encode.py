@@ -17,6 +17,7 @@ from maskbeam.transforms.codecs.plain_png import INDEXED, RGB, encode_png
 from maskbeam.transforms.confidence import UNIT
 from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import Code, ImageError
+from maskbeam.transforms.strips import in_strips
 
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 # The nearest 8-bit value of each 16-bit one: 65535 / 255 is 257.
@@ -87,7 +88,11 @@ def encode_confidence(confidence: Array, *, text: Mapping[str, str] = NO_TEXT) -
         text: Latin-1 text that is put in front of the pixels.
     """
     _check(confidence, 2, (np.uint16,))
-    return encode_png(_EIGHT_BITS.take(confidence), text=text)
+    pixels = np.empty(confidence.shape, np.uint8)
+    # Numpy looks things up by indices of eight bytes, and copies others to these.
+    for rows in in_strips(confidence.shape):
+        pixels[rows] = _EIGHT_BITS.take(confidence[rows])
+    return encode_png(pixels, text=text)
 
 
 def encode_jpeg(pixels: Array, *, text: Mapping[str, str] = NO_TEXT) -> bytes:

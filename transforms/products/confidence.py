@@ -23,4 +23,4 @@ class _Confidence(Product):
         return settings["--confidence"]
 
 
-PRODUCT = _Confidence("confidence", of_planes=True, needs_confidence=True, drawing_bytes=12)
+PRODUCT = _Confidence("confidence", of_planes=True, needs_confidence=True)

@@ -11,6 +11,7 @@ from maskbeam.transforms.products.palette import padded
 from maskbeam.transforms.products.product import Product, kept
 from maskbeam.transforms.products.rendering import Rendering
 from maskbeam.transforms.resampling.upsample import locate, nearest
+from maskbeam.transforms.strips import in_strips
 
 
 def overlay(image: Array, labels: Array, palette: Array, *, opacity: float = 0.5, ignore: int | None = None) -> Array:
@@ -27,18 +28,20 @@ def overlay(image: Array, labels: Array, palette: Array, *, opacity: float = 0.5
     Returns:
         Uint8 `[H, W, 3]`.
     """
-    base, labels = as_rgb(image), fitted(labels, image.shape[:2])
-    share = round(opacity * 256)
+    labels, share = fitted(labels, image.shape[:2]), round(opacity * 256)
     # Colours come weighted, with the half that rounds the sum; 255 * 256 + 128 is within 16 bits.
     weighted = padded(palette, labels.dtype).astype(np.uint16) * share + 128
-    blend = base.astype(np.uint16)
-    blend *= 256 - share
-    blend += weighted.take(labels, axis=0)
-    blend >>= 8
-    result = blend.astype(np.uint8)
-    void = labels == ignore
-    if ignore is not None and void.any():
-        result[void] = base[void]
+    result = np.empty((*image.shape[:2], 3), np.uint8)
+    for rows in in_strips(labels.shape):
+        base = as_rgb(image[rows])
+        blend = base.astype(np.uint16)
+        blend *= 256 - share
+        blend += weighted.take(labels[rows], axis=0)
+        blend >>= 8
+        result[rows] = blend
+        void = labels[rows] == ignore
+        if ignore is not None and void.any():
+            result[rows][void] = base[void]
     return result
 
 
@@ -68,4 +71,4 @@ class _Overlay(Product):
         return [[[class_id, color] for _, class_id, _, color in settings["classes"]], settings["--overlay_opacity"]]
 
 
-PRODUCT = _Overlay("overlay", "jpg", needs_image=True, drawing_bytes=24)
+PRODUCT = _Overlay("overlay", "jpg", needs_image=True, drawing_bytes=10)

@@ -227,7 +227,7 @@ def test_large_images_that_are_cut_into_windows_count_until_the_last_window_is_g
 
 @pytest.mark.parametrize("products", [frozenset[str](), frozenset({"overlay"}), frozenset({"confidence"})])
 def test_drawing_takes_no_more_than_is_asked_for(products: frozenset[str]) -> None:
-    side = 600
+    side = 1500
     image = np.full((side, side, 3), 9, np.uint8) if "overlay" in products else None
     batch = said_of(side)
     (one,) = batch.images

@@ -53,6 +53,8 @@ def test_confidence_is_rounded_to_eight_bits() -> None:
     confidence = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     expected = np.floor(confidence / 65535 * 255 + 0.5)
     np.testing.assert_array_equal(opened(encode_confidence(confidence)), expected)
+    # Of several strips.
+    np.testing.assert_array_equal(opened(encode_confidence(np.tile(confidence, (9, 1)))), np.tile(expected, (9, 1)))
 
 
 def test_an_overlay_is_close_to_its_pixels() -> None:

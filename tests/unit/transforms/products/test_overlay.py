@@ -59,3 +59,13 @@ def test_labels_of_another_size_are_fitted_to_the_image() -> None:
     found = overlay(some_image(np.uint8), labels, PALETTE, opacity=1)
     assert (found[:, :4] == 0).all()
     assert (found[:, 4:] == 255).all()
+
+
+def test_an_image_of_many_strips_is_drawn_as_one_row_by_row() -> None:
+    rng = np.random.default_rng(3)
+    image, labels = rng.integers(0, 256, (700, 999, 3), np.uint8), rng.integers(0, 4, (700, 999), np.uint8)
+    found = overlay(image, labels, PALETTE, opacity=0.3, ignore=3)
+    rows = [
+        overlay(image[row : row + 1], labels[row : row + 1], PALETTE, opacity=0.3, ignore=3) for row in range(700)
+    ]
+    np.testing.assert_array_equal(found, np.concatenate(rows))
