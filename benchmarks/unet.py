@@ -17,10 +17,10 @@ _SKIPS = ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu", "
 _STEPS, _BATCH = 40, 8
 
 
-def build_unet(size: int, classes: int) -> keras.Model:
-    """Takes `[N, size, size, 3]` of 0..1 and gives logits `[N, size, size, classes]`; its weights are random."""
+def build_unet(size: int, classes: int, *, channels: int = 3) -> keras.Model:
+    """Takes `[N, size, size, channels]` of 0..1 and gives logits `[N, size, size, classes]`; weights are random."""
     keras.utils.set_random_seed(0)
-    base = keras.applications.MobileNetV2(input_shape=(size, size, 3), include_top=False, weights=None)
+    base = keras.applications.MobileNetV2(input_shape=(size, size, channels), include_top=False, weights=None)
     *skips, x = (base.get_layer(name).output for name in (*_SKIPS, "block_16_project"))
     for filters, skip in zip((512, 256, 128, 64), reversed(skips), strict=True):
         x = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", use_bias=False)(x)
@@ -58,14 +58,24 @@ def _batches() -> Iterator[tuple[Array, Array]]:
         yield planes.astype(np.float32) / 255, truth
 
 
-def enlarged(model: keras.Model, size: int, classes: int) -> keras.Model:
-    """The same model for larger inputs, its classes mixed into more of them so that all of these appear."""
-    larger = build_unet(size, classes)
+def enlarged(model: keras.Model, size: int, classes: int, *, channels: int = 3) -> keras.Model:
+    """The same model for larger inputs and more channels; its classes are mixed into more, so that all appear."""
+    larger = build_unet(size, classes, channels=channels)
     for source, target in zip(model.layers[:-1], larger.layers[:-1], strict=True):
-        target.set_weights(source.get_weights())
+        target.set_weights(
+            [_fitted(each, to.shape) for each, to in zip(source.get_weights(), target.weights, strict=True)]
+        )
     kernel, bias = model.layers[-1].get_weights()
     mixed = np.random.default_rng(0).normal(size=(classes, kernel.shape[2])).astype(np.float32)
     mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
     centred = bias - bias.mean()
     larger.layers[-1].set_weights([np.einsum("hwki,ck->hwci", kernel, mixed), mixed @ centred])
     return larger
+
+
+def _fitted(weights: Array, shape: tuple[int, ...]) -> Array:
+    """Weights as they are; of the first convolution, those of its channels spread over more of them."""
+    if weights.shape == shape:
+        return weights
+    more = np.repeat(weights.mean(axis=2, keepdims=True), shape[2] - weights.shape[2], axis=2)
+    return np.concatenate([weights, more], axis=2) * np.float32(weights.shape[2] / shape[2])

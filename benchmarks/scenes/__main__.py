@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks import table
+from benchmarks.scenes.inputs import BANDS, CLASSES, SIZE
 from benchmarks.scenes.parts import FULL, PARTS, QUICK, Parts
-from benchmarks.scenes.pictures import CLASSES, SIZE
 from benchmarks.table import Row
 
 
@@ -58,21 +58,23 @@ def page(rows: list[Row], parts: Parts, about: dict[str, str]) -> Iterator[str]:
     """The lines of the results as a page of markdown."""
     yield "# What windows cost"
     yield ""
-    yield f"Made by `make bench-scenes`: TIFFs of drawn scenes, a MobileNetV2 U-Net of {SIZE} x {SIZE} x 3 and"
-    yield f"{CLASSES} classes, TensorFlow, `--resize tile`. Everything was measured in turns, in processes of their"
-    yield f"own, on one machine. Rounds: {parts.scale.rounds}, and {parts.scale.long_rounds} of rows 5 and 8."
+    yield f"Made by `make bench-scenes`: GeoTIFFs of {BANDS} bands of 16 bits, tiled and compressed, of drawn scenes,"
+    yield f"a MobileNetV2 U-Net of {SIZE} x {SIZE} x {BANDS} and {CLASSES} classes, `--resize tile`; TensorFlow, but"
+    yield "row 4 has the engine that a user gets, its probe kept by an earlier job."
+    yield "Everything was measured in turns, in processes of their own, on one machine. Rounds:"
+    yield f"{parts.scale.rounds}, and {parts.scale.long_rounds} of scenes of over 4,096 a side."
     yield ""
     yield from (f"- {name}: {value}" for name, value in about.items())
     yield ""
-    yield "A job's time is from its first window to the last file of its report, start-up and decoding left out."
+    yield "A job's time is from its first window to the last file of its report, start-up left out."
     yield "Ratios are taken within each round. Where other work shares the machine, the processors' seconds say more"
     yield "than the wall's: a job of more threads gets more of the cores."
     yield ""
     yield from table.rows_of(rows)
     yield from (f"| {row} | not measured: {why} | | | | | | |" for row, why in parts.left_out)
     yield ""
-    yield "| run (of the middle round, by time) | seconds | CPU seconds | from its last window on, s | peak MB |"
-    yield "|---|---|---|---|---|"
+    yield "| run (of the middle round) | seconds | CPU seconds | from its last window on, s | peak MB | load |"
+    yield "|---|---|---|---|---|---|"
     yield from _runs(parts)
     yield ""
 
@@ -83,7 +85,13 @@ def _runs(parts: Parts) -> Iterator[str]:
         if jobs:
             one = jobs[len(jobs) // 2]
             after = f"{one['after']['seconds']:.2f}" if "after" in one else ""
-            cells = (f"{one['job']['seconds']:.1f}", f"{one['job']['cpu']:.1f}", after, f"{one['peak_mb']:.0f}")
+            cells = (
+                f"{one['job']['seconds']:.1f}",
+                f"{one['job']['cpu']:.1f}",
+                after,
+                f"{one['peak_mb']:.0f}",
+                f"{one['load']:.1f}",
+            )
             yield f"| {name} | {' | '.join(cells)} |"
 
 

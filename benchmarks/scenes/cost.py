@@ -30,14 +30,14 @@ def tell(**said: Any) -> None:
     print(json.dumps({**said, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}))
 
 
-def told(*command: str, log: Path) -> Mapping[str, Any]:
+def told(*command: str, log: Path, python: str = sys.executable) -> Mapping[str, Any]:
     """Runs `python -m COMMAND` and gives what it told.
 
     Raises:
         RuntimeError: It failed.
     """
     with log.open("wb") as stream:
-        done = subprocess.run([sys.executable, "-m", *command], check=False, stdout=subprocess.PIPE, stderr=stream)
+        done = subprocess.run([python, "-m", *command], check=False, stdout=subprocess.PIPE, stderr=stream)
     if done.returncode:
         raise RuntimeError(f"python -m {' '.join(command)} failed:\n{log.read_text(errors='replace')[-3000:]}")
     said: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -1,6 +1,6 @@
 """The job as a user runs it, timed from its first window on; and its model alone on the same windows.
 
-    python -m benchmarks.scenes.job PICTURE MODEL OUTPUT alone|- [flags]
+    python -m benchmarks.scenes.job SCENE MODEL OUTPUT alone|- [flags]
 
 With `alone` the model is timed before and after the job, in the same process: the same engine, called by as many
 threads, on batches that lie in memory.
@@ -13,9 +13,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import rasterio
 
 from benchmarks.scenes.cost import Clock, Cost, tell
-from benchmarks.scenes.pictures import read
+from benchmarks.scenes.inputs import RANGE, on_scale
 from maskbeam.pipeline.cli.parser import run_options
 from maskbeam.pipeline.job.job import Job
 from maskbeam.pipeline.run import engine_loader, run
@@ -26,7 +27,6 @@ from maskbeam.transforms.tiling.tile import Cutter
 
 # Beside the output: made when the first window reaches the model.
 FIRST_WINDOW = "first-window"
-MAX_PIXELS = 400_000_000
 
 
 class TimedEngine:
@@ -64,10 +64,12 @@ class TimedLoader:
         return timed_engine(self.loader, self.mark)
 
 
-def batches(picture: Array, cutter: Cutter, count: int) -> list[Array]:
-    """The windows of a picture `[H, W, C]` as batches `[count, h, w, C]`, the last one filled up."""
-    size = (picture.shape[0], picture.shape[1])
-    image = Image(Origin("", Source("", ""), size), Region.whole(size), picture)
+def batches(scene: Path, cutter: Cutter, count: int) -> list[Array]:
+    """The windows of a scene as batches `[count, h, w, C]`, the last one filled up."""
+    with rasterio.open(scene) as file:
+        pixels = on_scale(file.read()) * np.float32(255)
+    size = (pixels.shape[0], pixels.shape[1])
+    image = Image(Origin("", Source("", ""), size), Region.whole(size), pixels)
     windows = cutter.windows(image, list(cutter.tiling.layout(size).spans()))
     planes = [window.plane for window in windows if isinstance(window, ModelInput)]
     planes += planes[-1:] * (-len(planes) % count)
@@ -90,8 +92,8 @@ def alone(engine: Engine, windows: list[Array]) -> Cost:
 class TimedRun:
     """A run of which it is known what it cost, and what its model alone costs."""
 
-    def __init__(self, picture: Path, output: Path, *, with_model: bool) -> None:
-        self._picture = picture
+    def __init__(self, scene: Path, output: Path, *, with_model: bool) -> None:
+        self._scene = scene
         self._mark = output.with_name(FIRST_WINDOW)
         self._with_model = with_model
         self._windows: list[Array] = []
@@ -101,7 +103,7 @@ class TimedRun:
         loader, job = engine_loader(job)
         self._loader = TimedLoader(loader, self._mark)
         if self._with_model and job.cutter:
-            self._windows = batches(read(self._picture), job.cutter, self._loader().batch_size)
+            self._windows = batches(self._scene, job.cutter, self._loader().batch_size)
             self._time_model()
         return self._loader, job
 
@@ -118,12 +120,12 @@ class TimedRun:
         tell(job=end.since(engine.first), after=end.since(engine.last), model=self._models)
 
 
-def main(picture: str, model: str, output: str, with_model: str, *flags: str) -> int:
+def main(scene: str, model: str, output: str, with_model: str, *flags: str) -> int:
     quiet()
     Path(output).with_name(FIRST_WINDOW).unlink(missing_ok=True)
-    timed = TimedRun(Path(picture), Path(output), with_model=with_model == "alone")
-    fixed = ["--input", picture, "--model", model, "--normalize", "0..1", "--max_pixels", str(MAX_PIXELS)]
-    options = run_options([*fixed, "--resize", "tile", "--engine", "tensorflow", "--output", output, *flags])
+    timed = TimedRun(Path(scene), Path(output), with_model=with_model == "alone")
+    fixed = ["--input", scene, "--input_range", "{},{}".format(*RANGE), "--model", model, "--normalize", "0..1"]
+    options = run_options([*fixed, "--resize", "tile", "--output", output, *flags])
     code = run(options, make_loader=timed.make_loader)
     if not code:
         timed.tell()

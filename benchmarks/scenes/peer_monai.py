@@ -1,7 +1,7 @@
-"""MONAI's sliding window with the same Keras model as its predictor; only where monai is installed.
+"""MONAI's sliding window with the same Keras model as its predictor, and rasterio around it.
 
-pip install monai
-python -m benchmarks.scenes.peer_monai PICTURE MODEL OUTPUT
+make build/monai/.installed
+build/monai/bin/python -m benchmarks.scenes.peer_monai SCENE MODEL OUTPUT
 """
 
 import sys
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image as Pillow
+import rasterio
 
 from benchmarks.scenes.cost import Clock, tell
-from benchmarks.scenes.pictures import read
+from benchmarks.scenes.inputs import MASK, on_scale, writing
 from maskbeam.pipeline.models.loading.tensorflow_start import start_tensorflow
 
 start_tensorflow()
@@ -24,23 +24,26 @@ import keras  # noqa: E402
 BATCH = 16
 
 
-def main(picture: str, model_path: str, output: Path) -> None:
+def main(scene: str, model_path: str, output: Path) -> None:
     # Types of these are not to be had where they are not installed.
     torch, inferers = import_module("torch"), import_module("monai.inferers")
-    model, pixels = keras.models.load_model(model_path, compile=False), read(Path(picture))
-    side = model.input_shape[1]
+    model = keras.models.load_model(model_path, compile=False)
+    side, channels = model.input_shape[1], model.input_shape[3]
 
     def predictor(planes: Any) -> Any:
         scores = model.predict_on_batch(planes.permute(0, 2, 3, 1).numpy())
         return torch.from_numpy(np.asarray(scores)).permute(0, 3, 1, 2)
 
-    predictor(torch.zeros((BATCH, 3, side, side)))
-    start = Clock()
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-    scores = inferers.sliding_window_inference(image, (side, side), BATCH, predictor, overlap=0.25, mode="gaussian")
-    labels = scores.argmax(dim=1)[0].numpy().astype(np.uint8)
+    predictor(torch.zeros((BATCH, channels, side, side)))
     output.mkdir(parents=True)
-    Pillow.fromarray(labels).save(output / "mask.png")
+    start = Clock()
+    with rasterio.open(scene) as file:
+        image = torch.from_numpy(on_scale(file.read())).permute(2, 0, 1)[None]
+        scores = inferers.sliding_window_inference(
+            image, (side, side), BATCH, predictor, overlap=0.25, mode="gaussian"
+        )
+        with writing(output / MASK, file) as mask:
+            mask.write(scores.argmax(dim=1)[0].numpy().astype(np.uint8), 1)
     tell(job=Clock().since(start))
 
 
