@@ -25,7 +25,13 @@ def _context() -> ForkServerContext:
 
 
 def run_child(
-    argv: Sequence[str], *, log: Path, kill_after: float | None = None, host: str = "", command: Main = main
+    argv: Sequence[str],
+    *,
+    log: Path,
+    kill_after: float | None = None,
+    kill_when: Callable[[], bool] | None = None,
+    host: str = "",
+    command: Main = main,
 ) -> int | None:
     """`maskbeam run` with the numpy engine in a process of its own.
 
@@ -33,6 +39,7 @@ def run_child(
         argv: The command line.
         log: Gets what the run says.
         kill_after: Seconds until it is killed by SIGKILL.
+        kill_when: It is killed once this is true.
         host: The storage service that gs:// means.
         command: The command itself, a function of a module.
 
@@ -44,20 +51,23 @@ def run_child(
     """
     child = _context().Process(target=_run, args=(command, list(argv), str(log), host))
     child.start()
-    child.join(PATIENCE if kill_after is None else kill_after)
+    end = time.monotonic() + (PATIENCE if kill_after is None else kill_after)
+    is_due = kill_when or (lambda: False)
+    while child.is_alive() and time.monotonic() < end and not is_due():
+        child.join(0.002 if kill_when else end - time.monotonic())
     if child.is_alive():
         child.kill()
         child.join()
-        if kill_after is None:
+        if kill_after is None and not is_due():
             raise TimeoutError(f"a run still went on after {PATIENCE} s; see {log}")
         return None
     return child.exitcode
 
 
-def timed_child(argv: Sequence[str], *, log: Path, host: str = "", command: Main = main) -> tuple[int | None, float]:
+def timed_child(argv: Sequence[str], *, log: Path, host: str = "") -> tuple[int | None, float]:
     """As `run_child`, with the seconds that it took."""
     start = time.monotonic()
-    return run_child(argv, log=log, host=host, command=command), time.monotonic() - start
+    return run_child(argv, log=log, host=host), time.monotonic() - start
 
 
 def _run(command: Main, argv: list[str], log: str, host: str) -> None:

@@ -8,43 +8,59 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from maskbeam.pipeline.storage.gcs_client import forget_client
 from maskbeam.pipeline.storage.gcs_storage import GcsStorage
-from soak.children import Main, run_child, timed_child
+from soak.children import run_child, timed_child
 from soak.inputs import draw_inputs
-from tests.support.numpy_engine import command, main
+from tests.support.numpy_engine import command
 from tests.support.small_block_scenes import command_of, draw_scenes, main_in_small_blocks
 from tests.support.trees import differing, tree_of
 
 FLAGS = ("--products", "all", "--max_failures", "100%")
+# A scene, and into how many blocks it is divided.
+SCENE, BLOCKS = (120, 150), 29
 
 
 def kill_local(count: int, seed: int, folder: Path) -> int:
     """Kills `count` runs on local files, each in an output of its own; returns how many of them died half way."""
     patterns = draw_inputs(folder / "in")
-    return _kill_on_disk(count, seed, folder, lambda out: command(patterns, str(out), *FLAGS), main)
-
-
-def kill_scenes(count: int, seed: int, folder: Path) -> int:
-    """The same within scenes of many blocks, all of which are gone afterwards."""
-    inputs = draw_scenes(folder / "in", 2, (120, 150))
-    return _kill_on_disk(count, seed, folder, lambda out: command_of(inputs, str(out)), main_in_small_blocks)
-
-
-def _kill_on_disk(count: int, seed: int, folder: Path, argv_of: Callable[[Path], list[str]], main: Main) -> int:
     log = folder / "log"
-    seconds = _seconds(argv_of(folder / "whole"), argv_of(folder / "second"), log, main=main)
+    seconds = _seconds(
+        command(patterns, str(folder / "whole"), *FLAGS), command(patterns, str(folder / "second"), *FLAGS), log
+    )
     expected, died = tree_of(folder / "whole"), 0
     for number in range(count):
         out = folder / f"out{number}"
-        died += _kill(argv_of(out), random.Random(f"{seed} {number}"), seconds, log, main=main)
+        died += _kill(command(patterns, str(out), *FLAGS), random.Random(f"{seed} {number}"), seconds, log)
         assert (found := differing(expected, tree_of(out))) == [], f"kill {number}: {found[:5]}; see {log}"
         shutil.rmtree(out)
     return died
+
+
+def kill_scenes(count: int, seed: int, folder: Path) -> int:
+    """Kills `count` runs within a scene of many blocks, each at a drawn block; returns how many of them died."""
+    inputs, log = draw_scenes(folder / "in", 1, SCENE), folder / "log"
+    run = partial(run_child, log=log, command=main_in_small_blocks)
+    assert run(command_of(inputs, str(folder / "whole"))) == 0, log.read_text()
+    expected, died = tree_of(folder / "whole"), 0
+    for number in range(count):
+        out = folder / f"out{number}"
+        enough = random.Random(f"{seed} {number}").randrange(1, BLOCKS)
+        died += run(command_of(inputs, str(out)), kill_when=partial(_has_blocks, out, enough)) is None
+        code = run(command_of(inputs, str(out)))
+        assert code == 0, f"exit code {code}; see {log}"
+        assert (found := differing(expected, tree_of(out))) == [], f"kill {number}: {found[:5]}; see {log}"
+        shutil.rmtree(out)
+    return died
+
+
+def _has_blocks(out: Path, count: int) -> bool:
+    return sum(1 for _ in (out / ".blocks").rglob("*.png")) >= count
 
 
 def kill_gcs(count: int, seed: int, folder: Path) -> int:
@@ -68,22 +84,19 @@ def kill_gcs(count: int, seed: int, folder: Path) -> int:
     return died
 
 
-def _seconds(whole: list[str], second: list[str], log: Path, host: str = "", main: Main = main) -> float:
+def _seconds(whole: list[str], second: list[str], log: Path, host: str = "") -> float:
     """Runs both commands; how long the second one took, when nothing had to be started first."""
-    codes = run_child(whole, log=log, host=host, command=main), timed_child(second, log=log, host=host, command=main)
+    codes = run_child(whole, log=log, host=host), timed_child(second, log=log, host=host)
     assert (codes[0], codes[1][0]) == (0, 0), log.read_text()
     return codes[1][1]
 
 
-def _kill(
-    argv: list[str], chance: random.Random, seconds: float, log: Path, host: str = "", main: Main = main
-) -> bool:
+def _kill(argv: list[str], chance: random.Random, seconds: float, log: Path, host: str = "") -> bool:
     """Kills a run once to three times, then lets it end; whether it ever died half way."""
     died = False
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
-        after = chance.uniform(0.02, seconds)
-        died |= run_child(argv, log=log, kill_after=after, host=host, command=main) is None
-    code = run_child(argv, log=log, host=host, command=main)
+        died |= run_child(argv, log=log, kill_after=chance.uniform(0.02, seconds), host=host) is None
+    code = run_child(argv, log=log, host=host)
     assert code == 0, f"exit code {code}; see {log}"
     return died
 
