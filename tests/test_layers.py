@@ -15,7 +15,7 @@ FLOORS = (
     ("pipeline.runners",),
     ("pipeline.cli",),
     ("pipeline.output",),
-    ("pipeline.job",),
+    ("pipeline.job", "pipeline.references"),
     ("pipeline.guards", "pipeline.workers", "pipeline.reports"),
     ("pipeline.verify", "pipeline.build"),
     ("pipeline.run",),

@@ -14,6 +14,7 @@ _TITLES = {
     "id": {"id", "label_id", "class_id", "category_id", "value", "pixel", "pixel_value"},
     "name": {"name", "label", "class", "class_name", "label_name", "category_name"},
     "color": {"color", "colour", "color_rgb", "colour_rgb", "rgb", "rgb_color", "hex", "hex_color", "color_hex"},
+    "as": {"as"},
     "red": {"r", "red"},
     "green": {"g", "green"},
     "blue": {"b", "blue"},
@@ -87,6 +88,7 @@ def make_row(cell: Mapping[str, str], where: str, source: str) -> Row:
         channel=parse_id(channel, "channel", place) if channel else None,
         id=parse_id(cell["id"], "id", place) if cell.get("id") else None,
         color=_color(cell, place),
+        taken_as=cell["as"].strip() if "as" in cell else None,
     )
 
 

@@ -24,6 +24,7 @@ class Row:
     channel: int | None = None
     id: int | None = None
     color: Color | None = None
+    taken_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ def _classes(rows: tuple[Row, ...], channels: list[int]) -> tuple[ClassInfo, ...
     given = {row.color for row in rows if row.color is not None}
     generated = iter(generate_colors(sum(row.color is None for row in rows), taken=given))
     return tuple(
-        ClassInfo(channel, channel if row.id is None else row.id, row.name, row.color or next(generated))
+        ClassInfo(
+            channel, channel if row.id is None else row.id, row.name, row.color or next(generated), row.taken_as
+        )
         for row, channel in zip(rows, channels, strict=True)
     )
 

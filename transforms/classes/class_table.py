@@ -37,12 +37,15 @@ class ClassInfo:
         id: What a mask's pixel holds, 0..65535.
         name: Its name, any text.
         color: Red, green and blue, 0..255.
+        taken_as: Where its pixels are compared or handed on: the class that it is taken for, `""` to leave it out,
+            None for itself.
     """
 
     channel: int
     id: int
     name: str
     color: Color
+    taken_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ def check_classes(
         if not all(0 <= value <= 255 for value in c.color):
             raise RunError(f"{source}, {where(c)}: colour {c.color} of {c.name!r} is not within 0..255")
     _refuse_duplicate(classes, lambda c: c.id, lambda c: f"id {c.id}", where, source)
-    _refuse_duplicate(classes, lambda c: _folded(c.name), lambda c: f"name {c.name!r}", where, source)
+    _refuse_duplicate(classes, lambda c: folded_name(c.name), lambda c: f"name {c.name!r}", where, source)
     if not shared_colors:
         _refuse_duplicate(classes, lambda c: c.color, lambda c: f"colour {hex_color(c.color)}", where, source)
 
@@ -223,7 +226,8 @@ def _refuse_duplicate(
             )
 
 
-def _folded(name: str) -> str:
+def folded_name(name: str) -> str:
+    """A name as it is compared: letter case, and how accents are encoded, aside."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

@@ -69,6 +69,18 @@ class Samples(NamedTuple):
         return self._replace(values=self.values[rows, columns], alpha=alpha)
 
 
+class LabelSamples(NamedTuple):
+    """The samples of a label map as they are stored: nothing is expanded to colours, nothing spread over 0..255.
+
+    Attributes:
+        values: Whole numbers `[H, W]`, grey values or places in the palette; or colours `[H, W, 3]`.
+        palette: Red, green and blue uint8 `[P, 3]` of those places; None: there is no palette.
+    """
+
+    values: Array
+    palette: Array | None = None
+
+
 class Reader(ABC):
     """An opened image, whose pixels are not decoded yet.
 
@@ -79,6 +91,7 @@ class Reader(ABC):
         orientation: That of EXIF, 1 to 8; 1: as stored.
         reduced: Height and width of what is read, where that is a reduced size; else None.
         pixel_bytes: What decoding one pixel takes at its peak, all copies counted.
+        is_lossy: Whether pixels may be other ones than those that were written.
     """
 
     size: Size
@@ -87,6 +100,7 @@ class Reader(ABC):
     orientation: int = 1
     reduced: Size | None = None
     pixel_bytes: int = PIXEL_BYTES
+    is_lossy: bool = False
 
     @abstractmethod
     def read(self, region: Region | None = None) -> Samples:
@@ -95,6 +109,11 @@ class Reader(ABC):
         Raises:
             ImageError: UNREADABLE, or UNSUPPORTED_FORMAT for a colour space without a rule.
         """
+
+    def read_labels(self) -> LabelSamples:
+        """Decodes all of a label map; errors as of `read`."""
+        values = self.read().values
+        return LabelSamples(values[..., 0] if values.shape[2] == 1 else values)
 
 
 @dataclass(frozen=True, eq=False)

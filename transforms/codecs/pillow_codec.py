@@ -10,6 +10,7 @@ from functools import partial
 from io import BytesIO
 from typing import Generic
 
+import numpy as np
 import PIL.Image
 from PIL import ImageFile
 from PIL.ImageFile import ImageFile as OpenedFile
@@ -18,17 +19,27 @@ from maskbeam.transforms.codecs.codec import (
     DEEP_PIXEL_BYTES,
     PIXEL_BYTES,
     Codec,
+    LabelSamples,
     Reader,
     Request,
     Samples,
     too_large,
 )
 from maskbeam.transforms.codecs.pillow_errors import decoder_errors
-from maskbeam.transforms.codecs.pillow_samples import Opened, T, orientation, read_samples
-from maskbeam.transforms.elements import Region
+from maskbeam.transforms.codecs.pillow_samples import (
+    Opened,
+    T,
+    grey_step,
+    orientation,
+    read_indices,
+    read_samples,
+)
+from maskbeam.transforms.elements import Array, Region
 
 # Our cap is read from the header before anything is decoded. Pillow's own would warn, or refuse, on top of it.
 PIL.Image.MAX_IMAGE_PIXELS = None
+# Compressions of TIFFs, as Pillow calls them.
+_LOSSY = ("jpeg", "tiff_jpeg", "webp")
 
 
 class PillowReader(Reader, Generic[T]):
@@ -40,13 +51,25 @@ class PillowReader(Reader, Generic[T]):
         self.size, self.bands = image.size[::-1], len(image.getbands())
         self.orientation = orientation(image)
         self.pixel_bytes = DEEP_PIXEL_BYTES if _is_deep(image) else PIXEL_BYTES
+        # A TIFF may hold JPEGs. Of WebP nothing tells but how its data begins, and hardly any is lossless.
+        self.is_lossy = image.format in ("JPEG", "WEBP") or image.info.get("compression") in _LOSSY
 
     def read(self, region: Region | None = None) -> Samples:
         whole = self._samples()
         return whole if region is None else whole.within(region)
 
+    def read_labels(self) -> LabelSamples:
+        image, step = self._image, grey_step(self._image)
+        if image.mode == "P":
+            return LabelSamples(*self._indices())
+        found = super().read_labels()
+        return found if step == 1 else LabelSamples(found.values // np.uint8(step))
+
     def _samples(self) -> Samples:
         return read_samples(self._opened)
+
+    def _indices(self) -> tuple[Array, Array]:
+        return read_indices(self._opened)
 
 
 def _is_deep(image: OpenedFile) -> bool:

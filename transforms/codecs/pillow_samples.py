@@ -4,6 +4,7 @@ Pillow keeps colour images at 8 bits and reads 16-bit ones by dropping the lower
 byte order, so the file is read a second time with the other order, which drops the upper byte instead.
 """
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -75,6 +76,24 @@ def read_samples(opened: Opened[T], turned: Transpose | None = None) -> Samples:
     if rawmode in _SPREAD and "transparency" in image.info:
         image.info["transparency"] *= _SPREAD[rawmode]
     return _expanded(_decoded(image, opened, turned))._replace(is_cut=rawmode in _CUT)
+
+
+def read_indices(opened: Opened[T], turned: Transpose | None = None) -> tuple[Array, Array]:
+    """Decodes an opened palette image: places in its palette, uint8 `[H, W]`, and that, uint8 `[P, 3]`.
+
+    Raises:
+        ImageError: UNREADABLE.
+    """
+    image = _decoded(opened.image, opened, turned)
+    return np.asarray(image), np.array(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
+
+
+def grey_step(image: ImageFile) -> int:
+    """The number that grey of fewer than 8 bits is multiplied with when it is decoded; else 1. Asked before that."""
+    args: Any = image.tile[0].args if image.tile else ""
+    rawmode = str(args[0] if isinstance(args, tuple) and args else args)
+    bits = re.match(r"L;([24])[IR]*\Z", rawmode)
+    return 255 if image.mode == "1" else _SPREAD[f"L;{bits[1]}"] if bits else 1
 
 
 def orientation(image: PilImage) -> int:

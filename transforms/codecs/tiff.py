@@ -13,8 +13,9 @@ from maskbeam.transforms.codecs.pillow_errors import BY_GDAL
 from maskbeam.transforms.codecs.pillow_samples import Opened
 from maskbeam.transforms.codecs.refusals import OF_CAMERA_RAW
 from maskbeam.transforms.codecs.signatures import CAMERA_RAW, looks_like_another
-from maskbeam.transforms.codecs.tiff_samples import tiff_samples
+from maskbeam.transforms.codecs.tiff_samples import tiff_indices, tiff_samples
 from maskbeam.transforms.codecs.tiff_tags import BANDS_APART, BARE_YCBCR, BIG_ENDIAN, unread_kind, with_bands_together
+from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import Code, ImageError
 
 _BEGINS = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+")
@@ -46,6 +47,9 @@ _silence_libtiff()
 class _TiffReader(PillowReader[TiffImageFile]):
     def _samples(self) -> Samples:
         return tiff_samples(self._opened)
+
+    def _indices(self) -> tuple[Array, Array]:
+        return tiff_indices(self._opened)
 
 
 class _Tiff(PillowCodec[TiffImageFile]):

@@ -9,8 +9,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from maskbeam.transforms.codecs.codec import Samples
 from maskbeam.transforms.codecs.pillow_errors import decoder_errors
-from maskbeam.transforms.codecs.pillow_samples import Opened, orientation, read_samples, rename
+from maskbeam.transforms.codecs.pillow_samples import Opened, orientation, read_indices, read_samples, rename
 from maskbeam.transforms.codecs.tiff_jpeg import check_parts
+from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import Code, ImageError
 
 # What only maps carry: georeference (GeoTIFF 1.1, section 7), and GDAL's own metadata and value for missing pixels.
@@ -44,9 +45,7 @@ def tiff_samples(opened: Opened[TiffImageFile]) -> Samples:
     """
     image = opened.image
     tags = image.tag_v2
-    if image.mode in ("P", "PA") and max(tags.get(_COLOR_MAP, ()), default=256) < 256:
-        # Colours have 16 bits. As libtiff does it, and so OpenCV and GDAL: where all are below 256 they have eight.
-        image.palette = ImagePalette.raw("RGB;L", bytes(tags[_COLOR_MAP]))
+    _mend_palette(image)
     unsigned = image.mode == "I" and set(tags.get(_SAMPLE_FORMAT, (1,))) == {1}
     signed = image.mode == "L" and set(tags.get(_SAMPLE_FORMAT, ())) == {2}
     inverted = image.mode == "I;16" and tags.get(_PHOTOMETRIC) == 0
@@ -65,6 +64,21 @@ def tiff_samples(opened: Opened[TiffImageFile]) -> Samples:
     elif inverted:
         values = 65535 - values
     return samples._replace(values=values, is_alpha=_OF_MAPS.isdisjoint(tags))
+
+
+def tiff_indices(opened: Opened[TiffImageFile]) -> tuple[Array, Array]:
+    """Decodes an opened TIFF that has a palette, as `read_indices`."""
+    image = opened.image
+    _mend_palette(image)
+    _check_tiles(image)
+    return read_indices(opened, _BACK.get(orientation(image)))
+
+
+def _mend_palette(image: TiffImageFile) -> None:
+    tags = image.tag_v2
+    if image.mode in ("P", "PA") and max(tags.get(_COLOR_MAP, ()), default=256) < 256:
+        # Colours have 16 bits. As libtiff does it, and so OpenCV and GDAL: where all are below 256 they have eight.
+        image.palette = ImagePalette.raw("RGB;L", bytes(tags[_COLOR_MAP]))
 
 
 def _check_tiles(image: TiffImageFile) -> None:

@@ -66,7 +66,7 @@ def test_tables_are_known_by_the_names_of_their_files() -> None:
 def test_each_file_is_a_class_table_that_users_may_take_as_their_own(file: Path) -> None:
     name, _, channels = file.stem.partition(".")
     rows = read_csv(file.read_text(), file.name).rows
-    held = [(row.channel, row.id, row.name, row.color) for row in rows]
+    held = [(row.channel, row.id, row.name, row.color, row.taken_as) for row in rows]
     assert held == [astuple(c) for c in known(name, int(channels or 0)).classes]
 
 

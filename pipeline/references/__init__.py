@@ -1,0 +1,1 @@
+"""References, which are label maps that ours are held against: where they lie, and how they are read."""
