@@ -205,26 +205,20 @@ class Code(StrEnum):
         "REFERENCE_SIZE",
         "the truth or old label is of quite another size than the mask, not just smaller or larger",
         "has a truth or an old label of quite another size, in a comparison",
-        "give the reference of this very image; `--truth_upright` where photos are turned",
+        "give the reference of this very image",
     )
     REFERENCE_VALUE = (
         "REFERENCE_VALUE",
         "the truth or old label holds a value, or a colour, that is neither a class nor ignored; the reason has the "
         "value and the number of its pixels",
         "has a truth or an old label with a value that is neither a class nor ignored",
-        "a row for it in `--truth_classes`, with an empty `as` where it is to be left out",
+        "a row for it in the table of the reference's classes, with an empty `as` where it is to be left out",
     )
     REFERENCE_UNREADABLE = (
         "REFERENCE_UNREADABLE",
         "the truth or old label is damaged, lossy, or of a format that is not read",
         "has a truth or an old label that cannot be read",
         "a new copy of it; PNG, TIFF, BMP or GIF",
-    )
-    REFERENCE_GRID = (
-        "REFERENCE_GRID",
-        "the truth or old label is a GeoTIFF on another grid than the mask; the reason says what differs",
-        "is a scene whose truth or old label lies on another grid",
-        "bring the reference onto the grid of the mask",
     )
     HANG = (
         "HANG",
