@@ -16,7 +16,7 @@ import csv
 import json
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from maskbeam.pipeline.inputs.containers.kinds import extension_of
@@ -27,8 +27,8 @@ from maskbeam.transforms.errors import RunError
 
 # Not every `#`: names may begin with it, and what is listed must not be left out without a word.
 _COMMENT = re.compile(r"#\s|#\Z")
-# The number of a line, and its `uri`, `id` and `bands` as they stand there.
-_Fields = tuple[int, Any, Any, Any]
+# The number of a line, and its cells by column, among them `uri`, and `id` and `bands` if there are any.
+_Fields = tuple[int, Mapping[str, Any]]
 # What the place of an image may be called, and columns that reports alone have.
 _PLACES = ("uri", "source", "where")
 _OF_REPORTS = frozenset({"source", "rank"})
@@ -43,20 +43,23 @@ class Line(NamedTuple):
         uri: The URI made absolute; of several files that of the first.
         image_id: Its id; `""`: by its path.
         bands: Its files where they are several, without versions.
+        reference: The URI of its truth or old label made absolute; `""` where it has none.
     """
 
     number: int
     uri: str
     image_id: str
     bands: tuple[Companion, ...] = ()
+    reference: str = ""
 
 
-def parse_manifest(uri: str, data: bytes) -> Iterator[Line]:
+def parse_manifest(uri: str, data: bytes, *, column: str = "") -> Iterator[Line]:
     """The inputs that a manifest lists.
 
     Args:
         uri: The manifest's own URI: its extension tells the format, its folder is where relative URIs start.
         data: Its content, UTF-8; stray bytes in names are kept.
+        column: The one that names references, in CSV in lower case; empty: none.
 
     Raises:
         RunError: A line is wrong; the message has its number and what it must be.
@@ -65,7 +68,9 @@ def parse_manifest(uri: str, data: bytes) -> Iterator[Line]:
         raise RunError(f"manifest {uri!r} holds NUL bytes; write it as UTF-8 text")
     lines = data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n").split("\n")
     parse = {".txt": _text, ".csv": _csv}.get(extension_of(uri), _json_lines)
-    for number, target, image_id, names in parse(lines, uri):
+    for number, cells in parse(lines, uri):
+        target: Any = cells.get("uri")
+        image_id, names = cells.get("id"), cells.get("bands")
         targets = target if isinstance(target, list) else [target]
         if not targets or not all(each and isinstance(each, str) for each in targets):
             raise _error(uri, number, "has no uri")
@@ -73,7 +78,15 @@ def parse_manifest(uri: str, data: bytes) -> Iterator[Line]:
             raise _error(uri, number, "has an id that is no text")
         files = [_resolve(uri, number, each) for each in targets]
         bands = _bands(uri, number, files, names)
-        yield Line(number, files[0], "" if image_id is None else str(image_id), bands if len(files) > 1 else ())
+        named = "" if image_id is None else str(image_id)
+        reference = _reference(uri, number, cells.get(column)) if column else ""
+        yield Line(number, files[0], named, bands if len(files) > 1 else (), reference)
+
+
+def _reference(manifest: str, number: int, target: Any) -> str:
+    if not isinstance(target, str | None):
+        raise _error(manifest, number, "has a reference that is no text")
+    return _resolve(manifest, number, target) if target else ""
 
 
 def _bands(manifest: str, number: int, files: list[str], names: Any) -> tuple[Companion, ...]:
@@ -95,9 +108,7 @@ def _error(uri: str, number: int, what: str) -> RunError:
 
 def _text(lines: list[str], uri: str) -> Iterator[_Fields]:
     return (
-        (number, line, None, None)
-        for number, line in enumerate(lines, 1)
-        if line.strip() and not _COMMENT.match(line)
+        (number, {"uri": line}) for number, line in enumerate(lines, 1) if line.strip() and not _COMMENT.match(line)
     )
 
 
@@ -113,7 +124,7 @@ def _csv(lines: list[str], uri: str) -> Iterator[_Fields]:
             if len(row) != len(header):
                 raise _error(uri, rows.line_num, f"{len(row)} fields where the header has {len(header)}")
             fields = dict(zip(header, map(read, row), strict=True))
-            yield rows.line_num, fields[place], fields.get("id"), None
+            yield rows.line_num, {**fields, "uri": fields[place], "bands": None}
     except csv.Error as error:
         raise _error(uri, rows.line_num, str(error)) from None
 
@@ -133,7 +144,7 @@ def _json_lines(lines: list[str], uri: str) -> Iterator[_Fields]:
         if not isinstance(entry, dict):
             raise _error(uri, number, 'is no object like {"uri": "a.jpg"}')
         place = next((name for name in _PLACES if name in entry), "uri")
-        yield number, entry.get(place), entry.get("id"), entry.get("bands")
+        yield number, {**entry, "uri": entry.get(place)}
 
 
 def _resolve(manifest: str, number: int, target: str) -> str:

@@ -1,16 +1,23 @@
 """References that are files: of a folder, `<id>.png` in it, or named by a template."""
 
-import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from maskbeam.pipeline.output.finished_rows import FinishedImage
-from maskbeam.pipeline.references.reader import Located, ReferenceReader, Sampled, drawn, read_file, stat_all
+from maskbeam.pipeline.references.reader import (
+    Located,
+    ReferenceReader,
+    Sampled,
+    Wanted,
+    drawn_of,
+    read_file,
+    stat_all,
+)
 from maskbeam.pipeline.references.template import Template
-from maskbeam.pipeline.storage import Listed, Storage, absolute, open_storage
+from maskbeam.pipeline.storage import Storage, absolute, open_storage
 from maskbeam.transforms.codecs.registry import image_extension
 from maskbeam.transforms.comparison.reference import ReferencePixels, decode_reference
 from maskbeam.transforms.errors import RunError
@@ -41,30 +48,23 @@ class FileReferences(ReferenceReader):
         return decode_reference(read_file(self._storage, located))
 
     def sample(self, rows: Callable[[], Iterable[FinishedImage]], most: int, seed: int) -> Sampled:
-        count = 0
-
-        def counted() -> Iterator[tuple[str, str, Listed]]:
-            nonlocal count
-            for listed in self._storage.list(self.template.root + "/"):
-                image_id = self.template.id_of(listed.uri)
-                if image_id is not None:
-                    count += 1
-                    yield drawn(image_id, seed), image_id, listed
-
-        chosen = heapq.nsmallest(most, counted(), key=lambda each: each[:2])
-        return Sampled(tuple((i, Located(each.uri, each.version, each.size)) for _, i, each in chosen), count)
+        listed = self._storage.list(self.template.root + "/")
+        named = ((i, each) for each in listed if (i := self.template.id_of(each.uri)) is not None)
+        chosen, total = drawn_of(named, most, seed, lambda pair: pair[0])
+        return Sampled(tuple((i, Located(each.uri, each.version, each.size)) for i, each in chosen), total)
 
     @property
     def _storage(self) -> Storage:
         return storage_of(self.template.root, self.flag)
 
 
-def folder_references(word: str, flag: str) -> FileReferences:
+def folder_references(wanted: Wanted) -> FileReferences:
     """The references in a folder: `<id>.png`, or with the extension that most of its images have.
 
     Raises:
         RunError: There is no such folder, or no image in it.
     """
+    word, flag = wanted.where, wanted.flag
     root = absolute(word).rstrip("/") or "/"
     listed = storage_of(root, flag).list(root + "/")
     names = Counter(image_extension(each.uri) for each in islice(listed, _LOOKED_AT))
@@ -78,9 +78,9 @@ def folder_references(word: str, flag: str) -> FileReferences:
     return FileReferences(Template(root, f"{{id}}{ending}"), flag)
 
 
-def template_references(word: str, flag: str) -> FileReferences:
+def template_references(wanted: Wanted) -> FileReferences:
     """The references that a template names; RunError where it is none."""
-    return FileReferences(Template.parse(word, flag), flag)
+    return FileReferences(Template.parse(wanted.where, wanted.flag), wanted.flag)
 
 
 def storage_of(uri: str, flag: str) -> Storage:

@@ -2,9 +2,10 @@
 
 import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple, TypeVar
 
 from maskbeam.pipeline.digests import digest
 from maskbeam.pipeline.inputs.fetch import MAX_FILE_BYTES
@@ -12,8 +13,33 @@ from maskbeam.pipeline.output.finished_rows import FinishedImage
 from maskbeam.pipeline.storage import LOST, Listed, SourceChanged, Storage, Unreadable
 from maskbeam.transforms.classes.class_table import ClassTable
 from maskbeam.transforms.comparison.reference import ReferencePixels, unreadable
+from maskbeam.transforms.errors import Code, ImageError
 
 _THREADS: Final = 16
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The words of a person for references.
+
+    Attributes:
+        where: The place.
+        flag: The option that named it: `--truth` or `--old`; options about it begin with it.
+        classes: The file, or the name, of its class table; None: the place's own, or else ids are the model's.
+        values: What its numbers mean; None: told by content.
+        upright: Whether it is drawn on upright photos, whatever its size says.
+        seed: Of the draw of those that are looked at.
+        inputs: The manifests of the run, for a place that is a column of these.
+    """
+
+    where: str
+    flag: str = "--truth"
+    classes: str | None = None
+    values: str | None = None
+    upright: bool = False
+    seed: int = 0
+    inputs: tuple[str, ...] = ()
 
 
 class Located(NamedTuple):
@@ -46,12 +72,27 @@ class ReferenceReader(ABC):
     """References of one place. Can be pickled; its methods are thread-safe.
 
     Attributes:
-        table: The classes that the place itself tells; None: it tells none.
-        ignored: Values that it leaves out.
+        by_source: Whether references are found by where images lie, which anonymous outputs do not tell.
     """
 
-    table: ClassTable | None = None
-    ignored: tuple[int, ...] = ()
+    by_source: ClassVar[bool] = False
+
+    @property
+    def ignored(self) -> tuple[int, ...]:
+        """Values that it leaves out."""
+        return ()
+
+    def table(self, given: ClassTable | None, ours: ClassTable) -> ClassTable | None:
+        """The classes of its references.
+
+        Args:
+            given: Those that a person named; None: none.
+            ours: The model's.
+
+        Returns:
+            The classes; None where nobody tells them, and ids are the model's.
+        """
+        return given
 
     @abstractmethod
     def versions(self, images: Sequence[FinishedImage]) -> Mapping[str, Located]:
@@ -62,18 +103,47 @@ class ReferenceReader(ABC):
         """The pixels of a reference.
 
         Raises:
-            ImageError: REFERENCE_UNREADABLE, or REFERENCE_SIZE where the place itself tells another one.
+            ImageError: REFERENCE_UNREADABLE.
+            NoReferenceError: The image has none, which could not be told before.
         """
+
+    def read_all(self, located: Iterable[Located]) -> "Iterator[Read]":
+        """The pixels of many references, or why they cannot be had; in one go where they lie in one file."""
+        for each in located:
+            try:
+                yield each, self.read(each)
+            except ImageError as error:
+                yield each, error
 
     def sample(self, rows: Callable[[], Iterable[FinishedImage]], most: int, seed: int) -> Sampled:
         """Some references, by chance; those of images among `rows` unless the place can be listed by itself."""
-        chosen = heapq.nsmallest(most, rows(), key=lambda row: drawn(row.image_id, seed))
+        chosen, _ = drawn_of(rows(), most, seed, lambda row: row.image_id)
         return Sampled(tuple(sorted(self.versions(chosen).items())))
 
 
-def drawn(image_id: str, seed: int) -> str:
-    """The number of an image in a draw, as a text: the smallest are drawn."""
-    return digest(f"{seed}/{image_id}")
+Read = tuple[Located, ReferencePixels | ImageError]
+
+
+class NoReferenceError(ImageError):
+    """An image that turns out to have no reference: counted as one without, and not as failed."""
+
+    def __init__(self, code: Code = Code.REFERENCE_UNREADABLE, reason: str = "it has no reference") -> None:
+        super().__init__(code, reason)
+
+
+def drawn_of(images: Iterable[T], most: int, seed: int, id_of: Callable[[T], str]) -> tuple[list[T], int]:
+    """Draws some of many, the same whatever their order, and counts them all."""
+    total = 0
+
+    def counted() -> Iterator[tuple[str, str, T]]:
+        nonlocal total
+        for image in images:
+            total += 1
+            image_id = id_of(image)
+            yield digest(f"{seed}/{image_id}"), image_id, image
+
+    chosen = heapq.nsmallest(most, counted(), key=lambda each: each[:2])
+    return [image for _, _, image in chosen], total
 
 
 def stat_all(storage: Storage, uris: Iterable[str]) -> dict[str, Located]:

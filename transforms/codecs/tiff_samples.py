@@ -67,7 +67,11 @@ def tiff_samples(opened: Opened[TiffImageFile]) -> Samples:
 
 
 def tiff_indices(opened: Opened[TiffImageFile]) -> tuple[Array, Array]:
-    """Decodes an opened TIFF that has a palette, as `read_indices`."""
+    """Decodes an opened TIFF that has a palette: places in it, uint8 `[H, W]`, and that, uint8 `[P, 3]`.
+
+    Raises:
+        ImageError: UNREADABLE.
+    """
     image = opened.image
     _mend_palette(image)
     _check_tiles(image)

@@ -90,7 +90,7 @@ def tell_values(looks: Sequence[Look], pairing: Pairing, *, flag: str, wish: Mea
 
 
 def values_in_words(looks: Sequence[Look], values: Values, pairing: Pairing) -> str:
-    """What was seen, and how it is understood, for a person."""
+    """Words for a person: which kinds were seen, and how each is understood."""
     kinds = {look.kind for look in looks}
     parts = [f"{kind}: {_MEANT[values.grey]}" for kind in sorted(kinds) if kind.endswith("grey")]
     parts += [f"palette: {_OF_PALETTE[values.palette]}"] if "palette" in kinds else []

@@ -5,26 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskbeam.pipeline.output.finished import FinishedOutput
-from maskbeam.pipeline.output.finished_rows import FinishedImage
-from maskbeam.pipeline.references.reader import Located, ReferenceReader
-from maskbeam.pipeline.references.references import References, Wanted, find_references
+from maskbeam.pipeline.references.reader import Located, ReferenceReader, Wanted
+from maskbeam.pipeline.references.references import References, find_references
 from maskbeam.pipeline.references.template import Template
 from maskbeam.pipeline.references.where import open_reader
-from maskbeam.pipeline.storage import open_storage
 from maskbeam.transforms.comparison.align import align
-from maskbeam.transforms.elements import Array, Source
+from maskbeam.transforms.elements import Array
 from maskbeam.transforms.errors import Code, ImageError, RunError
+from tests.support.references import bare_output, rows
 
 IDS = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
-SETTINGS: dict[str, Any] = {
-    "classes": [[0, 0, "sky", [9, 9, 9]], [1, 1, "road", [8, 8, 8]]],
-    "--ignore_label": 255,
-}
-
-
-def rows(*ids: str) -> list[FinishedImage]:
-    return [FinishedImage(i, Source(f"/in/{i}.jpg", ""), {}) for i in ids]
+CLASSES = {"sky": 0, "road": 1}
 
 
 def save(path: Path, pixels: Array = IDS) -> None:
@@ -33,8 +24,7 @@ def save(path: Path, pixels: Array = IDS) -> None:
 
 
 def found(where: object, tmp_path: Path, **wanted: Any) -> References:
-    output = FinishedOutput(str(tmp_path / "out"), open_storage(str(tmp_path)), SETTINGS, "")
-    return find_references(Wanted(str(where), **wanted), output)
+    return find_references(Wanted(str(where), **wanted), bare_output(tmp_path / "out", CLASSES))
 
 
 def located(reader: ReferenceReader | References, *ids: str) -> list[str]:
@@ -65,7 +55,7 @@ def test_a_folder_is_of_the_extension_that_most_of_it_has(tmp_path: Path) -> Non
 
 def test_a_version_changes_with_the_file(tmp_path: Path) -> None:
     save(tmp_path / "labels/a.png")
-    reader = open_reader(str(tmp_path / "labels"), "--truth")
+    reader = open_reader(Wanted(str(tmp_path / "labels"), "--truth"))
     before = reader.versions(rows("a"))["a"]
     assert reader.versions(rows("a"))["a"] == before
     save(tmp_path / "labels/a.png", np.zeros((50, 50), np.uint8))
@@ -103,13 +93,13 @@ def test_no_id_leads_out_of_the_folder(tmp_path: Path, image_id: str, word: str)
     uri = Template.parse(f"{tmp_path}/{word}", "--truth").uri_of(image_id)
     assert uri.startswith(f"{tmp_path}/labels/")
     assert Path(uri).resolve().is_relative_to(tmp_path / "labels")
-    assert located(open_reader(f"{tmp_path}/{word}", "--truth"), image_id) == []
+    assert located(open_reader(Wanted(f"{tmp_path}/{word}", "--truth")), image_id) == []
 
 
 @pytest.mark.parametrize("word", ["gt/{name}.png", "gt/{}.png", "gt/{id}{x}.png", "gt/{id.png", "gt/{id}/../x.png"])
 def test_a_template_that_is_none_is_refused(word: str) -> None:
     with pytest.raises(RunError, match="--old"):
-        open_reader(word, "--old")
+        open_reader(Wanted(word, "--old"))
 
 
 @pytest.mark.parametrize("make", ["nothing", "empty", "texts"])
@@ -157,7 +147,7 @@ def test_a_table_with_other_ids_is_paired_by_name(tmp_path: Path) -> None:
 def test_the_sample_is_the_same_for_a_seed_and_another_for_another(tmp_path: Path) -> None:
     for i in range(100):
         save(tmp_path / f"labels/{i}.png")
-    reader = open_reader(str(tmp_path / "labels"), "--truth")
+    reader = open_reader(Wanted(str(tmp_path / "labels"), "--truth"))
     drawn = [reader.sample(list, 10, seed) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert [len(each.images) for each in drawn] == [10, 10, 10]
