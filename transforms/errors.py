@@ -220,6 +220,12 @@ class Code(StrEnum):
         "has a truth or an old label that cannot be read",
         "a new copy of it; PNG, TIFF, BMP or GIF",
     )
+    REFERENCE_GRID = (
+        "REFERENCE_GRID",
+        "the truth or old label is a GeoTIFF on another grid than the mask; the reason says what differs",
+        "is a scene whose truth or old label lies on another grid",
+        "bring the reference onto the grid of the mask",
+    )
     HANG = (
         "HANG",
         "decoding it, or the model, did not come to an end",
