@@ -39,7 +39,7 @@ class WrittenRaster:
     def block_bytes(self) -> int:
         """The bytes of a strip or tile, which is decoded as a whole; the most of all bands."""
         blocks = zip(self._file.block_shapes, self._file.dtypes, strict=True)
-        return max(height * width * np.dtype(dtype).itemsize for (height, width), dtype in blocks)
+        return int(max(height * width * np.dtype(dtype).itemsize for (height, width), dtype in blocks))
 
     def regions(self) -> Iterator[Region]:
         """Regions that cover it, each in rows and columns of whole tiles."""
