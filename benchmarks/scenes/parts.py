@@ -16,6 +16,7 @@ import numpy as np
 import rasterio
 
 from benchmarks.rounds import spread
+from benchmarks.scenes import far_bytes
 from benchmarks.scenes.cost import told
 from benchmarks.scenes.inputs import MASK, Inputs
 from benchmarks.scenes.job import FIRST_WINDOW
@@ -23,7 +24,7 @@ from benchmarks.table import Row
 from maskbeam.transforms.elements import Array
 
 JOB, LOOP, MONAI, SEAMS = (f"benchmarks.scenes.{name}" for name in ("job", "peer_loop", "peer_monai", "seams"))
-PARTS = ("model_alone", "monai", "loop", "memory", "sizes", "half", "killed", "seams")
+PARTS = ("model_alone", "monai", "loop", "memory", "sizes", "half", "killed", "seams", "far_bytes")
 # Where `make` installs MONAI.
 MONAI_PYTHON = Path("build/monai/bin/python")
 # The engine that peers have, too.
@@ -69,7 +70,8 @@ class Parts:
     """Measures part after part, and keeps all that was said."""
 
     def __init__(self, work: Path, scale: Scale) -> None:
-        self._inputs = Inputs(work / "scenes")
+        self._folder = work / "scenes"
+        self._inputs = Inputs(self._folder)
         self.output = work / "scenes-output"
         self._log = work / "scenes.log"
         self.scale = scale
@@ -186,6 +188,10 @@ class Parts:
                 ("changed", "of the sample model are others with an overlap of 0.75"),
             ):
                 yield Row(11, f"% of labels {of}, {name}", spread([100 * said[name][what]]), smaller=True)
+
+    def far_bytes(self) -> Iterator[Row]:
+        """Bytes of a scene that cross the network."""
+        return far_bytes.rows(self._folder)
 
     def _in_turns(
         self, module: str, named: str, ours: str, side: int, *flags: str, rounds: int

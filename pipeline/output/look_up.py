@@ -114,6 +114,11 @@ def whole_text(storage: Storage, uri: str) -> dict[str, str]:
     Raises:
         NotFound: There is no such file.
     """
+    # Again before it is called cut off: of parts of an object no checksum is kept.
+    return _whole_text(storage, uri) or _whole_text(storage, uri)
+
+
+def _whole_text(storage: Storage, uri: str) -> dict[str, str]:
     head, tail = storage.read_ends(uri, head=TEXT_BYTES, tail=END_BYTES)
     found = storage.stat(uri) if len(head) == TEXT_BYTES else None
     if found is None:

@@ -22,6 +22,8 @@ from maskbeam.pipeline.storage.ranged import RangeStream
 from maskbeam.pipeline.storage.retry import Attempt, RetryPolicy, UnfitAnswerError
 
 _BUFFER = 8 << 20
+# Objects up to this size are read whole where both their ends are asked for.
+_WHOLE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,16 @@ class GcsStorage:
         return b"" if limit == 0 else self.download(uri, version, end=limit).data
 
     def read_ends(self, uri: str, *, head: int, tail: int) -> tuple[bytes, bytes]:
-        # Whole: a second request takes longer than the bytes between the two, and parts have no checksum.
-        data = self.read(uri)
-        return data[:head], data[max(0, len(data) - tail) :]
+        # Whole where it is small: a second request takes longer than the bytes between, and parts have no checksum.
+        first = self.download(uri, None, end=max(head + tail, _WHOLE))
+        if len(first.data) == first.size:
+            return first.data[:head], first.data[max(0, first.size - tail) :]
+        try:
+            last = self.download(uri, first.generation, start=first.size - tail).data if tail else b""
+        except SourceChanged:
+            # Replaced between the two.
+            return self.read_ends(uri, head=head, tail=tail)
+        return first.data[:head], last
 
     def read_versioned(self, uri: str) -> tuple[bytes, str]:
         found = self.download(uri, None)

@@ -255,6 +255,13 @@ class StorageContract:
             last = bytes(data[at] for at in range(len(data)) if at >= len(data) - tail)
             assert place.storage.read_ends(place.uri(name), head=head, tail=tail) == (data[:head], last)
 
+    def test_both_ends_of_a_large_file(self, place: Place) -> None:
+        data = random.Random(0).randbytes(3 << 20)
+        place.put("large", data)
+        for head, tail in ((10, 20), (1 << 20, 1 << 20), (2 << 20, 2 << 20), (5, 0)):
+            found = place.storage.read_ends(place.uri("large"), head=head, tail=tail)
+            assert found == (data[:head], data[len(data) - tail :])
+
     def test_streams_give_the_bytes_of_their_range(self, place: Place) -> None:
         data = bytes(range(256)) * 40
         place.put("shard", data)

@@ -21,10 +21,12 @@ from maskbeam.pipeline.storage import (
     Storage,
     Unavailable,
     gcs_listing,
+    gcs_storage,
     open_input,
     open_storage,
 )
 from maskbeam.pipeline.storage.gcs_client import client, forget_client
+from maskbeam.pipeline.storage.gcs_download import Part, download
 from maskbeam.pipeline.storage.gcs_storage import GcsStorage
 from maskbeam.pipeline.storage.retry import RetryPolicy
 from maskbeam.transforms.errors import RunError
@@ -446,3 +448,22 @@ def test_messages_about_inputs_and_outputs_name_no_folder_of_theirs(fake: FakeGc
             with pytest.raises(Denied, match=place) as raised:
                 action(uri)
             assert "Jane" not in str(raised.value)
+
+
+def test_of_a_large_object_both_ends_are_fetched_of_one_version(
+    fake: FakeGcs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = bytes(9 << 20), b"1" * (9 << 20)
+    fake.service.store("bucket", "a.tif", first)
+    fetched: list[int] = []
+
+    def noted(*asked: Any) -> Part | None:
+        part = download(*asked)
+        fetched.append(len(part.data) if part else 0)
+        if len(fetched) == 1:
+            fake.service.store("bucket", "a.tif", second)
+        return part
+
+    monkeypatch.setattr(gcs_storage, "download", noted)
+    assert STORAGE.read_ends("gs://bucket/a.tif", head=9, tail=7) == (second[:9], second[:7])
+    assert sum(fetched) < 3 << 20
