@@ -20,8 +20,8 @@ class ExitCode(IntEnum):
     WRONG = 2, "wrong options, model, class table or input; nothing was done"
     TOO_MANY = (
         3,
-        "too many images failed, a shard could not be read to its end, or `--fail_on_degenerate`; all else is "
-        "written, unless `--stop_after_failures` ended the run, but there is no `_SUCCESS`",
+        "too many images failed, a shard could not be read to its end, `--fail_on_degenerate`, or `--require`; all "
+        "else is written, unless `--stop_after_failures` ended the run, but there is no `_SUCCESS`",
     )
     INTERRUPTED = 130, "stopped by Ctrl-C"
     TERMINATED = 143, "stopped by SIGTERM"

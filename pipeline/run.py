@@ -13,6 +13,7 @@ import grpc
 
 from maskbeam.pipeline.build import segment
 from maskbeam.pipeline.cli.places import absolute_options
+from maskbeam.pipeline.compare.compare import check_compare, compare
 from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.inputs.listing import describe_inputs
 from maskbeam.pipeline.job.begin_output import begin_output, end_output
@@ -78,6 +79,14 @@ def run(options: RunOptions, *, find_probe: FindProbe | None = None, make_loader
     # Of options that were made in Python, not parsed; to the others it does nothing.
     options = absolute_options(options)
     check_options(options)
+    if not (options.compare.truth or options.compare.old) or options.dry_run:
+        return _run(options, find_probe, make_loader)
+    check_compare(options)
+    code = _run(options, find_probe, make_loader)
+    return compare(options.output.path, options) if code == ExitCode.DONE else code
+
+
+def _run(options: RunOptions, find_probe: FindProbe | None, make_loader: MakeLoader | None) -> int:
     options = with_mask_format(options)
     inputs = check_command(options)
     name = new_run()

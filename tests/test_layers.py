@@ -17,7 +17,7 @@ FLOORS = (
     ("pipeline.output",),
     ("pipeline.job", "pipeline.references"),
     ("pipeline.guards", "pipeline.workers", "pipeline.reports"),
-    ("pipeline.verify", "pipeline.build"),
+    ("pipeline.verify", "pipeline.build", "pipeline.compare"),
     ("pipeline.run",),
     ("pipeline.commands",),
     ("pipeline.main",),

@@ -54,6 +54,7 @@ def test_command_is_understood(page: str, words: list[str], monkeypatch: pytest.
         "maskbeam.pipeline.verify.verify.verify",
         "maskbeam.pipeline.commands.clean.clean",
         "maskbeam.pipeline.commands.demo.demo.demo",
+        "maskbeam.pipeline.compare.compare.compare",
     ):
         monkeypatch.setattr(function, lambda *_, **__: 0)
     assert main([*words]) == 0, f"{page}: maskbeam {shlex.join(words)}"

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 
 from maskbeam.pipeline.cli.flags import ALL, FLAGS
+from maskbeam.pipeline.options.compare import comparison_name, required_scores
 from maskbeam.pipeline.options.flag import Flag
-from maskbeam.pipeline.options.values import count
+from maskbeam.pipeline.options.values import count, fraction
 
 EXAMPLE = """example:
   maskbeam run --input 'scenes/*.tfrecord' --model unet.keras --classes labels.csv \\
@@ -24,12 +25,32 @@ FORMAT = Flag(
     default="text",
 )
 YES = Flag("remove them, and ask nothing", name="yes", default=False)
+GROUP_BY = Flag(
+    "a group is all ids that begin with the same so many parts", metavar="N", parse=count, name="group_by"
+)
 REVIEW = (
     Flag("what comes first", metavar="WORD", choices=("confidence", "rare"), name="by"),
     Flag("how many images are chosen", metavar="N", parse=count, name="top", default=500),
     Flag("at most so many of one folder, or of one group", metavar="N", parse=count, name="per_group"),
-    Flag("a group is all ids that begin with the same so many parts", metavar="N", parse=count, name="group_by"),
+    GROUP_BY,
     Flag("so many images of each class, in the place of --top", metavar="N", parse=count, name="per_class"),
+)
+COMPARE = (
+    Flag("of its folder, OUT/compare/NAME [truth, or old]", metavar="NAME", parse=comparison_name, name="name"),
+    GROUP_BY,
+    Flag(
+        "also Boundary IoU, of bands so wide, as a share of the diagonal: 0.02 is usual",
+        metavar="P",
+        parse=fraction,
+        name="boundary",
+    ),
+    Flag(
+        "lower scores are exit code 3: miou=0.8,coverage=0.99",
+        metavar="LIST",
+        parse=required_scores,
+        name="require",
+        default=(),
+    ),
 )
 ALL_INPUTS = Flag("also masks that other commands' --input made", name="all_inputs", default=False)
 
@@ -95,9 +116,8 @@ COMMANDS = {
             "segment images: masks and reports out",
             "Segment images: masks and reports out. Run again, it does only what is missing.\n"
             "Flags of Beam (--runner, ...) go beside ours. @FILE stands for the flags in a\n"
-            "file, quoted as in a shell, comments after #; those below a header such as\n"
-            "[verify] are for that command. Of a flag given twice the last one counts; of\n"
-            "--input all.",
+            "file, quoted as in a shell, comments after #; below a header such as [verify]\n"
+            "for that command. Of a flag given twice the last one counts; of --input all.",
             f"{_HERE}.run:run",
             needs=("input", "model", "output"),
             typed=True,
@@ -152,6 +172,19 @@ COMMANDS = {
             out=True,
             words=REVIEW,
             needs=("by",),
+        ),
+        Command(
+            "compare",
+            "measure an output's masks by the truth, or old labels",
+            "Hold the masks of an output against the truth, or against old labels: scores with\n"
+            "intervals, what is taken for what, and the worst images. Results are in\n"
+            "OUT/compare/NAME; what is done is not done again. Flags of Beam go beside these.",
+            f"{_HERE}.compare.compare:compare",
+            out=True,
+            words=COMPARE,
+            typed=True,
+            beam=True,
+            works=True,
         ),
         Command(
             "demo",

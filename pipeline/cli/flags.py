@@ -18,6 +18,7 @@ GROUPS = {
     "geo": "georeferenced rasters",
     "labels": "labels",
     "output": "output",
+    "compare": "masks against truth or old labels, after the run",
     "rerun": "when a run is repeated or goes wrong",
     "cluster": "on several machines",
 }

@@ -6,6 +6,9 @@ from maskbeam.pipeline.cli.flags import ALL, value_of, with_value
 from maskbeam.pipeline.options import RunOptions
 from maskbeam.pipeline.options.flag import Flag
 
+# Class tables, which may be called by a name that is known here.
+_TABLES = ("label.classes", "compare.truth_classes", "compare.old_classes")
+
 
 def absolute_options(options: RunOptions) -> RunOptions:
     """The same options with absolute paths.
@@ -24,7 +27,7 @@ def _absolute(flag: Flag, value: Any) -> Any:
 
     if flag.many:
         return tuple(map(absolute, value))
-    if flag.target == "label.classes" and _is_known_table(value):
+    if flag.target in _TABLES and _is_known_table(value):
         return value
     path = absolute(value)
     # A folder that is written to is called by one name.

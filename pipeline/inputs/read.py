@@ -21,7 +21,7 @@ from maskbeam.pipeline.inputs.fetch import check_size, fetch, source_missing
 from maskbeam.pipeline.inputs.ids import check_id
 from maskbeam.pipeline.inputs.listing import list_chunks
 from maskbeam.pipeline.inputs.read_shard import read_chunk_records
-from maskbeam.pipeline.inputs.records import image_of, record_of
+from maskbeam.pipeline.inputs.records import image_of, place_of, record_of
 from maskbeam.pipeline.inputs.sampling import sample
 from maskbeam.pipeline.options import Part, ReadOptions
 from maskbeam.pipeline.storage import LOST, SourceChanged, find_file, open_input
@@ -71,19 +71,40 @@ def reread(source: Source, options: ReadOptions, *, image_id: str = "") -> Encod
     place = record_of(source)
     if place is None:
         return fetch(EncodedImage(Origin(image_id, source, companions=find_bands(source))))
-    uri, offset = place
-    try:
-        # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
-        compressed = any(is_gzip_shard(open_input(uri).read(uri, limit=HEAD_BYTES)) for _ in range(2))
-        chunk = Chunk(shard=Entry(uri, 0, ""), end=None if compressed else offset + 1, offsets=frozenset((offset,)))
-        found = next(read_chunk(chunk, options), None)
-    except LOST:
-        raise source_missing() from None
+    found = _read_record(*place, options)
     if found is None or found.source.version != source.version:
         raise ImageError(Code.SOURCE_CHANGED, "the record is another one now")
     if isinstance(found, Failure):
         raise ImageError(Code[found.code], found.reason)
     return found.of(image_id or found.image_id, source)
+
+
+def read_at(where: str, options: ReadOptions) -> EncodedImage:
+    """An image with its bytes, as it is now, from the place that a report names: a file, or `shard#offset`.
+
+    Raises:
+        ImageError: There is none, or none that can be read.
+    """
+    listed = find_file(where)
+    place = place_of(where)
+    if listed is not None or place is None:
+        return reread(Source(where, listed.version if listed else ""), options)
+    found = _read_record(*place, options)
+    if found is None:
+        raise source_missing()
+    if isinstance(found, Failure):
+        raise ImageError(Code[found.code], found.reason)
+    return found
+
+
+def _read_record(uri: str, offset: int, options: ReadOptions) -> EncodedImage | Failure | None:
+    try:
+        # Looked at twice, for a byte of the first look may have been altered on its way from remote storage.
+        compressed = any(is_gzip_shard(open_input(uri).read(uri, limit=HEAD_BYTES)) for _ in range(2))
+        chunk = Chunk(shard=Entry(uri, 0, ""), end=None if compressed else offset + 1, offsets=frozenset((offset,)))
+        return next(read_chunk(chunk, options), None)
+    except LOST:
+        raise source_missing() from None
 
 
 class List(beam.PTransform[Any, Any]):

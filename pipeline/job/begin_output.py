@@ -9,11 +9,13 @@ from maskbeam.pipeline.output.failures import forget_others, known_code
 from maskbeam.pipeline.output.finished_rows import failed_rows
 from maskbeam.pipeline.output.ours import (
     BLOCKS,
+    COMPARISONS,
     delete_below,
     delete_own,
     delete_staged,
     folders_in,
     is_run,
+    is_success,
     remove_empty,
     runs_staged,
 )
@@ -35,6 +37,8 @@ def begin_output(job: Job, *, before: str | None = None) -> None:
     """
     storage, tree, part = job.tree.storage, job.tree, job.options.read.part
     storage.delete(tree.uri(SUCCESS))
+    # Masks may change now: what was said of them by comparisons is outdated.
+    delete_own(tree, COMPARISONS, only=is_success)
     delete_own(tree, "reports")
     if tree.overwrite and job.options.output.anonymous_ids:
         # They are called by digests, which an older version made without a key.

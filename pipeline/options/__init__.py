@@ -5,6 +5,7 @@ Each field says its flag, its help, the values that it may have, and what depend
 
 from dataclasses import dataclass, field
 
+from maskbeam.pipeline.options.compare import CompareOptions
 from maskbeam.pipeline.options.decode import DecodeOptions
 from maskbeam.pipeline.options.flag import Decides, option
 from maskbeam.pipeline.options.label import LabelOptions
@@ -19,6 +20,7 @@ __all__ = [
     "RAW_TYPES",
     "RESIZE_FILTERS",
     "SAME_FILTERS",
+    "CompareOptions",
     "DecodeOptions",
     "LabelOptions",
     "ModelOptions",
@@ -42,13 +44,14 @@ class RunOptions:
     tile: TileOptions = field(default_factory=TileOptions)
     label: LabelOptions = field(default_factory=LabelOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
+    compare: CompareOptions = field(default_factory=CompareOptions)
     beam: tuple[str, ...] = option((), decides=Decides.NOTHING)
     dry_run: bool = option(
         False,
         "say what would be done, and do nothing",
         group="try",
         first=True,
-        also=("clean",),
+        also=("clean", "compare"),
         decides=Decides.NOTHING,
         kept=False,
     )

@@ -81,6 +81,7 @@ class OutputOptions:
         parse=allowance,
         group="rerun",
         first=True,
+        also=("compare",),
         decides=Decides.NOTHING,
     )
     stop_after_failures: int = option(

@@ -25,7 +25,7 @@ class ReadOptions:
         many=True,
         group="needed",
         first=True,
-        also=("inspect",),
+        also=("inspect", "compare"),
         decides=Decides.NOTHING,
         place=True,
     )
@@ -70,7 +70,7 @@ class ReadOptions:
         parse=count,
         group="try",
         first=True,
-        also=("inspect",),
+        also=("inspect", "compare"),
         decides=Decides.NOTHING,
     )
     seed: int = option(
@@ -80,14 +80,14 @@ class ReadOptions:
         parse=whole,
         group="try",
         first=True,
-        also=("inspect",),
+        also=("inspect", "compare"),
         decides=Decides.NOTHING,
     )
     # Follows from the format of masks.
     rasters: bool = option(False, decides=Decides.NOTHING, kept=False)
     part: Part | None = option(
         None,
-        "do the I-th of N parts of the images; after the last one: maskbeam merge OUT",
+        "do part I of N; after the last: maskbeam merge OUT",
         metavar="I/N",
         parse=part,
         group="cluster",

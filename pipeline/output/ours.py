@@ -8,7 +8,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +28,8 @@ NAMES_EXTENSION = f".tif{AUX_EXTENSION}"
 FILES = (RECORD, LOCK, SUCCESS)
 #: The folder of blocks of images that are not done yet, see `blocks.py`.
 BLOCKS = ".blocks"
+#: The folder of comparisons with the truth or with old labels.
+COMPARISONS = "compare"
 _RUN = r"\d{8}-\d{6}-[0-9a-f]{6}"
 #: What the names of files look like, below each folder that belongs to the run as a whole.
 NAMES = {
@@ -37,6 +39,8 @@ NAMES = {
     "failed": r"[0-9a-f]{16,64}\.json",
     "runs": rf"{_RUN}\.json",
     "review": r"[a-z_]+\.(csv|jpg)",
+    COMPARISONS: r"[A-Za-z0-9][A-Za-z0-9_-]*/(_SUCCESS|summary\.json|classes\.csv|flow\.csv|worst/\d\d\.jpg"
+    r"|images(-\d{5}-of-\d{5})?\.csv|failures(-\d{5}-of-\d{5})?\.jsonl|parts/\d{5}-of-\d{5}\.json)",
     "reports": r"summary\.json|classes\.csv|(images\.(csv|parquet)|failures\.jsonl)|samples/.+\.jpg"
     r"|scenes(-\d{5}-of-\d{5})?\.geojson|images-\d{5}-of-\d{5}\.(csv|parquet)|failures-\d{5}-of-\d{5}\.jsonl",
 }
@@ -176,8 +180,23 @@ def report_files(storage: Storage, output: str, name: str) -> Iterator[str]:
             yield listed.uri
 
 
-def delete_own(tree: Tree, folder: str) -> None:
+def is_success(below: str) -> bool:
+    """True of the file that says that a comparison is whole."""
+    return below.endswith(f"/{SUCCESS}")
+
+
+def every(below: str) -> bool:
+    """True of any file."""
+    return True
+
+
+def delete_own(tree: Tree, folder: str, *, only: Callable[[str], bool] = every) -> None:
     """Removes what is maskbeam's own below a folder of the output, and leaves everything else.
+
+    Args:
+        tree: The output.
+        folder: One of `NAMES`.
+        only: Says of a path below it whether it goes.
 
     Raises:
         RunError: The storage refuses, or keeps failing.
@@ -185,10 +204,11 @@ def delete_own(tree: Tree, folder: str) -> None:
     top = tree.uri(folder)
     if not is_gcs(tree.root):
         with suppress(NotFound), listing(top):
-            insist(lambda: _delete_below(top, folder))
+            insist(lambda: _delete_below(top, folder, only))
         return
     for listed in list(tree.storage.list(f"{top}/")):
-        if _is_ours(tree.storage, folder, listed.uri, len(top) + 1):
+        below = listed.uri[len(top) + 1 :]
+        if only(below) and _is_ours(tree.storage, folder, listed.uri, len(top) + 1):
             tree.storage.delete(listed.uri)
 
 
@@ -250,26 +270,30 @@ def _is_ours(storage: Storage, folder: str, uri: str, start: int) -> bool:
     if not is_own(folder, below):
         return False
     with suppress(NotFound):
-        return not _needs_mark(below) or _is_marked(below, storage.read(uri, limit=TEXT_BYTES))
+        return not _needs_mark(folder, below) or _is_marked(below, storage.read(uri, limit=TEXT_BYTES))
     return True  # gone meanwhile
 
 
-def _delete_below(top: str, folder: str) -> None:
+def _delete_below(top: str, folder: str, only: Callable[[str], bool]) -> None:
     for at, _, names, descriptor in os.fwalk(top, topdown=False, onerror=_raise):
         inner = at[len(top) + 1 :]
         for name in names:
             below = f"{inner}/{name}" if inner else name
-            if is_own(folder, below) and (not _needs_mark(below) or _is_marked(below, _read_plain(name, descriptor))):
+            if only(below) and is_own(folder, below) and _is_marked_here(folder, below, name, descriptor):
                 os.unlink(name, dir_fd=descriptor)
+
+
+def _is_marked_here(folder: str, below: str, name: str, descriptor: int) -> bool:
+    return not _needs_mark(folder, below) or _is_marked(below, _read_plain(name, descriptor))
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _needs_mark(below: str) -> bool:
+def _needs_mark(folder: str, below: str) -> bool:
     """True if others may well call a file so: what it holds must tell that it is ours."""
-    return below.startswith("samples/") or _PART.match(below) is not None
+    return (folder == "reports" and below.startswith("samples/")) or _PART.match(below) is not None
 
 
 def _is_marked(below: str, data: bytes) -> bool:

@@ -291,7 +291,7 @@ def test_the_help_of_a_run_is_a_page_and_the_rest_by_topic(
     said = capsys.readouterr()
     assert said.out == ""
     assert (
-        "'tilse' is no topic of the help; choose from input, model, tiles, geo, labels, output, rerun, " in said.err
+        "'tilse' is no topic of the help; choose from input, model, tiles, geo, labels, output, compare, " in said.err
     )
 
 
