@@ -24,6 +24,9 @@ _SETTINGS = {
     "GDAL_NUM_THREADS": "1",
     # Else what cannot be read is 0.
     "GTIFF_IGNORE_READ_ERRORS": "NO",
+    # The places of all tiles are read with the head. Read tile by tile, one that came cut off is taken for that of a
+    # tile which was never written, whose pixels are 0 as well.
+    "GTIFF_USE_DEFER_STRILE_LOADING": "NO",
     # Files beside are looked at by their names, and no folder is listed.
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
 }

@@ -127,13 +127,7 @@ SCENE_CHECKS = (
     check_the_same_as_at_hand,
     check_a_killed_run_goes_on,
     check_an_object_that_changes,
-    # A fault that is known and not mended, see docs/satellite.md: now and then labels differ, and nothing says so.
-    pytest.param(
-        check_scenes_through_faults,
-        marks=pytest.mark.xfail(
-            raises=AssertionError, strict=False, reason="GDAL gives other pixels after some failed requests"
-        ),
-    ),
+    check_scenes_through_faults,
 )
 
 

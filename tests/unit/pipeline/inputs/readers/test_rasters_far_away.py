@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskbeam.pipeline.inputs.readers import gdal_gcs
-from maskbeam.pipeline.inputs.readers.handles import RasterFile
+from maskbeam.pipeline.inputs.readers.handles import Handles, RasterFile
 from maskbeam.pipeline.inputs.readers.open_raster import open_raster
 from maskbeam.pipeline.inputs.readers.raster import Raster
 from maskbeam.pipeline.inputs.readers.rules import RasterRules
@@ -122,6 +122,19 @@ def test_failures_that_pass_are_tried_again(tmp_path: Path, fake: FakeGcs, monke
         found = in_windows(raster, 150, 150)
     assert sum(fake.happened.values()) > 3
     assert np.array_equal(found.values, whole(path, raw=True).values)
+
+
+def test_a_tile_whose_place_is_cut_off_on_its_way_is_not_taken_for_one_that_was_never_written(
+    tmp_path: Path, fake: FakeGcs
+) -> None:
+    file = stored(fake, scene(tmp_path))
+    handles = Handles(file)
+    # With this all that was fetched of the object is forgotten.
+    Handles(file).close()
+    fake.faults = Faults(rate=1.0, kinds=("truncated",))
+    with handles.taken() as handle:
+        assert handle.get_tag_item("BLOCK_OFFSET_4_5", "TIFF", bidx=1) is not None
+    handles.close()
 
 
 def test_access_that_is_denied_ends_the_run(tmp_path: Path, fake: FakeGcs) -> None:
