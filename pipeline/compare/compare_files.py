@@ -17,7 +17,8 @@ from maskbeam.pipeline.text.csv_text import csv_line
 from maskbeam.pipeline.text.json_text import json_text
 from maskbeam.transforms.classes.class_table import hex_color
 from maskbeam.transforms.comparison.bootstrap import FEWEST_GROUPS, MOST_CLASSES, interval, ious, means
-from maskbeam.transforms.comparison.scores import SHARE, ClassScores, Scores, mean, ratio
+from maskbeam.transforms.comparison.scores import SHARE, ClassScores, Scores, mean
+from maskbeam.transforms.measures.class_summary import ratio
 from maskbeam.transforms.measures.measure import Cell
 
 Interval = tuple[float, float]

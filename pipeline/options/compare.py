@@ -4,6 +4,7 @@ import argparse
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from maskbeam.pipeline.options.flag import Decides, option
 from maskbeam.pipeline.options.values import names
@@ -12,83 +13,32 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 #: The meanings of numbers in references that a person may choose.
 VALUES = ("ids", "binary", "colors")
 
+_option = partial(option, group="compare", also=("compare",), decides=Decides.NOTHING, kept=False)
+
 
 @dataclass(frozen=True)
 class CompareOptions:
     """Options of a comparison: where references are, and what their pixels mean."""
 
-    truth: str | None = option(
-        None,
-        "truth to measure masks by: a folder of <id>.png, or t/{id}.png",
-        metavar="WHERE",
-        group="compare",
-        also=("compare",),
-        decides=Decides.NOTHING,
-        kept=False,
+    truth: str | None = _option(
+        None, "truth to measure masks by: a folder of <id>.png, or t/{id}.png", metavar="WHERE"
     )
-    truth_classes: str | None = option(
+    truth_classes: str | None = _option(
         None,
         "class table of the truth, paired with the model's by names [ids are the model's]",
         metavar="FILE",
         place=True,
-        group="compare",
-        also=("compare",),
-        decides=Decides.NOTHING,
-        kept=False,
     )
-    truth_values: str | None = option(
-        None,
-        "what numbers in the truth mean [told by content]",
-        choices=VALUES,
-        group="compare",
-        also=("compare",),
-        decides=Decides.NOTHING,
-        kept=False,
+    truth_values: str | None = _option(None, "what numbers in the truth mean [told by content]", choices=VALUES)
+    truth_upright: bool = _option(
+        False, "the truth of a photo with an EXIF orientation was drawn on it as it is shown"
     )
-    truth_upright: bool = option(
-        False,
-        "the truth of a photo with an EXIF orientation was drawn on it as it is shown",
-        group="compare",
-        also=("compare",),
-        decides=Decides.NOTHING,
-        kept=False,
+    old: str | None = _option(None, "old labels, to see what changed; as --truth", metavar="WHERE")
+    old_classes: str | None = _option(
+        None, "class table of the old labels; as --truth_classes", metavar="FILE", place=True
     )
-    old: str | None = option(
-        None,
-        "old labels, to see what changed; as --truth",
-        metavar="WHERE",
-        group="compare",
-        also=("compare",),
-        decides=Decides.NOTHING,
-        kept=False,
-    )
-    old_classes: str | None = option(
-        None,
-        "class table of the old labels; as --truth_classes",
-        metavar="FILE",
-        place=True,
-        group="compare",
-        also=("compare",),
-        decides=Decides.NOTHING,
-        kept=False,
-    )
-    old_values: str | None = option(
-        None,
-        "what numbers in the old labels mean; as --truth_values",
-        choices=VALUES,
-        group="compare",
-        also=("compare",),
-        decides=Decides.NOTHING,
-        kept=False,
-    )
-    old_upright: bool = option(
-        False,
-        "as --truth_upright, of the old labels",
-        group="compare",
-        also=("compare",),
-        decides=Decides.NOTHING,
-        kept=False,
-    )
+    old_values: str | None = _option(None, "what numbers in the old labels mean; as --truth_values", choices=VALUES)
+    old_upright: bool = _option(False, "as --truth_upright, of the old labels")
 
 
 def comparison_name(text: str) -> str:

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskbeam.transforms.comparison.scores import ratio
 from maskbeam.transforms.elements import Array
+from maskbeam.transforms.measures.class_summary import ratio
 
 #: Equal bins of the confidence 0..1.
 BINS = 15

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from maskbeam.transforms.comparison.flow import counted
-from maskbeam.transforms.comparison.scores import ratio
 from maskbeam.transforms.elements import Array
+from maskbeam.transforms.measures.class_summary import ratio
 
 
 class Change(NamedTuple):

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskbeam.transforms.comparison.flow import Flow, of_classes
+from maskbeam.transforms.comparison.flow import Flow, flow, joined, of_classes
 from maskbeam.transforms.elements import Array
+from maskbeam.transforms.measures.class_summary import ratio
 
 #: Shares of single images are whole numbers of this, so that their sum does not depend on the order of work.
 SHARE = 10**9
@@ -112,6 +113,20 @@ class Scores(NamedTuple):
         return ratio(self.known - self.abstained, self.known)
 
 
+def ious(pairs: Iterable[tuple[Array, Array]], count: int) -> Array:
+    """IoU of each class over many pairs of a reference and labels, in one go.
+
+    Args:
+        pairs: Class indexes `[H, W]` of both; any larger number is none.
+        count: The number of classes, C.
+
+    Returns:
+        Float64 `[C]`; NaN for a class that is in neither, so that `np.nanmean` of it is the mean over those seen.
+    """
+    flows = [flow(np.minimum(reference, count), np.minimum(labels, count), count) for reference, labels in pairs]
+    return np.array([each.iou for each in Scores.of(joined(flows), count).classes], np.float64)
+
+
 def shares(counts: Array) -> Array:
     """IoU of each class in whole numbers of 1e-9, rounded down; -1 where the class is in neither.
 
@@ -123,11 +138,6 @@ def shares(counts: Array) -> Array:
     """
     union = counts[..., 1] + counts[..., 2] - counts[..., 0]
     return np.where(union > 0, counts[..., 0] * SHARE // np.maximum(union, 1), -1)
-
-
-def ratio(part: int, whole: int) -> float | None:
-    """The ratio of two counts; None of nothing."""
-    return part / whole if whole else None
 
 
 def mean(values: Iterable[float | None]) -> float | None:

@@ -16,8 +16,8 @@ from maskbeam.pipeline.commands.demo.scenes import CLASSES
 from maskbeam.pipeline.exit_codes import ExitCode
 from maskbeam.pipeline.run import run
 from maskbeam.pipeline.text.wording import printable
+from maskbeam.transforms.comparison.scores import ious
 from maskbeam.transforms.elements import Array
-from maskbeam.transforms.measures.compare import confusion_matrix, iou
 
 LOWEST_IOU = 0.85
 
@@ -55,14 +55,12 @@ def demo(output: str, *, run: Callable[[Sequence[str]], int] = run_words, scenes
 
 def measure(root: Path, scenes: int) -> Array:
     """Intersection over union `[C]` of each class, over all pixels of all scenes."""
-    confusion = np.zeros((len(CLASSES), len(CLASSES) + 1), np.int64)
-    for number in range(scenes):
-        truth, labels = (
-            np.asarray(Pillow.open(folder / f"{scene_id(number)}.png"))
-            for folder in (root / "truth", root / "result" / "masks")
-        )
-        confusion += confusion_matrix(truth, labels, len(CLASSES))
-    return iou(confusion)
+
+    def read(folder: Path, number: int) -> Array:
+        return np.asarray(Pillow.open(folder / f"{scene_id(number)}.png"))
+
+    pairs = ((read(root / "truth", number), read(root / "result" / "masks", number)) for number in range(scenes))
+    return ious(pairs, len(CLASSES))
 
 
 def _command(root: Path) -> list[str]:

@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 from maskbeam.pipeline.commands.demo.sample_input import SAMPLE_MODEL
 from maskbeam.pipeline.commands.demo.scene_plan import Array
 from maskbeam.pipeline.commands.demo.scenes import CLASSES, draw_scene
-from maskbeam.transforms.measures.compare import confusion_matrix, iou
+from maskbeam.transforms.comparison.scores import ious
 
 _TRAINING_SEEDS = range(1_000_000, 1_000_400)
 _HELD_OUT_SEEDS = range(2_000_000, 2_000_040)
@@ -82,12 +82,9 @@ def train(steps: int, seed: int = 0) -> keras.Model:
 
 def measure(model: keras.Model) -> Array:
     """IoU `[C]` of each class over scenes that no training saw."""
-    confusion = np.zeros((len(CLASSES), len(CLASSES) + 1), np.int64)
-    for seed in _HELD_OUT_SEEDS:
-        rgb, truth = _compressed(seed, 256, 384)
-        logits = model.predict_on_batch(rgb[None])
-        confusion += confusion_matrix(truth, logits[0].argmax(axis=-1), len(CLASSES))
-    return iou(confusion)
+    scenes = (_compressed(seed, 256, 384) for seed in _HELD_OUT_SEEDS)
+    pairs = ((truth, model.predict_on_batch(rgb[None])[0].argmax(axis=-1)) for rgb, truth in scenes)
+    return ious(pairs, len(CLASSES))
 
 
 def _compressed(seed: int, height: int, width: int) -> tuple[Array, Array]:

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import metrics
 
 from maskbeam.transforms.comparison.flow import flow, joined, of_classes
 from maskbeam.transforms.comparison.image_means import image_sums, own_shares
-from maskbeam.transforms.comparison.scores import SHARE, Scores, mean, ratio, shares
+from maskbeam.transforms.comparison.scores import SHARE, Scores, ious, mean, shares
 from maskbeam.transforms.elements import Array
+from maskbeam.transforms.measures.class_summary import ratio
 from tests.unit.transforms.comparison.label_maps import MAPS, pair_of_maps
 
 # Of `images`, by plain loops over their pixels.
@@ -126,3 +128,17 @@ def test_nothing_has_no_mean() -> None:
     assert mean([None, 0.5, 1.0]) == 0.75
     assert Scores.of(joined([]), 3).miou is None
     assert Scores.of(joined([]), 3).frequency_weighted_iou is None
+
+
+@given(seed=st.integers(0, 2**32), classes=st.integers(2, 6))
+@settings(max_examples=30, deadline=None)
+def test_ious_of_many_pairs_are_those_of_one_long_pair(seed: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    pairs = [rng.integers(0, classes, (2, 1, width)).astype(np.uint8) for width in (9, 1, 30)]
+    pairs[2][0, :, :4], pairs[2][1, :, 4:8] = 255, 255
+    reference, labels = np.concatenate(pairs, axis=2)[:, 0]
+    known = reference < 255
+    occurring = np.setdiff1d(np.union1d(reference[known], labels[known]), [255])
+    expected = np.full(classes, np.nan)
+    expected[occurring] = metrics.jaccard_score(reference[known], labels[known], labels=occurring, average=None)
+    np.testing.assert_allclose(ious(((one, other) for one, other in pairs), classes), expected)
